@@ -1,0 +1,58 @@
+# Every foreign library epflow builds against, each found once and given one target name.
+# What is missing is named together with the Debian package that brings it.
+
+function(epflow_missing what package)
+  message(FATAL_ERROR "${what} was not found. On Debian or Ubuntu: apt-get install ${package}")
+endfunction()
+
+find_package(MPI COMPONENTS C)
+if(NOT MPI_C_FOUND)
+  epflow_missing("MPI" "libopenmpi-dev openmpi-bin")
+endif()
+
+set(HDF5_PREFER_PARALLEL TRUE)
+find_package(HDF5 COMPONENTS C)
+if(NOT HDF5_FOUND OR NOT HDF5_IS_PARALLEL)
+  epflow_missing("HDF5 built for MPI" "libhdf5-openmpi-dev")
+endif()
+add_library(hdf5_parallel INTERFACE)
+target_include_directories(hdf5_parallel SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(hdf5_parallel INTERFACE ${HDF5_C_LIBRARIES} MPI::MPI_C)
+
+find_package(PkgConfig)
+if(NOT PkgConfig_FOUND)
+  epflow_missing("pkg-config" "pkg-config")
+endif()
+pkg_check_modules(YAML IMPORTED_TARGET yaml-0.1)
+if(NOT YAML_FOUND)
+  epflow_missing("libyaml" "libyaml-dev")
+endif()
+pkg_check_modules(OPENBLAS IMPORTED_TARGET openblas)
+if(NOT OPENBLAS_FOUND)
+  epflow_missing("OpenBLAS" "libopenblas-dev")
+endif()
+
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h)
+if(NOT RANDOM123_INCLUDE_DIR)
+  epflow_missing("Random123" "librandom123-dev")
+endif()
+add_library(random123 INTERFACE)
+target_include_directories(random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
+
+find_path(CMOCKA_INCLUDE_DIR cmocka.h)
+find_library(CMOCKA_LIBRARY cmocka)
+if(CMOCKA_INCLUDE_DIR AND CMOCKA_LIBRARY)
+  add_library(cmocka_tests INTERFACE)
+  target_include_directories(cmocka_tests SYSTEM INTERFACE ${CMOCKA_INCLUDE_DIR})
+  target_link_libraries(cmocka_tests INTERFACE ${CMOCKA_LIBRARY})
+else()
+  message(STATUS "cmocka was not found: no tests are built (apt-get install libcmocka-dev)")
+  set(BUILD_TESTING OFF CACHE BOOL "tests need cmocka" FORCE)
+endif()
+
+# Optional: found and reported, so that a user sees what a build on this machine could use.
+include(CheckLanguage)
+check_language(CUDA)
+find_package(CUDAToolkit QUIET)
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})

@@ -1,0 +1,271 @@
+#include "base/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config_table.h"
+
+enum { LARGEST_INPUT = 1 << 20 };
+
+/* ---- reading ---- */
+
+static enum status apply_default(struct config *config, const struct parameter *p) {
+    bool list = p->type == TYPE_SIDES || p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
+    bool none = !p->fallback || p->fallback[0] == '\0';
+    if (list || none || (p->type == TYPE_REAL && strcmp(p->fallback, "0") == 0))
+        return STATUS_OK; /* the struct is zero */
+    return parameter_set(config, p, "default", p->fallback);
+}
+
+/* "section.key=value". */
+static enum status apply_setting(struct reading *r, const char *setting) {
+    char section[64], key[64], where[160];
+    const char *dot = strchr(setting, '.'), *equals = strchr(setting, '=');
+    if (!dot || !equals || dot > equals || dot == setting || equals == dot + 1 ||
+        (size_t)(dot - setting) >= sizeof section || (size_t)(equals - dot) > sizeof key)
+        return FAIL(STATUS_BAD_INPUT, "--set %s: a setting is section.key=value", setting);
+    snprintf(section, sizeof section, "%.*s", (int)(dot - setting), setting);
+    snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
+    snprintf(where, sizeof where, "--set");
+    int p = parameter_find(section, key);
+    if (p < 0) { /* let the document reader say what is known */
+        char text[256];
+        snprintf(text, sizeof text, "%s: {%s: 0}", section, key);
+        return config_yaml_document(r, where, text);
+    }
+    return config_yaml_value(r, p, where, equals + 1);
+}
+
+enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
+                         struct config *out) {
+    enum status status = STATUS_OK;
+    struct reading r = {.config = out, .origin = calloc((size_t)parameter_count, sizeof *r.origin)};
+    memset(out, 0, sizeof *out);
+    if (!r.origin)
+        return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
+    for (int i = 0; i < parameter_count; i++)
+        TRY(apply_default(out, &parameter_table[i]));
+    TRY(config_yaml_document(&r, name, text));
+    for (int i = 0; i < count; i++)
+        TRY(apply_setting(&r, settings[i]));
+    TRY(config_check(&r, name));
+out:
+    free(r.origin);
+    return status;
+}
+
+enum status config_read(const char *file, int count, const char *const settings[], struct config *out) {
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    FILE *f = fopen(file, "rb");
+    if (!f)
+        return FAIL(STATUS_BAD_INPUT, "%s cannot be read: is the path right?", file);
+    text = malloc(LARGEST_INPUT + 1);
+    size_t length = text ? fread(text, 1, LARGEST_INPUT, f) : 0;
+    if (!text)
+        status = FAIL(STATUS_FAILURE, "out of memory while reading %s", file);
+    else if (ferror(f) || length == LARGEST_INPUT || memchr(text, '\0', length))
+        status = FAIL(STATUS_BAD_INPUT, "%s is not an input file: text of at most 1 MiB is expected", file);
+    if (status == STATUS_OK) {
+        text[length] = '\0';
+        status = config_parse(file, text, count, settings, out);
+    }
+    free(text);
+    fclose(f);
+    return status;
+}
+
+/* ---- derived ---- */
+
+double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p) {
+    return 2 - log(expm1(s->beta * p->cutoff_tolerance)) / s->beta;
+}
+
+void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]) {
+    static const double volume[] = {0, 2, M_PI, 4 * M_PI / 3};
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        if (a >= s->dimension)
+            side[a] = 0;
+        else if (s->box_sides > 0)
+            side[a] = s->box[s->box_sides > 1 ? a : 0];
+        else
+            side[a] = pow((double)s->particles * volume[s->dimension] / s->packing_fraction, 1.0 / s->dimension);
+    }
+}
+
+double config_packing_fraction(const struct system_parameters *s) {
+    static const double volume[] = {0, 2, M_PI, 4 * M_PI / 3};
+    double side[MAX_DIMENSION], box = 1;
+    config_box(s, side);
+    for (int a = 0; a < s->dimension; a++)
+        box *= side[a];
+    return (double)s->particles * volume[s->dimension] / box;
+}
+
+int64_t config_burn_in_steps(const struct config *c) {
+    return (int64_t)fmin(round(c->simulation.burn_in / c->simulation.dt), 9e15);
+}
+
+int64_t config_interval_steps(const struct config *c) {
+    return (int64_t)fmin(round(c->simulation.frame_interval / c->simulation.dt), 9e15);
+}
+
+/* ---- writing ---- */
+
+static void choice_word(const char *choices, int index, char *out, size_t size) {
+    for (; index > 0; index--)
+        choices = strchr(choices, '|') + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+/* A list as YAML, in flow style. */
+static enum status write_list(const struct config *c, const struct parameter *p, char **out) {
+    const char *at = (const char *)c + p->offset;
+    int count = *(const int *)(const void *)((const char *)c + p->count_offset);
+    size_t room = (size_t)count * (CONFIG_TEXT + 64) + 8, used = 1;
+    char *text = malloc(room);
+    *out = text;
+    if (!text)
+        return FAIL(STATUS_FAILURE, "out of memory while writing parameters");
+    strcpy(text, "[");
+    for (int i = 0; i < count; i++) {
+        const char *comma = i > 0 ? ", " : "";
+        if (p->type == TYPE_SIDES)
+            used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma, c->system.box[i]);
+        else if (p->type == TYPE_FILES)
+            used += (size_t)snprintf(text + used, room - used, "%s\"%s\"", comma, at + (size_t)i * CONFIG_TEXT);
+        else {
+            const struct file_choice *choice = (const struct file_choice *)(const void *)at + i;
+            used += (size_t)snprintf(text + used, room - used, "%s{file: \"%s\", weight: %.17g}", comma, choice->file,
+                                     choice->weight);
+        }
+    }
+    snprintf(text + used, room - used, "]");
+    return STATUS_OK;
+}
+
+enum status config_visit(const struct config *c, config_visitor *visit, void *context) {
+    enum status status = STATUS_OK;
+    char *list = NULL;
+    for (int i = 0; i < parameter_count; i++) {
+        const struct parameter *p = &parameter_table[i];
+        const char *at = (const char *)c + p->offset;
+        char word[64];
+        struct config_value v = {.section = p->section, .key = p->key, .unit = p->unit, .type = CONFIG_STRING};
+        switch (p->type) {
+        case TYPE_REAL:
+            v.type = CONFIG_REAL;
+            memcpy(&v.real, at, sizeof v.real);
+            break;
+        case TYPE_INTEGER:
+            v.type = CONFIG_INTEGER;
+            v.integer = *(const int *)(const void *)at;
+            break;
+        case TYPE_LONG:
+            v.type = CONFIG_INTEGER;
+            memcpy(&v.integer, at, sizeof v.integer);
+            break;
+        case TYPE_SEED:
+            snprintf(word, sizeof word, "%llu", *(const unsigned long long *)(const void *)at);
+            v.text = word;
+            break;
+        case TYPE_TEXT:
+            v.text = at;
+            break;
+        case TYPE_CHOICE:
+            choice_word(p->choices, *(const int *)(const void *)at, word, sizeof word);
+            v.text = word;
+            break;
+        default:
+            TRY(write_list(c, p, &list));
+            v.text = list;
+        }
+        TRY(visit(&v, context));
+        free(list);
+        list = NULL;
+    }
+out:
+    free(list);
+    return status;
+}
+
+static enum status print_value(const struct config_value *v, void *context) {
+    const char **section = context;
+    if (!*section || strcmp(*section, v->section) != 0)
+        printf("%s:\n", v->section);
+    *section = v->section;
+    bool optional_zero = strcmp(v->key, "packing_fraction") == 0 && v->real == 0;
+    bool list = v->type == CONFIG_STRING && v->text[0] == '[';
+    if (optional_zero || (list && strcmp(v->text, "[]") == 0))
+        return STATUS_OK; /* not given */
+    if (v->type == CONFIG_REAL)
+        printf("  %s: %.17g\n", v->key, v->real);
+    else if (v->type == CONFIG_INTEGER)
+        printf("  %s: %lld\n", v->key, (long long)v->integer);
+    else if (list)
+        printf("  %s: %s\n", v->key, v->text);
+    else
+        printf("  %s: \"%s\"\n", v->key, v->text);
+    return STATUS_OK;
+}
+
+void config_print(const struct config *c) {
+    const char *section = NULL;
+    config_visit(c, print_value, &section);
+}
+
+/* ---- help ---- */
+
+enum { HELP_INDENT = 24, HELP_WIDTH = 100 };
+
+static void print_wrapped(const char *text) {
+    int column = HELP_INDENT;
+    printf("%*s", HELP_INDENT, "");
+    while (*text) {
+        int word = (int)strcspn(text, " ");
+        if (column + word > HELP_WIDTH) {
+            printf("\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        }
+        printf("%.*s%s", word, text, text[word] ? " " : "");
+        column += word + 1;
+        text += word + (text[word] == ' ');
+    }
+    printf("\n");
+}
+
+static void print_parameter(const struct parameter *p) {
+    char allowed[256] = "", line[512];
+    bool list = p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
+    if (!list && p->type != TYPE_TEXT)
+        parameter_allowed(p, allowed, sizeof allowed);
+    if (p->type == TYPE_SEED)
+        snprintf(allowed, sizeof allowed, "a whole number");
+    if (!p->fallback)
+        snprintf(line, sizeof line, "required");
+    else if (p->fallback[0] == '\0' || list || p->type == TYPE_SIDES || strcmp(p->key, "packing_fraction") == 0)
+        line[0] = '\0';
+    else
+        snprintf(line, sizeof line, "default %s", p->fallback);
+    printf("  %-*s", HELP_INDENT - 3, p->key);
+    printf(" %s%s%s\n", line, line[0] && allowed[0] ? "; " : "", allowed);
+    print_wrapped(p->help);
+}
+
+void config_help(const char *sections) {
+    const char *section = NULL;
+    for (int i = 0; i < parameter_count; i++) {
+        const struct parameter *p = &parameter_table[i];
+        char bounded[80], wanted[256];
+        snprintf(bounded, sizeof bounded, ",%s,", p->section);
+        snprintf(wanted, sizeof wanted, ",%s,", sections ? sections : p->section);
+        if (!strstr(wanted, bounded))
+            continue;
+        if (!section || strcmp(section, p->section) != 0)
+            printf("\n%s:\n", p->section);
+        section = p->section;
+        print_parameter(p);
+    }
+}

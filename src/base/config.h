@@ -1,0 +1,165 @@
+/* The parameters of a run: read once from YAML, checked, and constant from then on.
+ *
+ * One table (config_table.c) describes every key: section, name, type, unit, default, range or
+ * choices, one line of help, and where its value lives in struct config. The parser, the range checks,
+ * --set, --help, the parameter attributes of every output and the nearest-key hints all read it;
+ * nothing else parses anything.
+ */
+#ifndef EPFLOW_BASE_CONFIG_H
+#define EPFLOW_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/real.h"
+#include "base/status.h"
+
+enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
+
+enum system_kind { SYSTEM_AOUP };                   /* active Ornstein-Uhlenbeck particles, theory section 1 */
+enum network_kind { NETWORK_WINDOW };               /* windowed transformer, theory section 3 */
+enum loss_kind { LOSS_DENOISING };                  /* antithetic denoising, theory section 4 */
+enum noise_target { NOISE_ON_G, NOISE_ON_XG };      /* which coordinates the denoising noise moves */
+enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
+enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
+
+/* Lengths in particle radii r0 = 1, mobility 1. */
+struct system_parameters {
+    enum system_kind kind;
+    int dimension;             /* d: 1, 2 or 3 */
+    int64_t particles;         /* N */
+    double packing_fraction;   /* phi; 0: given by box */
+    int box_sides;             /* how many sides `box` has: 0 (from packing_fraction), 1 or d */
+    double box[MAX_DIMENSION]; /* sides of the periodic box; with a trap the open side that nothing reaches */
+    double v0;                 /* self-propulsion speed */
+    double k;                  /* strength of the pair force */
+    double beta;               /* sharpness of the softplus */
+    double trap;               /* A: stiffness of the harmonic trap; > 0 means open space */
+    double gamma;              /* rate of the propulsion */
+    double eps;                /* translational diffusion */
+};
+
+struct simulation_parameters {
+    double dt;                   /* time step */
+    char start[CONFIG_TEXT];     /* "random", "lattice" or FILE@FRAME */
+    double burn_in;              /* time units */
+    double frame_interval;       /* time units */
+    int frames;                  /* number of frames written */
+    uint64_t seed;
+    double cutoff_tolerance;     /* f(r_c) = this */
+    double skin;                 /* added to r_c in neighbour lists; 0: chosen from the system */
+    double restart_interval;     /* minutes of wall clock between restart files */
+};
+
+struct network_parameters {
+    enum network_kind kind;
+    int width;          /* W: token width */
+    int hidden;         /* H: hidden width of embeddings and decoder */
+    int feed_forward;   /* F: hidden width of a block's MLP */
+    int heads;
+    int blocks;
+    int layers;         /* hidden layers of embeddings and decoder */
+    int neighbours;     /* n */
+};
+
+struct file_choice {
+    char file[CONFIG_TEXT];
+    double weight;      /* share of the training steps, relative to the others */
+};
+
+struct training_parameters {
+    int trajectory_count;      /* 0: the trajectory in the output folder */
+    struct file_choice trajectories[CONFIG_FILES];
+    enum loss_kind loss;
+    enum noise_target noise_on;
+    double sigma;              /* width of the denoising noise */
+    int batch;                 /* particles per step, over all ranks */
+    int64_t steps;
+    int64_t warm_up;           /* steps */
+    double rate;               /* peak learning rate */
+    double clip;               /* global norm of the gradient */
+    double average;            /* decay of the weights' moving average */
+    double held_out;           /* fraction of every trajectory's frames, its last ones, never trained on */
+    int64_t test_interval;     /* steps between evaluations on held-out frames; 0: only at the end */
+    int test_particles;        /* particles per evaluation on held-out frames; 0: all */
+    double checkpoint_interval;/* minutes of wall clock */
+    uint64_t seed;
+};
+
+struct evaluation_parameters {
+    int trajectory_count;      /* 0: the trajectory in the output folder */
+    char trajectories[CONFIG_FILES][CONFIG_TEXT];
+    int model_count;           /* 0: the model in the output folder */
+    char models[CONFIG_FILES][CONFIG_TEXT];
+    enum frame_choice frames;
+    enum weight_choice weights;
+    double grid;               /* spacing of the fields */
+    double smoothing;          /* width of the Gaussian each particle is spread over */
+    double interface_density;  /* packing fraction of the contour between gas and dense phase */
+    double interface_width;    /* half width of the region called interface */
+    double profile_extent;     /* profiles reach this far on both sides of the interface */
+    double profile_bin;        /* width of a bin of the profiles */
+};
+
+struct output_parameters {
+    char directory[CONFIG_TEXT];
+};
+
+struct run_parameters {
+    enum device_kind device;
+    int chunk;                 /* network rows (tokens) computed at once; bounds the memory */
+};
+
+struct config {
+    struct system_parameters system;
+    struct simulation_parameters simulation;
+    struct network_parameters network;
+    struct training_parameters training;
+    struct evaluation_parameters evaluation;
+    struct output_parameters output;
+    struct run_parameters run;
+};
+
+/* Reads FILE, applies settings ("section.key=value", count of them) and checks everything: unknown
+ * keys, types, ranges, contradictions. The message of an error has file, line, key, what is allowed and
+ * the nearest known key. Not collective: rank 0 reads, the struct is plain bytes and can be broadcast. */
+enum status config_read(const char *file, int count, const char *const settings[], struct config *out);
+
+/* The same from text, for tests; name stands for the file's name in messages. */
+enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
+                         struct config *out);
+
+/* Derived, always consistent with the checks of config_read. */
+double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p); /* r_c */
+void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]);
+double config_packing_fraction(const struct system_parameters *s);
+static inline bool config_is_open(const struct system_parameters *s) {
+    return s->trap > 0;
+}
+/* Length of a burn-in, of the interval between frames, in steps. */
+int64_t config_burn_in_steps(const struct config *c);
+int64_t config_interval_steps(const struct config *c);
+
+/* Visits every parameter in the table's order as (section, key, value), for the attributes of outputs.
+ * Numbers come as CONFIG_REAL or CONFIG_INTEGER, the rest as text. */
+enum config_value_type { CONFIG_REAL, CONFIG_INTEGER, CONFIG_STRING };
+struct config_value {
+    const char *section, *key, *unit;
+    enum config_value_type type;
+    double real;
+    int64_t integer;
+    const char *text; /* valid during the visit; lists in YAML's flow style */
+};
+typedef enum status config_visitor(const struct config_value *value, void *context);
+enum status config_visit(const struct config *c, config_visitor *visit, void *context);
+
+/* Prints the help of every parameter of the sections in `sections` (a comma-separated list, NULL for
+ * all) to standard output: name, type, unit, default, range, description. */
+void config_help(const char *sections);
+
+/* Prints the whole config as YAML that reads back to the same values. */
+void config_print(const struct config *c);
+
+#endif

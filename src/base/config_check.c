@@ -1,0 +1,143 @@
+/* Required keys, defaults that follow from other keys, and settings that contradict each other. */
+#include "base/config_table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static const struct origin *origin_of(const struct reading *r, const char *section, const char *key) {
+    return &r->origin[parameter_find(section, key)];
+}
+
+static bool given(const struct reading *r, const char *section, const char *key) {
+    return origin_of(r, section, key)->given;
+}
+
+/* Where to point a message about a key: its line, or the file where it keeps its default. */
+static const char *place(const struct reading *r, const char *name, const char *section, const char *key) {
+    const struct origin *o = origin_of(r, section, key);
+    return o->given ? o->place : name;
+}
+
+static enum status check_required(const struct reading *r, const char *name) {
+    for (int i = 0; i < parameter_count; i++)
+        if (!parameter_table[i].fallback && !r->origin[i].given)
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is required: %s", name, parameter_table[i].section,
+                        parameter_table[i].key, parameter_table[i].help);
+    return STATUS_OK;
+}
+
+static void fill_defaults(struct reading *r) {
+    struct config *c = r->config;
+    double slowest = c->system.eps > 0 ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
+    if (!given(r, "simulation", "burn_in"))
+        c->simulation.burn_in = 20 / slowest;
+    if (!given(r, "simulation", "frame_interval"))
+        c->simulation.frame_interval = 0.1 / c->system.gamma;
+}
+
+static enum status check_box(const struct reading *r, const char *name) {
+    const struct system_parameters *s = &r->config->system;
+    const char *box = place(r, name, "system", "box");
+    if (s->trap > 0 && s->box_sides == 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: system.trap = %g needs system.box, the side of the open space, of which the "
+                                      "particles may reach the middle half; packing_fraction does not apply",
+                    place(r, name, "system", "trap"), s->trap);
+    if (s->box_sides == 0 && s->packing_fraction == 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: give system.packing_fraction or system.box", name);
+    if (s->box_sides > 0 && s->packing_fraction > 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: system.packing_fraction and system.box are both given: leave one out",
+                    place(r, name, "system", "packing_fraction"));
+    if (s->box_sides > 1 && s->box_sides != s->dimension)
+        return FAIL(STATUS_BAD_INPUT, "%s: system.box has %d sides in %d dimensions: give one side, or %d", box,
+                    s->box_sides, s->dimension, s->dimension);
+    return STATUS_OK;
+}
+
+static enum status check_reach(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const double least_skin = 0.05;
+    double side[MAX_DIMENSION], cutoff = config_cutoff(&c->system, &c->simulation);
+    double reach = cutoff + (c->simulation.skin > 0 ? c->simulation.skin : least_skin);
+    config_box(&c->system, side);
+    for (int a = 0; a < c->system.dimension && !config_is_open(&c->system); a++)
+        if (2 * reach > side[a])
+            return FAIL(STATUS_BAD_INPUT, "%s: the box is too small: its side of %.4g must be at least twice the cut-off "
+                                          "r_c = %.4g and the skin of the neighbour lists, %.4g: use more particles, a "
+                                          "larger box or a larger simulation.cutoff_tolerance",
+                        place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"), side[a],
+                        cutoff, 2 * reach);
+    return STATUS_OK;
+}
+
+static enum status check_simulation(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const struct simulation_parameters *s = &c->simulation;
+    const char *dt = place(r, name, "simulation", "dt");
+    if (s->dt * c->system.gamma >= 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is too long for system.gamma = %g: their product must be "
+                                      "below 1", dt, s->dt, c->system.gamma);
+    if (s->dt * c->system.k > 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.k = %g: their product must be at "
+                                      "most 1", dt, s->dt, c->system.k);
+    if (s->dt * c->system.trap > 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.trap = %g: their product must be "
+                                      "at most 1", dt, s->dt, c->system.trap);
+    if (config_interval_steps(c) < 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.frame_interval = %g is shorter than half a step of simulation.dt = %g",
+                    place(r, name, "simulation", "frame_interval"), s->frame_interval, s->dt);
+    if (config_burn_in_steps(c) + (double)config_interval_steps(c) * s->frames > 9e15)
+        return FAIL(STATUS_BAD_INPUT, "%s: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt",
+                    dt);
+    const char *at = strrchr(s->start, '@');
+    bool frame = at && at > s->start && (strcmp(at + 1, "last") == 0 ||
+                                         (at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1)));
+    if (strcmp(s->start, "random") != 0 && strcmp(s->start, "lattice") != 0 && !frame)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.start = %s must be random, lattice or FILE@FRAME (FRAME from 0, or "
+                                      "last)", place(r, name, "simulation", "start"), s->start);
+    return STATUS_OK;
+}
+
+static enum status check_learning(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const struct network_parameters *n = &c->network;
+    const char *width = place(r, name, "network", "width");
+    if (n->width % 2 != 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be even: half of a token is the embedding of g, half "
+                                      "that of x", width, n->width);
+    if (n->width % n->heads != 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d", width, n->width,
+                    n->heads);
+    if (n->neighbours >= c->system.particles)
+        return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
+                    place(r, name, "network", "neighbours"), n->neighbours, (long long)c->system.particles);
+    if (c->training.warm_up > c->training.steps)
+        return FAIL(STATUS_BAD_INPUT, "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
+                    place(r, name, "training", "warm_up"), (long long)c->training.warm_up,
+                    (long long)c->training.steps);
+    if (c->evaluation.profile_bin > c->evaluation.profile_extent)
+        return FAIL(STATUS_BAD_INPUT, "%s: evaluation.profile_bin = %g is wider than evaluation.profile_extent = %g",
+                    place(r, name, "evaluation", "profile_bin"), c->evaluation.profile_bin,
+                    c->evaluation.profile_extent);
+    if (c->evaluation.model_count > 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: evaluation.models has %d entries: one model at a time is evaluated",
+                    place(r, name, "evaluation", "models"), c->evaluation.model_count);
+    if (c->run.device == DEVICE_CUDA)
+        return FAIL(STATUS_BAD_INPUT, "%s: run.device = cuda: this version computes on the CPU only; use auto or cpu",
+                    place(r, name, "run", "device"));
+    return STATUS_OK;
+}
+
+enum status config_check(struct reading *r, const char *name) {
+    enum status status = STATUS_OK;
+    TRY(check_required(r, name));
+    fill_defaults(r);
+    TRY(check_box(r, name));
+    TRY(check_reach(r, name));
+    TRY(check_simulation(r, name));
+    TRY(check_learning(r, name));
+out:
+    return status;
+}

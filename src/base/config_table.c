@@ -1,0 +1,251 @@
+#include "base/config_table.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+#define AT(section, field) .offset = offsetof(struct config, section.field)
+#define ABOVE(value) .least = (value), .open_least = true, .most = INFINITY
+#define FROM(value) .least = (value), .most = INFINITY
+#define BETWEEN(low, high) .least = (low), .most = (high)
+
+const struct parameter parameter_table[] = {
+    /* ---- system ---- */
+    {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup", .choices = "aoup",
+     .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles"},
+    {"system", "dimension", TYPE_INTEGER, AT(system, dimension), .unit = "", .fallback = "2", BETWEEN(1, 3),
+     .help = "d, dimension of space"},
+    {"system", "particles", TYPE_LONG, AT(system, particles), .unit = "", .fallback = NULL,
+     BETWEEN(2, 2147483647), .help = "N, number of particles"},
+    {"system", "packing_fraction", TYPE_REAL, AT(system, packing_fraction), .unit = "", .fallback = "0",
+     .least = 0, .open_least = true, .most = 4,
+     .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box (or give box)"},
+    {"system", "box", TYPE_SIDES, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
+     .unit = "r0", .fallback = "[]", ABOVE(0),
+     .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle half may "
+             "be reached"},
+    {"system", "v0", TYPE_REAL, AT(system, v0), .unit = "r0/time", .fallback = "0.025", FROM(0),
+     .help = "self-propulsion speed"},
+    {"system", "k", TYPE_REAL, AT(system, k), .unit = "1/time", .fallback = "1", FROM(0),
+     .help = "strength of the repulsion"},
+    {"system", "beta", TYPE_REAL, AT(system, beta), .unit = "1/r0", .fallback = "7.5", BETWEEN(0.5, 1000),
+     .help = "sharpness of the repulsion f(r) = log(1 + exp(beta (2 - r))) / beta"},
+    {"system", "trap", TYPE_REAL, AT(system, trap), .unit = "1/time", .fallback = "0", FROM(0),
+     .help = "A, stiffness of a harmonic trap about the origin; above 0 space is open"},
+    {"system", "gamma", TYPE_REAL, AT(system, gamma), .unit = "1/time", .fallback = "1e-4", ABOVE(0),
+     .help = "rate at which the self-propulsion forgets its direction"},
+    {"system", "eps", TYPE_REAL, AT(system, eps), .unit = "r0^2/time", .fallback = "0", FROM(0),
+     .help = "translational diffusion"},
+    /* ---- simulation ---- */
+    {"simulation", "dt", TYPE_REAL, AT(simulation, dt), .unit = "time", .fallback = "0.1", ABOVE(0),
+     .help = "time step"},
+    {"simulation", "start", TYPE_TEXT, AT(simulation, start), .unit = "", .fallback = "random",
+     .help = "random, lattice, or FILE@FRAME of a trajectory (FRAME from 0, or last)"},
+    {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
+     .help = "time before the first frame; default 20 / gamma, with eps > 0 20 / min(gamma, eps)"},
+    {"simulation", "frame_interval", TYPE_REAL, AT(simulation, frame_interval), .unit = "time", .fallback = "",
+     ABOVE(0), .help = "time between frames; default 0.1 / gamma"},
+    {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
+     BETWEEN(1, 1000000), .help = "number of frames written"},
+    {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1", BETWEEN(0, 1.8446744073709551e19),
+     .help = "seed of the noise and of the start"},
+    {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "", .fallback = "1e-5",
+     .least = 1e-14, .most = 0.1, .help = "the force is cut where f(r_c) is this"},
+    {"simulation", "skin", TYPE_REAL, AT(simulation, skin), .unit = "r0", .fallback = "0", FROM(0),
+     .help = "how far neighbour lists reach beyond the cut-off; 0: chosen. No result depends on it"},
+    {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
+     .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
+    /* ---- network ---- */
+    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window", .choices = "window",
+     .help = "score model: window, a transformer over a particle and its nearest neighbours"},
+    {"network", "width", TYPE_INTEGER, AT(network, width), .unit = "", .fallback = "256", BETWEEN(2, 4096),
+     .help = "W, width of a token; a multiple of 2 and of heads"},
+    {"network", "hidden", TYPE_INTEGER, AT(network, hidden), .unit = "", .fallback = "256", BETWEEN(1, 4096),
+     .help = "H, hidden width of embeddings and decoder"},
+    {"network", "feed_forward", TYPE_INTEGER, AT(network, feed_forward), .unit = "", .fallback = "256",
+     BETWEEN(1, 16384), .help = "F, hidden width of the MLP in a block"},
+    {"network", "heads", TYPE_INTEGER, AT(network, heads), .unit = "", .fallback = "4", BETWEEN(1, 64),
+     .help = "attention heads"},
+    {"network", "blocks", TYPE_INTEGER, AT(network, blocks), .unit = "", .fallback = "4", BETWEEN(1, 64),
+     .help = "transformer blocks"},
+    {"network", "layers", TYPE_INTEGER, AT(network, layers), .unit = "", .fallback = "4", BETWEEN(1, 16),
+     .help = "hidden layers of embeddings and decoder"},
+    {"network", "neighbours", TYPE_INTEGER, AT(network, neighbours), .unit = "", .fallback = "64",
+     BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
+    /* ---- training ---- */
+    {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
+     .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]", ABOVE(0),
+     .help = "list of {file: PATH, weight: share of the steps}; default: trajectory.h5 of the output folder"},
+    {"training", "loss", TYPE_CHOICE, AT(training, loss), .unit = "", .fallback = "denoising",
+     .choices = "denoising", .help = "denoising: antithetic denoising score matching"},
+    {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "g", .choices = "g|xg",
+     .help = "which coordinates the denoising noise moves: g, or x and g"},
+    {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
+     .open_least = true, .most = 10, .help = "width of the denoising noise"},
+    {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",
+     BETWEEN(1, 1 << 24), .help = "particles per step, over all ranks; at most all of a frame"},
+    {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000", BETWEEN(1, 1e12),
+     .help = "training steps, the warm-up included"},
+    {"training", "warm_up", TYPE_LONG, AT(training, warm_up), .unit = "steps", .fallback = "10000",
+     BETWEEN(0, 1e12), .help = "steps over which the rate rises to its peak"},
+    {"training", "rate", TYPE_REAL, AT(training, rate), .unit = "", .fallback = "1e-5", .least = 0,
+     .open_least = true, .most = 10, .help = "peak learning rate; a cosine takes it to 0 at the last step"},
+    {"training", "clip", TYPE_REAL, AT(training, clip), .unit = "", .fallback = "1", FROM(0),
+     .help = "largest global norm of the gradient; 0: not clipped"},
+    {"training", "average", TYPE_REAL, AT(training, average), .unit = "", .fallback = "0.9999", .least = 0,
+     .most = 1, .open_most = true, .help = "decay of the weights' moving average"},
+    {"training", "held_out", TYPE_REAL, AT(training, held_out), .unit = "", .fallback = "0.25", .least = 0,
+     .most = 1, .open_most = true,
+     .help = "share of every trajectory's frames, its last ones, that training never sees"},
+    {"training", "test_interval", TYPE_LONG, AT(training, test_interval), .unit = "steps", .fallback = "0",
+     BETWEEN(0, 1e12), .help = "steps between tests on held-out frames; 0: only at the end"},
+    {"training", "test_particles", TYPE_INTEGER, AT(training, test_particles), .unit = "particles",
+     .fallback = "4096", BETWEEN(0, 1 << 30), .help = "particles of each held-out frame in a test; 0: all"},
+    {"training", "checkpoint_interval", TYPE_REAL, AT(training, checkpoint_interval), .unit = "minutes",
+     .fallback = "10", FROM(0), .help = "wall-clock time between checkpoints of the model"},
+    {"training", "seed", TYPE_SEED, AT(training, seed), .unit = "", .fallback = "1", BETWEEN(0, 1.8446744073709551e19),
+     .help = "seed of initial weights, batches and noise"},
+    /* ---- evaluation ---- */
+    {"evaluation", "trajectories", TYPE_FILES, AT(evaluation, trajectories),
+     .count_offset = offsetof(struct config, evaluation.trajectory_count), .unit = "", .fallback = "[]",
+     .help = "trajectories to evaluate, of one system; default: trajectory.h5 of the output folder"},
+    {"evaluation", "models", TYPE_FILES, AT(evaluation, models),
+     .count_offset = offsetof(struct config, evaluation.model_count), .unit = "", .fallback = "[]",
+     .help = "the model; default: model.h5 of the output folder"},
+    {"evaluation", "frames", TYPE_CHOICE, AT(evaluation, frames), .unit = "", .fallback = "held_out",
+     .choices = "held_out|all", .help = "held_out: the last frames, as training.held_out of the model says; or all"},
+    {"evaluation", "weights", TYPE_CHOICE, AT(evaluation, weights), .unit = "", .fallback = "average",
+     .choices = "average|current", .help = "the moving average of the weights, or the last ones"},
+    {"evaluation", "grid", TYPE_REAL, AT(evaluation, grid), .unit = "r0", .fallback = "1", ABOVE(0),
+     .help = "spacing of the fields"},
+    {"evaluation", "smoothing", TYPE_REAL, AT(evaluation, smoothing), .unit = "r0", .fallback = "2", FROM(0),
+     .help = "width of the Gaussian that a particle is spread over"},
+    {"evaluation", "interface_density", TYPE_REAL, AT(evaluation, interface_density), .unit = "", .fallback = "0.5",
+     ABOVE(0), .help = "packing fraction of the contour between gas and dense phase"},
+    {"evaluation", "interface_width", TYPE_REAL, AT(evaluation, interface_width), .unit = "r0", .fallback = "4",
+     FROM(0), .help = "particles this near to the contour are the interface"},
+    {"evaluation", "profile_extent", TYPE_REAL, AT(evaluation, profile_extent), .unit = "r0", .fallback = "20",
+     ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
+    {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1", ABOVE(0),
+     .help = "width of a bin of the profiles"},
+    /* ---- output, run ---- */
+    {"output", "directory", TYPE_TEXT, AT(output, directory), .unit = "", .fallback = NULL,
+     .help = "folder of all results; made if it is not there"},
+    {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto", .choices = "auto|cpu|cuda",
+     .help = "where to compute; auto takes the best there is"},
+    {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "1040", BETWEEN(1, 1 << 24),
+     .help = "network rows computed at once, which bounds the memory"},
+};
+
+const int parameter_count = sizeof parameter_table / sizeof *parameter_table;
+
+int parameter_find(const char *section, const char *key) {
+    for (int i = 0; i < parameter_count; i++)
+        if (strcmp(parameter_table[i].section, section) == 0 && strcmp(parameter_table[i].key, key) == 0)
+            return i;
+    return -1;
+}
+
+void parameter_allowed(const struct parameter *p, char *out, size_t size) {
+    char unit[64] = "";
+    if (p->unit[0] != '\0')
+        snprintf(unit, sizeof unit, " (%s)", p->unit);
+    if (p->type == TYPE_CHOICE)
+        snprintf(out, size, "one of %s", p->choices);
+    else if (p->type == TYPE_TEXT)
+        snprintf(out, size, "a text%s", unit);
+    else if (isinf(p->most))
+        snprintf(out, size, "%s %.10g%s", p->open_least ? "above" : "at least", p->least, unit);
+    else
+        snprintf(out, size, "%s %.10g and %s %.10g%s", p->open_least ? "above" : "at least", p->least,
+                 p->open_most ? "below" : "at most", p->most, unit);
+}
+
+static enum status refuse(const struct parameter *p, const char *where, const char *text, const char *what) {
+    char allowed[256];
+    parameter_allowed(p, allowed, sizeof allowed);
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = %s %s: it must be %s", where, p->section, p->key, text, what, allowed);
+}
+
+/* A number in decimal, the whole of the text, finite. */
+static bool read_number(const char *text, double *out) {
+    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
+        return false;
+    char *end;
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+static bool in_range(const struct parameter *p, double value) {
+    return (p->open_least ? value > p->least : value >= p->least) &&
+           (p->open_most ? value < p->most : value <= p->most);
+}
+
+static bool read_seed(const char *text, uint64_t *out) {
+    char *end;
+    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
+        return false;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0;
+}
+
+static int choice_of(const char *choices, const char *text) {
+    size_t length = strlen(text);
+    int index = 0;
+    for (const char *c = choices; length > 0; c++, index++) {
+        size_t word = strcspn(c, "|");
+        if (word == length && strncmp(c, text, word) == 0)
+            return index;
+        c += word;
+        if (*c == '\0')
+            break;
+    }
+    return -1;
+}
+
+enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text) {
+    char *target = (char *)config + p->offset;
+    double number = 0;
+    uint64_t seed;
+    int choice;
+    switch (p->type) {
+    case TYPE_TEXT:
+        if (text[0] == '\0' || strlen(text) >= CONFIG_TEXT)
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section, p->key,
+                        CONFIG_TEXT - 1);
+        strncpy(target, text, CONFIG_TEXT - 1);
+        return STATUS_OK;
+    case TYPE_CHOICE:
+        choice = choice_of(p->choices, text);
+        if (choice < 0)
+            return refuse(p, where, text, "is not known");
+        *(int *)target = choice;
+        return STATUS_OK;
+    case TYPE_SEED:
+        if (!read_seed(text, &seed))
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = %s is not a whole number from 0 to 18446744073709551615", where,
+                        p->section, p->key, text);
+        memcpy(target, &seed, sizeof seed);
+        return STATUS_OK;
+    default:
+        break;
+    }
+    if (!read_number(text, &number))
+        return refuse(p, where, text, "is not a number");
+    if ((p->type == TYPE_INTEGER || p->type == TYPE_LONG) && number != floor(number))
+        return refuse(p, where, text, "is not a whole number");
+    if (!in_range(p, number))
+        return refuse(p, where, text, "is out of range");
+    if (p->type == TYPE_INTEGER)
+        *(int *)target = (int)number;
+    else if (p->type == TYPE_LONG)
+        *(int64_t *)target = (int64_t)number;
+    else
+        *(double *)target = number;
+    return STATUS_OK;
+}

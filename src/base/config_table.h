@@ -1,0 +1,64 @@
+/* The table of parameters: what the parser, the checks, the help and the outputs all read. Private to base. */
+#ifndef EPFLOW_BASE_CONFIG_TABLE_H
+#define EPFLOW_BASE_CONFIG_TABLE_H
+
+#include "base/config.h"
+
+enum parameter_type {
+    TYPE_REAL,
+    TYPE_INTEGER,     /* int */
+    TYPE_LONG,        /* int64_t */
+    TYPE_SEED,        /* uint64_t */
+    TYPE_TEXT,        /* char[CONFIG_TEXT] */
+    TYPE_CHOICE,      /* enum stored as int */
+    TYPE_SIDES,       /* system.box: one number or d of them */
+    TYPE_FILES,       /* list of texts */
+    TYPE_WEIGHTED     /* list of {file, weight} */
+};
+
+struct parameter {
+    const char *section, *key;
+    enum parameter_type type;
+    size_t offset;          /* in struct config */
+    size_t count_offset;    /* of the int that holds a list's length */
+    const char *unit;       /* "" where there is none */
+    const char *fallback;   /* default as it would be written, NULL: required, "": computed (help says how) */
+    double least, most;
+    bool open_least, open_most; /* the bound itself is not allowed */
+    const char *choices;    /* "a|b|c" in order of the enum */
+    const char *help;
+};
+
+extern const struct parameter parameter_table[];
+extern const int parameter_count;
+
+/* Where a value came from, for messages: "quick.yaml:7" or "--set". */
+struct origin {
+    char place[CONFIG_TEXT + 32];
+    bool given;
+};
+
+/* A document being read. */
+struct reading {
+    struct config *config;
+    struct origin *origin;  /* (parameter_count) */
+};
+
+/* Index of section.key in the table, or -1. */
+int parameter_find(const char *section, const char *key);
+
+/* Stores a scalar value written as text, after checking type and range. `where` leads the message. */
+enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text);
+
+/* "it must be above 0 (time units)": what a parameter allows. */
+void parameter_allowed(const struct parameter *p, char *out, size_t size);
+
+/* config_yaml.c: reads a document of sections; `name` stands for the file in messages. */
+enum status config_yaml_document(struct reading *reading, const char *name, const char *text);
+/* Reads one value, YAML too, for parameter number p; `where` leads the messages. */
+enum status config_yaml_value(struct reading *reading, int p, const char *where, const char *text);
+
+/* config_check.c: required keys, computed defaults, contradictions. */
+enum status config_check(struct reading *reading, const char *name);
+
+#endif

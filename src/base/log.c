@@ -1,0 +1,150 @@
+#include "base/log.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/timer.h"
+
+static int own_rank;
+static FILE *file;
+static bool line_open; /* the terminal shows a progress line that is not ended */
+
+enum { LINE = 2400 };
+
+void log_start(int rank) {
+    own_rank = rank;
+}
+
+enum status log_open(const char *path) {
+    if (own_rank != 0)
+        return STATUS_OK;
+    log_stop();
+    file = fopen(path, "a");
+    if (!file)
+        return FAIL(STATUS_STORAGE, "%s cannot be written: is the folder there, and writable?", path);
+    return STATUS_OK;
+}
+
+void log_stop(void) {
+    if (file)
+        fclose(file);
+    file = NULL;
+}
+
+static void end_line(void) {
+    if (line_open)
+        fputc('\n', stderr);
+    line_open = false;
+}
+
+static void to_file(const char *line) {
+    if (!file)
+        return;
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
+    fprintf(file, "%s  %s\n", stamp, line);
+    fflush(file);
+}
+
+static void say(const char *line) {
+    end_line();
+    fprintf(stderr, "%s\n", line);
+    fflush(stderr);
+    to_file(line);
+}
+
+#define FORMAT_LINE(line, start)                                                                             \
+    do {                                                                                                     \
+        va_list arguments;                                                                                   \
+        va_start(arguments, format);                                                                         \
+        vsnprintf((line) + (start), sizeof(line) - (size_t)(start), format, arguments);                      \
+        va_end(arguments);                                                                                   \
+    } while (0)
+
+void log_info(const char *format, ...) {
+    char line[LINE];
+    if (own_rank != 0)
+        return;
+    FORMAT_LINE(line, 0);
+    say(line);
+}
+
+void log_warning(const char *format, ...) {
+    char line[LINE] = "warning: ";
+    if (own_rank != 0)
+        return;
+    FORMAT_LINE(line, strlen(line));
+    say(line);
+}
+
+void log_rank(const char *format, ...) {
+    char line[LINE];
+    int start = snprintf(line, sizeof line, "rank %d: ", own_rank);
+    FORMAT_LINE(line, start);
+    say(line);
+}
+
+void log_error(const char *message, const char *place) {
+    char line[LINE];
+    (void)place;
+    if (own_rank != 0)
+        return;
+    snprintf(line, sizeof line, "epflow: error: %s", message);
+    say(line);
+    if (file)
+        fprintf(file, "                     (recorded at %s)\n", place);
+}
+
+/* ---- progress ---- */
+
+static const double SHOW_TERMINAL = 0.5, SHOW_FILE = 30; /* seconds between lines */
+
+void progress_start(struct progress *p, const char *what, double total, double done_before) {
+    *p = (struct progress){.what = what, .total = total, .done_before = done_before};
+    p->started = p->shown = timer_now();
+}
+
+static void show(struct progress *p, double done, const char *detail, bool terminal) {
+    char line[LINE], left[64];
+    double elapsed = timer_now() - p->started, rate = elapsed > 0 ? (done - p->done_before) / elapsed : 0;
+    text_duration(rate > 0 ? (p->total - done) / rate : 0, left, sizeof left);
+    snprintf(line, sizeof line, "%s  %3.0f %%  %.3g/s  %s left%s%s", p->what,
+             p->total > 0 ? floor(100 * done / p->total) : 100, rate, left, detail ? "  " : "",
+             detail ? detail : "");
+    if (!terminal) {
+        say(line);
+        return;
+    }
+    fprintf(stderr, "\r\033[K%s", line);
+    fflush(stderr);
+    line_open = true;
+}
+
+void progress_show(struct progress *p, double done, const char *detail) {
+    if (own_rank != 0)
+        return;
+    bool terminal = isatty(STDERR_FILENO);
+    double now = timer_now();
+    if (now - p->shown < (terminal ? SHOW_TERMINAL : SHOW_FILE))
+        return;
+    p->shown = now;
+    show(p, done, detail, terminal);
+}
+
+void progress_end(struct progress *p, const char *detail) {
+    char took[64];
+    if (own_rank != 0)
+        return;
+    if (line_open)
+        fprintf(stderr, "\r\033[K");
+    line_open = false;
+    text_duration(timer_now() - p->started, took, sizeof took);
+    log_info("%s done in %s%s%s", p->what, took, detail ? "  " : "", detail ? detail : "");
+}

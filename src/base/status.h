@@ -1,0 +1,44 @@
+/* How functions say that something went wrong.
+ *
+ * Below src/commands a function that can fail returns an enum status and, where it fails, records one
+ * message (what, where, what to do) by FAIL(). It never prints and never exits. The command on top
+ * agrees on the status with the other ranks (comm_agree), prints the message once and returns the
+ * status as the exit code of the process.
+ */
+#ifndef EPFLOW_BASE_STATUS_H
+#define EPFLOW_BASE_STATUS_H
+
+/* Also the exit codes of the program. */
+enum status {
+    STATUS_OK = 0,
+    STATUS_FAILURE = 1,   /* something on this machine failed: memory, MPI, a device */
+    STATUS_BAD_INPUT = 2, /* what the user gave cannot be used; nothing was created */
+    STATUS_NUMBERS = 3,   /* the computation left its range: NaN, divergence, a lost particle */
+    STATUS_STORAGE = 4,   /* a file could not be read or written */
+    STATUS_STOPPED = 75   /* stopped early on request, with a restart written: submit again */
+};
+
+/* Records a message, printf style, and returns status. The first message since status_clear() stays. */
+#define FAIL(status, ...) status_record((status), __FILE__, __LINE__, __VA_ARGS__)
+
+enum status status_record(enum status status, const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The recorded message ("" if none) and the source line that recorded it ("file.c:12"). */
+const char *status_message(void);
+const char *status_place(void);
+
+/* Takes over a message of another rank, so that every rank can report the same one. */
+void status_adopt(const char *message, const char *place);
+
+void status_clear(void);
+
+/* In a function with `enum status status` and a label `out`. */
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        status = (call);                                                                                     \
+        if (status != STATUS_OK)                                                                             \
+            goto out;                                                                                        \
+    } while (0)
+
+#endif

@@ -1,0 +1,19 @@
+/* The commands of the program, one page each. All are collective. */
+#ifndef EPFLOW_COMMANDS_COMMANDS_H
+#define EPFLOW_COMMANDS_COMMANDS_H
+
+#include "commands/session.h"
+
+enum status command_simulate(struct session *s);
+enum status command_train(struct session *s);
+enum status command_evaluate(struct session *s);
+enum status command_run(struct session *s);
+enum status command_check(struct session *s);
+enum status command_info(struct session *s);
+
+/* Plans for --dry-run and the first lines of a run: sizes, memory per rank, steps, files. */
+void plan_simulate(const struct session *s);
+enum status plan_train(const struct session *s);
+void plan_evaluate(const struct session *s);
+
+#endif

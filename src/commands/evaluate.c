@@ -1,0 +1,485 @@
+/* Evaluate: frame by frame the flow of every particle, then fields, phases, profiles; at the end the certificate. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "commands/commands.h"
+#include "commands/frames.h"
+#include "entropy/certificate.h"
+#include "entropy/profile.h"
+#include "io/evaluation_file.h"
+#include "io/model_file.h"
+
+enum { IDENTITIES = 5, PROFILES = 3 + 2 * PROFILE_QUANTITIES };
+enum { IDENTITY_I0, IDENTITY_I1, IDENTITY_I2, IDENTITY_I3, IDENTITY_RESOLVED };
+
+static const struct {
+    const char *name, *description;
+} identity_info[IDENTITIES] = {
+    [IDENTITY_I0] = {"I0", "stationarity of the energy, no network: <F.b> = (dt/2) <b.K b>; per particle, all frames"},
+    [IDENTITY_I1] = {"I1_g", "<|s_g|^2> = -<div_g s_g> on samples noised as in training; per particle"},
+    [IDENTITY_I2] = {"I2", "<div v> = 0: <div_g v_g> = -<div_x b>; per particle"},
+    [IDENTITY_I3] = {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle"},
+    [IDENTITY_RESOLVED] = {"resolved", "resolved entropy production (a lower bound) against the exact -<div_x b>; per "
+                                       "particle"},
+};
+
+static const struct {
+    const char *name, *unit, *description;
+} profile_info[PROFILES] = {
+    {"count", "1", "particles in the bin, over all frames"},
+    {"density", "r0^-d", "particles per volume"},
+    {"density_error", "r0^-d", "its standard error"},
+    {"epr", "1/time", "mean entropy production rate of a particle, as the network sees it"},
+    {"epr_error", "1/time", "its standard error"},
+    {"exact", "1/time", "mean exact entropy production rate of a particle, -div_x b"},
+    {"exact_error", "1/time", "its standard error"},
+    {"resolved", "1/time", "mean resolved entropy production rate of a particle"},
+    {"resolved_error", "1/time", "its standard error"},
+    {"local_density", "1", "mean packing fraction within 5 radii of a particle"},
+    {"local_density_error", "1", "its standard error"},
+};
+
+/* An evaluation in progress. */
+struct evaluation_run {
+    struct source *source[CONFIG_FILES];
+    int sources;
+    struct config model_config;       /* what the model was trained with */
+    struct score_model *model;
+    real *weights;                    /* device */
+    struct snapshot *snapshot;
+    struct field_grid *grid;
+    struct certificate *certificate;
+    struct profile *profile;
+    struct evaluation *file;
+    struct evaluation_shape shape;
+    struct evaluation_column column[COLUMNS];
+    struct evaluation_field field[FIELDS];
+    struct evaluation_profile profile_table[PROFILES];
+    struct evaluation_identity identity[IDENTITIES];
+    double *profile_values, *time;
+    char path[SESSION_PATH], model_path[SESSION_PATH], trajectories[4096];
+    struct timings timings;
+    int timer_read, timer_network, timer_fields, timer_files;
+};
+
+void plan_evaluate(const struct session *s) {
+    const struct config *c = &s->config;
+    const struct evaluation_parameters *p = &c->evaluation;
+    if (p->trajectory_count == 0)
+        log_info("evaluate: reads %s/trajectory.h5", c->output.directory);
+    for (int m = 0; m < p->trajectory_count; m++)
+        log_info("evaluate: reads %s", p->trajectories[m]);
+    if (p->model_count == 0)
+        log_info("          model %s/model.h5", c->output.directory);
+    else
+        log_info("          model %s", p->models[0]);
+    log_info("          %s frames; fields on a grid of spacing %g r0, smoothed by %g r0",
+             p->frames == FRAMES_ALL ? "all" : "held-out", p->grid, p->smoothing);
+    log_info("          writes %s/evaluation.h5, fields.xdmf", c->output.directory);
+}
+
+/* ---- opening what there is ---- */
+
+static enum status load_model(struct session *s, struct evaluation_run *r) {
+    enum status status = STATUS_OK;
+    struct model_tensor *tensor = NULL;
+    struct model_state state = {0};
+    const struct evaluation_parameters *p = &s->config.evaluation;
+    int64_t step = 0;
+    if (p->model_count > 0)
+        snprintf(r->model_path, sizeof r->model_path, "%s", p->models[0]);
+    else
+        session_path(s, "model.h5", r->model_path);
+    TRY(model_read_header(s->comm, r->model_path, &r->model_config, &step));
+    if (r->model_config.system.dimension != s->config.system.dimension) {
+        status = FAIL(STATUS_BAD_INPUT, "%s was trained in %d dimensions, the system has %d", r->model_path,
+                      r->model_config.system.dimension, s->config.system.dimension);
+        goto out;
+    }
+    TRY(comm_agree(s->comm, score_create(s->ops, &r->model_config.network, s->config.system.dimension, s->config.run.chunk,
+                                         &r->model)));
+    const struct tensors *t = score_tensors(r->model);
+    state.size = t->size;
+    state.weights = calloc(t->size, sizeof(real));
+    state.average = calloc(t->size, sizeof(real));
+    tensor = calloc((size_t)t->count, sizeof *tensor);
+    if (!state.weights || !state.average || !tensor)
+        status = FAIL(STATUS_FAILURE, "out of memory for a network of %zu weights", t->size);
+    if (status == STATUS_OK)
+        status = s->ops->allocate(s->ops, t->size * sizeof(real), (void **)&r->weights);
+    TRY(comm_agree(s->comm, status));
+    for (int m = 0; m < t->count; m++)
+        tensor[m] = (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
+    TRY(model_read(s->comm, r->model_path, t->count, tensor, &state));
+    s->ops->to_device(s->ops, r->weights, p->weights == WEIGHTS_AVERAGE ? state.average : state.weights,
+                      t->size * sizeof(real));
+    log_info("model %s: %zu weights, %lld steps, noise %g", r->model_path, t->size, (long long)step,
+             r->model_config.training.sigma);
+out:
+    free(state.weights);
+    free(state.average);
+    free(state.log);
+    free(state.test);
+    free(tensor);
+    return status;
+}
+
+static enum status open_sources(struct session *s, struct evaluation_run *r) {
+    enum status status = STATUS_OK;
+    const struct evaluation_parameters *p = &s->config.evaluation;
+    const int n = p->trajectory_count > 0 ? p->trajectory_count : 1;
+    for (int m = 0; m < n; m++) {
+        char path[SESSION_PATH];
+        size_t used = strlen(r->trajectories);
+        session_path(s, "trajectory.h5", path);
+        if (p->trajectory_count > 0)
+            snprintf(path, sizeof path, "%s", p->trajectories[m]);
+        TRY(source_open(s, path, r->model_config.training.held_out, score_neighbours(r->model), &r->source[m]));
+        r->sources++;
+        if (p->frames == FRAMES_ALL)
+            r->source[m]->held_out = r->source[m]->frames;
+        r->shape.frames += r->source[m]->held_out;
+        snprintf(r->trajectories + used, sizeof r->trajectories - used, "%s%s", m > 0 ? ", " : "", path);
+        bool same = r->source[m]->slice->n == r->source[0]->slice->n;
+        for (int a = 0; a < r->source[m]->box.d; a++)
+            same = same && r->source[m]->box.side[a] == r->source[0]->box.side[a];
+        if (!same) {
+            status = FAIL(STATUS_BAD_INPUT, "%s and %s have other numbers of particles or boxes: evaluate them one by one",
+                          r->source[0]->path, path);
+            goto out;
+        }
+    }
+    if (r->shape.frames == 0)
+        status = FAIL(STATUS_BAD_INPUT, "no frame is held out (training.held_out of %s is %g): use evaluation.frames: all",
+                      r->model_path, r->model_config.training.held_out);
+out:
+    return status;
+}
+
+/* The tables of what the file will hold. */
+static void describe_shape(struct evaluation_run *r) {
+    const struct source *source = r->source[0];
+    struct evaluation_shape *shape = &r->shape;
+    shape->particles = source->slice->n;
+    shape->d = source->box.d;
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        shape->cells[a] = r->grid->cells[a];
+        shape->spacing[a] = r->grid->spacing[a];
+        shape->origin[a] = r->grid->origin[a];
+    }
+    for (int c = 0; c < COLUMNS; c++)
+        r->column[c] = (struct evaluation_column){column_info[c].name, column_info[c].unit, column_info[c].description,
+                                                  column_width(r->snapshot, c), column_info[c].integer};
+    for (int f = 0; f < FIELDS; f++)
+        r->field[f] = (struct evaluation_field){field_info[f].name, field_info[f].unit, field_info[f].description,
+                                                field_columns(r->grid, f)};
+    for (int m = 0; m < PROFILES; m++)
+        r->profile_table[m] =
+            (struct evaluation_profile){profile_info[m].name, profile_info[m].unit, profile_info[m].description,
+                                        r->profile_values + (m + 1) * r->profile->bins};
+    for (int m = 0; m < IDENTITIES; m++)
+        r->identity[m] = (struct evaluation_identity){.name = identity_info[m].name,
+                                                      .description = identity_info[m].description};
+    shape->columns = COLUMNS;
+    shape->column = r->column;
+    shape->fields = FIELDS;
+    shape->field = r->field;
+    shape->profiles = PROFILES;
+    shape->profile = r->profile_table;
+    shape->identities = IDENTITIES;
+    shape->identity = r->identity;
+    shape->bins = r->profile->bins;
+}
+
+static enum status prepare(struct session *s, struct evaluation_run *r) {
+    enum status status = STATUS_OK;
+    const struct evaluation_parameters *p = &s->config.evaluation;
+    const struct source *source = r->source[0];
+    status = snapshot_create(&source->box, source->slice->n, s->comm, &r->snapshot);
+    if (status == STATUS_OK)
+        status = field_grid_create(&source->box, p->grid, p->smoothing, &r->grid);
+    if (status == STATUS_OK)
+        status = certificate_create(r->snapshot, (int)r->shape.frames, &r->certificate);
+    if (status == STATUS_OK)
+        status = profile_create(p->profile_extent, p->profile_bin, (int)r->shape.frames, &r->profile);
+    if (status == STATUS_OK) {
+        r->profile_values = calloc((size_t)((PROFILES + 1) * r->profile->bins), sizeof *r->profile_values);
+        r->time = calloc(r->shape.frames, sizeof *r->time);
+        if (!r->profile_values || !r->time)
+            status = FAIL(STATUS_FAILURE, "out of memory for the results");
+    }
+    TRY(comm_agree(s->comm, status));
+    describe_shape(r);
+    static const char *const section[] = {"reading and halos", "network", "fields and profiles", "files"};
+    int *const timer[] = {&r->timer_read, &r->timer_network, &r->timer_fields, &r->timer_files};
+    for (int m = 0; m < 4; m++)
+        *timer[m] = timings_add(&r->timings, section[m]);
+out:
+    return status;
+}
+
+/* ---- frames ---- */
+
+/* Frame m of the evaluation: which source, and which frame of it. */
+static struct source *find_frame(struct evaluation_run *r, size_t m, size_t *frame) {
+    int i = 0;
+    while (m >= r->source[i]->held_out)
+        m -= r->source[i++]->held_out;
+    *frame = r->source[i]->frames - r->source[i]->held_out + m;
+    return r->source[i];
+}
+
+static enum status compute_frame(struct session *s, struct evaluation_run *r, size_t m, int64_t *step) {
+    enum status status = STATUS_OK;
+    size_t number;
+    struct source *source = find_frame(r, m, &number);
+    struct frame *frame = NULL;
+    struct pair_law law = system_pair_law(&source->config.system, &source->config.simulation);
+    timer_begin(&r->timings, r->timer_read);
+    status = source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law), 0, &frame, step,
+                          &r->time[m]);
+    timer_end(&r->timings, r->timer_read);
+    if (status != STATUS_OK)
+        goto out;
+    struct snapshot_input in = {.frame = frame,
+                                .system = &source->config.system,
+                                .law = law,
+                                .model = r->model,
+                                .weights = r->weights,
+                                .sigma = r->model_config.training.sigma,
+                                .seed = source->config.simulation.seed,
+                                .noise = m};
+    timer_begin(&r->timings, r->timer_network);
+    status = snapshot_compute(&in, s->comm, r->snapshot);
+    timer_end(&r->timings, r->timer_network);
+out:
+    frame_destroy(&frame);
+    return status;
+}
+
+/* Fields, phases, profile and certificate, from the snapshot's columns alone. */
+static enum status digest(struct session *s, struct evaluation_run *r) {
+    const struct evaluation_parameters *p = &s->config.evaluation;
+    timer_begin(&r->timings, r->timer_fields);
+    fields_compute(r->grid, r->snapshot, s->comm);
+    enum status status = comm_agree(s->comm, interface_compute(r->grid, p->interface_density, p->interface_width,
+                                                               r->snapshot));
+    if (status == STATUS_OK) {
+        profile_add(r->profile, r->grid, r->snapshot, s->comm);
+        certificate_add(r->certificate, r->snapshot, s->comm);
+    }
+    timer_end(&r->timings, r->timer_fields);
+    return status;
+}
+
+static enum status write_frame(struct evaluation_run *r, size_t m, int64_t step) {
+    enum status status = STATUS_OK;
+    const struct snapshot *snapshot = r->snapshot;
+    timer_begin(&r->timings, r->timer_files);
+    for (int c = 0; c < COLUMNS; c++)
+        TRY(evaluation_write_column(r->file, m, c, snapshot->begin, snapshot->count, snapshot->column[c]));
+    for (int f = 0; f < FIELDS; f++)
+        TRY(evaluation_write_field(r->file, m, f, r->grid->field[f]));
+    TRY(evaluation_write_step(r->file, m, step, r->time[m]));
+out:
+    timer_end(&r->timings, r->timer_files);
+    return status;
+}
+
+/* A frame that an earlier run finished: its columns from the file, its time from the trajectory. */
+static enum status reread_frame(struct session *s, struct evaluation_run *r, size_t m) {
+    enum status status = STATUS_OK;
+    struct snapshot *snapshot = r->snapshot;
+    size_t number;
+    struct source *source = find_frame(r, m, &number);
+    struct trajectory_frame f = {.begin = source->slice->begin, .count = source->slice->count,
+                                 .position = source->position, .g = source->slice->g, .image = source->slice->image};
+    TRY(trajectory_read(source->trajectory, number, &f));
+    r->time[m] = f.time;
+    for (int c = 0; c < COLUMNS; c++)
+        TRY(evaluation_read_column(r->file, m, c, snapshot->begin, snapshot->count, snapshot->column[c]));
+    TRY(digest(s, r));
+out:
+    return status;
+}
+
+static enum status evaluate_frames(struct session *s, struct evaluation_run *r, size_t done) {
+    enum status status = STATUS_OK;
+    struct progress progress;
+    const double n = (double)r->shape.particles, begun = timer_now();
+    char rate[64];
+    for (size_t m = 0; m < done; m++)
+        TRY(reread_frame(s, r, m));
+    progress_start(&progress, "evaluation", (double)r->shape.frames * n, (double)done * n);
+    for (size_t m = done; m < r->shape.frames; m++) {
+        int64_t step = 0;
+        TRY(compute_frame(s, r, m, &step));
+        TRY(digest(s, r));
+        TRY(write_frame(r, m, step));
+        progress_show(&progress, (double)(m + 1) * n, "particles");
+        double stop = session_stop_requested();
+        comm_max(s->comm, &stop, 1);
+        if (stop > 0 && m + 1 < r->shape.frames) {
+            log_info("stopped on request after frame %zu of %zu: go on with --resume", m + 1, r->shape.frames);
+            return STATUS_STOPPED;
+        }
+    }
+    snprintf(rate, sizeof rate, "%.4g particles/s", (double)(r->shape.frames - done) * n / (timer_now() - begun));
+    progress_end(&progress, rate);
+out:
+    return status;
+}
+
+/* ---- results ---- */
+
+/* (I0) from the scalars of all frames of all trajectories: no network, no held-out frames. */
+static enum status energy_identity(struct session *s, struct evaluation_run *r, struct evaluation_identity *out) {
+    enum status status = STATUS_OK;
+    size_t frames = 0, at = 0;
+    for (int m = 0; m < r->sources; m++)
+        frames += r->source[m]->frames;
+    struct trajectory_scalars *scalars = calloc(frames + 1, sizeof *scalars);
+    double *left = calloc(3 * frames + 1, sizeof *left), *right = left ? left + frames : NULL;
+    if (!scalars || !left)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
+    TRY(comm_agree(s->comm, status));
+    for (int m = 0; m < r->sources; m++) {
+        const struct config *c = &r->source[m]->config;
+        const double n = (double)c->system.particles;
+        TRY(trajectory_read_scalars(r->source[m]->trajectory, r->source[m]->frames, scalars));
+        for (size_t i = 0; i < r->source[m]->frames; i++, at++) {
+            left[at] = scalars[i].force_b / n;
+            right[at] = c->simulation.dt / 2 * scalars[i].b_stiffness_b / n;
+            left[2 * frames + at] = left[at] - right[at];
+        }
+    }
+    struct estimate difference = block_estimate((int)frames, left + 2 * frames);
+    out->left = block_estimate((int)frames, left).value;
+    out->right = block_estimate((int)frames, right).value;
+    out->difference = difference.value;
+    out->error = difference.error;
+    out->samples = (int64_t)frames;
+out:
+    free(scalars);
+    free(left);
+    return status;
+}
+
+static void fill_identity(struct session *s, struct evaluation_run *r, int which, enum certificate_term left,
+                          enum certificate_term right) {
+    double factor[TERMS] = {0};
+    struct evaluation_identity *out = &r->identity[which];
+    factor[left] = 1;
+    out->left = certificate_mean(r->certificate, factor, s->comm).value;
+    factor[right] = -1;
+    struct estimate difference = certificate_mean(r->certificate, factor, s->comm);
+    factor[left] = 0;
+    out->right = -certificate_mean(r->certificate, factor, s->comm).value;
+    out->difference = difference.value;
+    out->error = difference.error;
+    out->samples = (int64_t)(r->shape.frames * r->shape.particles);
+}
+
+static void fill_profiles(struct evaluation_run *r) {
+    const int bins = r->profile->bins;
+    for (int b = 0; b < bins; b++) {
+        r->profile_values[b] = profile_distance(r->profile, b);
+        r->profile_table[0].values[b] = profile_count(r->profile, b);
+    }
+    profile_density(r->profile, r->profile_table[1].values, r->profile_table[2].values);
+    for (int q = 0; q < PROFILE_QUANTITIES; q++)
+        profile_mean(r->profile, q, r->profile_table[3 + 2 * q].values, r->profile_table[4 + 2 * q].values);
+}
+
+static enum status finish(struct session *s, struct evaluation_run *r) {
+    enum status status = STATUS_OK;
+    struct estimate fraction = certificate_resolved_fraction(r->certificate, s->comm);
+    char path[SESSION_PATH];
+    TRY(energy_identity(s, r, &r->identity[IDENTITY_I0]));
+    fill_identity(s, r, IDENTITY_I1, TERM_S_SQUARED, TERM_MINUS_DIV_S);
+    fill_identity(s, r, IDENTITY_I2, TERM_DIV_G, TERM_EXACT);
+    fill_identity(s, r, IDENTITY_I3, TERM_CAPTURED, TERM_EXACT);
+    fill_identity(s, r, IDENTITY_RESOLVED, TERM_RESOLVED, TERM_EXACT);
+    for (int m = 0; m < IDENTITIES; m++)
+        r->identity[m].z = r->identity[m].difference / r->identity[m].error;
+    fill_profiles(r);
+    const struct evaluation_result result = {.resolved_fraction = fraction.value,
+                                             .resolved_fraction_error = fraction.error,
+                                             .exact = r->identity[IDENTITY_RESOLVED].right,
+                                             .resolved = r->identity[IDENTITY_RESOLVED].left,
+                                             .certified = r->identity[IDENTITY_RESOLVED].left *
+                                                          (double)r->shape.particles};
+    TRY(evaluation_finish(r->file, r->profile_values, &result));
+    session_path(s, "fields.xdmf", path);
+    TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
+    log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result.resolved_fraction,
+             result.resolved_fraction_error);
+    log_info("entropy production rate per particle (informatic, g part): exact %.5g, resolved %.5g", result.exact,
+             result.resolved);
+    log_info("%-10s %14s %14s %14s %11s %8s", "identity", "left", "right", "difference", "error", "z");
+    for (int m = 0; m < IDENTITIES; m++)
+        log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
+                 r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
+out:
+    return status;
+}
+
+/* A complete evaluation of the same frames need not be made again. */
+static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done) {
+    const char *convention = "informatic, g part";
+    *done = 0;
+    if (s->resume && file_exists(s->comm, r->path)) {
+        enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories, r->model_path,
+                                                 &r->file);
+        if (status == STATUS_OK)
+            status = evaluation_written(r->file, done);
+        if (status == STATUS_OK)
+            log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
+        return status;
+    }
+    return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories, r->model_path, convention,
+                             r->model_config.training.sigma, &r->file);
+}
+
+enum status command_evaluate(struct session *s) {
+    enum status status = STATUS_OK;
+    struct evaluation_run *r = calloc(1, sizeof *r);
+    const double begun = timer_now();
+    size_t done = 0;
+    plan_evaluate(s);
+    if (s->dry_run)
+        goto out;
+    if (!r)
+        status = FAIL(STATUS_FAILURE, "out of memory for an evaluation");
+    TRY(comm_agree(s->comm, status));
+    session_path(s, "evaluation.h5", r->path);
+    TRY(session_refuse_existing(s, r->path));
+    TRY(load_model(s, r));
+    TRY(open_sources(s, r));
+    TRY(session_open_output(s));
+    TRY(prepare(s, r));
+    TRY(open_file(s, r, &done));
+    TRY(evaluate_frames(s, r, done));
+    TRY(finish(s, r));
+    session_print_timings(s, &r->timings, timer_now() - begun);
+out:
+    if (r) {
+        enum status closed = evaluation_close(&r->file);
+        status = status == STATUS_OK ? closed : status;
+        for (int m = 0; m < r->sources; m++)
+            source_close(&r->source[m]);
+        s->ops->release(s->ops, r->weights);
+        score_destroy(&r->model);
+        snapshot_destroy(&r->snapshot);
+        field_grid_destroy(&r->grid);
+        certificate_destroy(&r->certificate);
+        profile_destroy(&r->profile);
+        free(r->profile_values);
+        free(r->time);
+        free(r);
+    }
+    return status;
+}

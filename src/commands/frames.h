@@ -1,0 +1,31 @@
+/* Frames of trajectories for training and evaluation: which ones, and how they come into memory. */
+#ifndef EPFLOW_COMMANDS_FRAMES_H
+#define EPFLOW_COMMANDS_FRAMES_H
+
+#include "commands/session.h"
+#include "io/trajectory.h"
+#include "dynamics/system.h"
+#include "learn/dataset.h"
+
+/* A trajectory that is being read. */
+struct source {
+    char path[SESSION_PATH];
+    struct trajectory *trajectory;
+    struct config config;        /* it was made with */
+    struct box box;
+    size_t frames;               /* written */
+    size_t held_out;             /* its last frames, never trained on */
+    struct slice *slice;         /* room for one frame */
+    double *position;
+};
+
+/* Opens a trajectory whose physics agrees with the input's, for a network with n neighbours. held_out: share of
+ * its frames. Collective. */
+enum status source_open(struct session *s, const char *path, double held_out, int neighbours, struct source **out);
+void source_close(struct source **source);
+
+/* Reads a frame and hands it to its owners: see frame_create. step and time may be NULL. Collective. */
+enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least, double margin,
+                         struct frame **out, int64_t *step, double *time);
+
+#endif

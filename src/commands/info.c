@@ -1,0 +1,166 @@
+/* Info: what a file of epflow is, and what is in it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "commands/commands.h"
+#include "io/file.h"
+#include "io/trajectory.h"
+
+enum { LONGEST_SERIES = 100000 };
+
+/* ---- --json: every scalar, one object ---- */
+
+struct json {
+    bool first;
+};
+
+static enum status print_entry(const char *name, const char *value, void *context) {
+    struct json *j = context;
+    printf("%s\n  \"%s\": %s", j->first ? "" : ",", name, value);
+    j->first = false;
+    return STATUS_OK;
+}
+
+static enum status silent_entry(const char *name, const char *value, void *context) {
+    (void)name;
+    (void)value;
+    (void)context;
+    return STATUS_OK;
+}
+
+static enum status print_json(struct session *s, struct h5_file *file) {
+    struct json j = {.first = true};
+    const bool speak = comm_rank(s->comm) == 0;
+    if (speak)
+        printf("{");
+    enum status status = h5_visit_scalars(file, LONGEST_SERIES, speak ? print_entry : silent_entry, &j);
+    if (speak)
+        printf("\n}\n");
+    return status;
+}
+
+/* ---- for people ---- */
+
+static enum status say_text(struct h5_file *file, const char *what, const char *object, const char *name) {
+    char text[4096];
+    enum status status = STATUS_OK;
+    if (!h5_has_attribute(file, object, name))
+        return STATUS_OK;
+    TRY(h5_read_text(file, object, name, sizeof text, text));
+    printf("%-22s %s\n", what, text);
+out:
+    return status;
+}
+
+static enum status say_real(struct h5_file *file, const char *what, const char *object, const char *name,
+                            const char *unit) {
+    double value;
+    enum status status = STATUS_OK;
+    if (!h5_has_attribute(file, object, name))
+        return STATUS_OK;
+    TRY(h5_read_real(file, object, name, &value));
+    printf("%-22s %.6g%s%s\n", what, value, unit[0] ? " " : "", unit);
+out:
+    return status;
+}
+
+static enum status say_system(struct session *s, struct h5_file *file) {
+    enum status status = STATUS_OK;
+    struct config *c = malloc(sizeof *c);
+    if (!c)
+        return FAIL(STATUS_FAILURE, "out of memory");
+    TRY(file_parameters(file, s->comm, c));
+    double side[MAX_DIMENSION];
+    config_box(&c->system, side);
+    printf("%-22s %lld in %d dimensions, packing fraction %.4g\n", "particles", (long long)c->system.particles,
+           c->system.dimension, config_packing_fraction(&c->system));
+    printf("%-22s %s, side", "box", config_is_open(&c->system) ? "open" : "periodic");
+    for (int a = 0; a < c->system.dimension; a++)
+        printf(" %.6g", side[a]);
+    printf(" r0\n%-22s %.6g r0 (v0 / gamma)\n", "persistence length", c->system.v0 / c->system.gamma);
+    printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0, c->system.k, c->system.beta,
+           c->system.gamma, c->system.eps, c->system.trap);
+out:
+    free(c);
+    return status;
+}
+
+static enum status say_frames(struct h5_file *file, const char *step) {
+    enum status status = STATUS_OK;
+    size_t dims[H5_RANK], zero = 0, written = 0;
+    int rank;
+    int64_t *steps = NULL;
+    TRY(h5_shape(file, step, &rank, dims));
+    steps = malloc((dims[0] + 1) * sizeof *steps);
+    if (!steps)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu frames", dims[0]);
+    TRY(h5_read(file, step, H5_INT64, 1, &zero, dims, steps));
+    while (written < dims[0] && steps[written] >= 0)
+        written++;
+    printf("%-22s %zu of %zu written%s\n", "frames", written, dims[0], written < dims[0] ? ": not complete" : "");
+out:
+    free(steps);
+    return status;
+}
+
+static enum status say_certificate(struct h5_file *file) {
+    enum status status = STATUS_OK;
+    double fraction, error;
+    TRY(h5_read_real(file, "/certificate", "resolved_fraction", &fraction));
+    TRY(h5_read_real(file, "/certificate", "resolved_fraction_error", &error));
+    printf("%-22s %.5g +- %.2g of the exact entropy production\n", "resolved fraction", fraction, error);
+    TRY(say_real(file, "exact EPR", "/certificate", "exact", "per particle and time"));
+    TRY(say_real(file, "resolved EPR", "/certificate", "resolved", "per particle and time"));
+    TRY(say_real(file, "certified total", "/certificate", "certified_total", "per time, a lower bound"));
+    TRY(say_text(file, "convention", "/certificate", "epr_convention"));
+    TRY(say_text(file, "model", "/provenance", "model"));
+    TRY(say_text(file, "trajectories", "/provenance", "trajectories"));
+out:
+    return status;
+}
+
+static enum status say_all(struct session *s, struct h5_file *file) {
+    enum status status = STATUS_OK;
+    char kind[64];
+    TRY(h5_read_text(file, "/", "epflow_kind", sizeof kind, kind));
+    printf("%s: a file of epflow, kind %s\n", s->file, kind);
+    if (strcmp(kind, "evaluation") == 0) {
+        TRY(say_frames(file, "/particles/evaluation/step"));
+        TRY(say_certificate(file));
+    } else if (strcmp(kind, "trajectory") == 0) {
+        TRY(say_frames(file, "/particles/trajectory/position/step"));
+        TRY(say_real(file, "cut-off", "/parameters/simulation", "r_c", "r0"));
+    } else {
+        TRY(say_real(file, "step", "/", "step", ""));
+        TRY(say_real(file, "frames written", "/", "frames", ""));
+        TRY(say_real(file, "weights", "/network", "parameters", ""));
+        TRY(say_real(file, "noise of training", "/", "sigma", ""));
+        TRY(say_text(file, "trained on", "/training", "data"));
+    }
+    TRY(say_system(s, file));
+    TRY(say_text(file, "made by version", "/provenance", "version"));
+    TRY(say_text(file, "revision", "/provenance", "revision"));
+    TRY(say_text(file, "command", "/provenance", "command_line"));
+    TRY(say_text(file, "started", "/provenance", "start_time"));
+    TRY(say_text(file, "host", "/provenance", "host"));
+    TRY(say_real(file, "ranks", "/provenance", "ranks", ""));
+out:
+    return status;
+}
+
+enum status command_info(struct session *s) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    TRY(file_open(s->comm, s->file, NULL, false, &file));
+    if (s->json)
+        TRY(print_json(s, file));
+    else if (comm_size(s->comm) == 1)
+        TRY(say_all(s, file));
+    else
+        status = FAIL(STATUS_BAD_INPUT, "epflow info runs on one rank: leave out mpirun");
+out:
+    h5_close(&file);
+    return status;
+}

@@ -1,0 +1,268 @@
+/* Simulate: start or restart, burn-in, frames. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "commands/commands.h"
+#include "dynamics/simulation.h"
+#include "io/trajectory.h"
+
+enum { CHECK_STEPS = 256 }; /* steps between looks at the clock */
+
+/* One run: the simulation, its slice for files, and how far it is. */
+struct run {
+    struct simulation *simulation;
+    struct trajectory *trajectory;
+    struct slice *slice;
+    double *position;          /* (slice, d) file convention */
+    uint64_t frames;           /* written */
+    double last_restart;       /* seconds */
+    char path[SESSION_PATH], restart[SESSION_PATH], previous[SESSION_PATH];
+    int timer_files;
+};
+
+static uint64_t frame_step(const struct config *c, uint64_t frame) {
+    return (uint64_t)config_burn_in_steps(c) + frame * (uint64_t)config_interval_steps(c);
+}
+
+void plan_simulate(const struct session *s) {
+    const struct config *c = &s->config;
+    struct box box = system_box(&c->system);
+    double n = (double)c->system.particles, ranks = comm_size(s->comm), d = box.d;
+    double cutoff = config_cutoff(&c->system, &c->simulation);
+    char memory[32], file[32], sides[96] = "";
+    for (int a = 0; a < box.d; a++)
+        snprintf(sides + strlen(sides), sizeof sides - strlen(sides), "%s%.6g", a > 0 ? " x " : "", box.side[a]);
+    /* state, ghosts and buffers; a half neighbour list of about 12 */
+    text_bytes(n / ranks * (d * (8 + 8 + 4 + 8 + 8) * 1.25 + 64 * d + 12 * 4), memory, sizeof memory);
+    text_bytes(c->simulation.frames * n * (3 * 8 + d * 8 + 3 * 4), file, sizeof file);
+    log_info("simulate: %" PRId64 " particles in %d dimensions, %s box of %s r0, packing fraction %.4g",
+             c->system.particles, box.d, box.periodic ? "periodic" : "open", sides, config_packing_fraction(&c->system));
+    log_info("          cut-off %.4g r0, skin %.3g r0; %d ranks, about %s each", cutoff,
+             system_skin(&c->system, &c->simulation), comm_size(s->comm), memory);
+    log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64 " steps: %.3g particle-steps",
+             config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
+             n * (double)frame_step(c, (uint64_t)c->simulation.frames - 1));
+    log_info("          writes %s/trajectory.h5 (%s), restart.h5", c->output.directory, file);
+}
+
+/* ---- where to start ---- */
+
+/* FILE@FRAME: another trajectory's frame, of as many particles in the same box. */
+static enum status start_from_file(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    const struct config *c = &s->config;
+    struct box box = system_box(&c->system);
+    struct trajectory *t = NULL;
+    char path[CONFIG_TEXT];
+    const char *at = strrchr(c->simulation.start, '@');
+    size_t frame = 0, written = 0;
+    snprintf(path, sizeof path, "%.*s", (int)(at - c->simulation.start), c->simulation.start);
+    TRY(trajectory_open(s->comm, path, &t));
+    const struct trajectory_shape *shape = trajectory_shape(t);
+    bool same = shape->particles == r->slice->n && shape->d == box.d && shape->periodic == box.periodic;
+    for (int a = 0; same && a < box.d; a++)
+        same = shape->side[a] < box.side[a] * (1 + 1e-12) && shape->side[a] > box.side[a] * (1 - 1e-12);
+    if (!same) {
+        status = FAIL(STATUS_BAD_INPUT, "simulation.start: %s has another number of particles, dimension or box", path);
+        goto out;
+    }
+    TRY(trajectory_written(t, &written));
+    frame = strcmp(at + 1, "last") == 0 ? written - (written > 0) : strtoull(at + 1, NULL, 10);
+    struct trajectory_frame f = {.begin = r->slice->begin, .count = r->slice->count, .position = r->position,
+                                 .g = r->slice->g, .image = r->slice->image};
+    TRY(trajectory_read(t, frame, &f));
+    for (size_t i = 0; i < r->slice->count * (size_t)box.d; i++)
+        r->slice->q[i] = position_to_integer(&box, (int)(i % (size_t)box.d), r->position[i]);
+out:
+    trajectory_close(&t);
+    return status;
+}
+
+static struct restart restart_of(struct run *r) {
+    return (struct restart){.step = r->simulation->step_law.step,
+                            .frames = r->frames,
+                            .begin = r->slice->begin,
+                            .count = r->slice->count,
+                            .q = r->slice->q,
+                            .image = r->slice->image,
+                            .g = r->slice->g};
+}
+
+/* The newest restart that is complete; false where there is none. */
+static enum status find_restart(struct session *s, struct run *r, bool *found, uint64_t *step) {
+    const struct config *c = &s->config;
+    const char *candidates[] = {r->restart, r->previous};
+    *found = false;
+    if (!s->resume || !file_exists(s->comm, r->path))
+        return STATUS_OK;
+    for (int m = 0; m < 2 && !*found; m++) {
+        struct restart restart = restart_of(r);
+        if (!file_exists(s->comm, candidates[m]))
+            continue;
+        enum status status = restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
+        if (status != STATUS_OK)
+            return status;
+        *found = true;
+        *step = restart.step;
+        r->frames = restart.frames;
+        log_info("resuming from %s: step %" PRIu64 ", %" PRIu64 " of %d frames", candidates[m], restart.step,
+                 restart.frames, c->simulation.frames);
+    }
+    if (!*found)
+        log_info("no restart in %s yet: starting from the beginning", c->output.directory);
+    return STATUS_OK;
+}
+
+static enum status begin(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    const struct config *c = &s->config;
+    bool resuming = false;
+    uint64_t step = 0;
+    TRY(find_restart(s, r, &resuming, &step));
+    if (resuming) {
+        TRY(trajectory_continue(s->comm, r->path, c, &r->trajectory));
+    } else {
+        if (strchr(c->simulation.start, '@'))
+            TRY(start_from_file(s, r));
+        else
+            system_start(c, r->slice);
+        struct box box = system_box(&c->system);
+        struct trajectory_shape shape = {.particles = r->slice->n,
+                                         .d = box.d,
+                                         .frames = (size_t)c->simulation.frames,
+                                         .periodic = box.periodic};
+        memcpy(shape.side, box.side, sizeof shape.side);
+        TRY(trajectory_create(s->comm, r->path, &shape, c, s->device, config_cutoff(&c->system, &c->simulation),
+                              &r->trajectory));
+    }
+    TRY(simulation_load(r->simulation, r->slice, step));
+out:
+    return status;
+}
+
+/* ---- files ---- */
+
+static enum status save_restart(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    timer_begin(&r->simulation->timings, r->timer_files);
+    TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
+    struct restart restart = restart_of(r);
+    TRY(restart_write(s->comm, r->restart, r->previous, r->slice->n, r->slice->d, &s->config, s->device, &restart));
+    r->last_restart = timer_now();
+out:
+    timer_end(&r->simulation->timings, r->timer_files);
+    return status;
+}
+
+static enum status save_frame(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    struct simulation_sums sums;
+    timer_begin(&r->simulation->timings, r->timer_files);
+    TRY(simulation_sums(r->simulation, &sums));
+    TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
+    for (size_t i = 0; i < r->slice->count * (size_t)r->slice->d; i++)
+        r->position[i] = position_to_real(&r->simulation->box, (int)(i % (size_t)r->slice->d), r->slice->q[i]);
+    uint64_t step = r->simulation->step_law.step;
+    struct trajectory_frame f = {.step = (int64_t)step,
+                                 .time = (double)step * s->config.simulation.dt,
+                                 .begin = r->slice->begin,
+                                 .count = r->slice->count,
+                                 .position = r->position,
+                                 .g = r->slice->g,
+                                 .image = r->slice->image,
+                                 .scalars = {sums.div_b, sums.b_squared, sums.force_b, sums.b_stiffness_b, sums.g_b}};
+    TRY(trajectory_write(r->trajectory, r->frames, &f));
+    r->frames++;
+out:
+    timer_end(&r->simulation->timings, r->timer_files);
+    return status;
+}
+
+/* ---- the run ---- */
+
+/* Steps up to `target`. Stops early on request, with a restart written. */
+static enum status advance_to(struct session *s, struct run *r, uint64_t target, struct progress *progress) {
+    enum status status = STATUS_OK;
+    const double n = (double)s->config.system.particles;
+    char detail[64];
+    while (r->simulation->step_law.step < target) {
+        bool stop = session_stop_requested();
+        TRY(simulation_step(r->simulation, &stop));
+        uint64_t step = r->simulation->step_law.step;
+        if (stop) {
+            TRY(save_restart(s, r));
+            log_info("stopped on request at step %" PRIu64 "; %s is written: go on with --resume", step, r->restart);
+            return STATUS_STOPPED;
+        }
+        if (step % CHECK_STEPS != 0)
+            continue;
+        if (session_interval_passed(s, s->config.simulation.restart_interval, &r->last_restart))
+            TRY(save_restart(s, r));
+        snprintf(detail, sizeof detail, "particle-steps, %" PRIu64 " frames", r->frames);
+        progress_show(progress, (double)step * n, detail);
+    }
+out:
+    return status;
+}
+
+static enum status simulate(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    const struct config *c = &s->config;
+    const uint64_t frames = (uint64_t)c->simulation.frames;
+    const double n = (double)c->system.particles, begun = timer_now();
+    struct progress progress;
+    char rate[96];
+    TRY(begin(s, r));
+    const uint64_t first = r->simulation->step_law.step;
+    r->last_restart = timer_now();
+    progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
+    while (r->frames < frames) {
+        TRY(advance_to(s, r, frame_step(c, r->frames), &progress));
+        TRY(save_frame(s, r));
+    }
+    TRY(save_restart(s, r));
+    TRY(trajectory_finish(r->trajectory));
+    double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - first);
+    snprintf(rate, sizeof rate, "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps", done,
+             done / seconds / 1e6, done / n / (double)r->simulation->builds);
+    progress_end(&progress, rate);
+    session_print_timings(s, &r->simulation->timings, seconds);
+out:
+    return status;
+}
+
+enum status command_simulate(struct session *s) {
+    enum status status = STATUS_OK;
+    const struct config *c = &s->config;
+    struct run r = {0};
+    plan_simulate(s);
+    if (s->dry_run)
+        return STATUS_OK;
+    session_path(s, "trajectory.h5", r.path);
+    session_path(s, "restart.h5", r.restart);
+    session_path(s, "restart.previous.h5", r.previous);
+    TRY(session_refuse_existing(s, r.path));
+    TRY(session_open_output(s));
+    TRY(comm_agree(s->comm, slice_create((size_t)c->system.particles, c->system.dimension, s->comm, &r.slice)));
+    r.position = malloc((r.slice->count * (size_t)r.slice->d + 1) * sizeof *r.position);
+    if (!r.position)
+        status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", c->system.particles);
+    if (status == STATUS_OK)
+        status = simulation_create(s->ops, s->comm, c, &r.simulation);
+    TRY(comm_agree(s->comm, status));
+    r.timer_files = timings_add(&r.simulation->timings, "files");
+    TRY(simulate(s, &r));
+out:
+    if (r.trajectory) {
+        enum status closed = trajectory_close(&r.trajectory);
+        status = status == STATUS_OK ? closed : status;
+    }
+    simulation_destroy(&r.simulation);
+    slice_destroy(&r.slice);
+    free(r.position);
+    return status;
+}

@@ -1,0 +1,288 @@
+/* Train: load frames, steps of the loss, tests on held-out frames, the model. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "commands/commands.h"
+#include "commands/frames.h"
+#include "io/model_file.h"
+#include "learn/trainer.h"
+
+enum { LOG_ROWS = 20000 }; /* about as many rows of the training log are kept */
+
+struct training_run {
+    struct trainer *trainer;
+    struct dataset train, held_out;
+    struct model_state state;     /* log and test rows; arrays for checkpoints */
+    struct model_tensor *tensor;
+    char path[SESSION_PATH], data[4096];
+    int64_t log_every;
+    double last_checkpoint;
+    struct training_log_row sum;  /* since the last row; step counts the steps */
+    double sum_started;
+};
+
+enum status plan_train(const struct session *s) {
+    const struct config *c = &s->config;
+    struct score_model *model = NULL;
+    char memory[32];
+    enum status status = score_create(s->ops, &c->network, c->system.dimension, c->run.chunk, &model);
+    if (status != STATUS_OK)
+        return status;
+    const size_t weights = score_tensors(model)->size;
+    const double per_step = 2 * score_operations(model).training * c->training.batch;
+    text_bytes((double)weights * sizeof(real) * 8, memory, sizeof memory);
+    log_info("train:    %zu weights (%s with optimizer and copies), %d neighbours a window, about %d tokens at once",
+             weights, memory, c->network.neighbours, c->run.chunk);
+    log_info("          %" PRId64 " steps of %d particles, %.3g GFLOP a step, noise %g on %s; the last %.0f %% of the frames "
+             "held out", c->training.steps, c->training.batch, per_step * 1e-9, c->training.sigma,
+             c->training.noise_on == NOISE_ON_G ? "g" : "x and g", 100 * c->training.held_out);
+    if (c->training.trajectory_count == 0)
+        log_info("          reads %s/trajectory.h5", c->output.directory);
+    for (int m = 0; m < c->training.trajectory_count; m++)
+        log_info("          reads %s, weight %g", c->training.trajectories[m].file, c->training.trajectories[m].weight);
+    log_info("          writes %s/model.h5", c->output.directory);
+    score_destroy(&model);
+    return STATUS_OK;
+}
+
+/* ---- data ---- */
+
+static enum status load_frames(struct session *s, struct source *source, size_t first, size_t count,
+                               struct dataset_part *part) {
+    enum status status = STATUS_OK;
+    const double margin = training_margin(&s->config.training, source->box.d);
+    part->frame = calloc(count + 1, sizeof *part->frame);
+    if (!part->frame)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", count);
+    TRY(comm_agree(s->comm, status));
+    for (size_t m = 0; m < count; m++) {
+        TRY(source_frame(s, source, first + m, s->config.network.neighbours, 0, margin, &part->frame[m], NULL, NULL));
+        part->frames++;
+    }
+out:
+    return status;
+}
+
+static enum status load_trajectory(struct session *s, struct training_run *r, const char *path, double weight) {
+    enum status status = STATUS_OK;
+    struct source *source = NULL;
+    TRY(source_open(s, path, s->config.training.held_out, s->config.network.neighbours, &source));
+    size_t training = source->frames - source->held_out, used = strlen(r->data);
+    if (training == 0) {
+        status = FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves none to train on",
+                      path, source->frames, s->config.training.held_out);
+        goto out;
+    }
+    log_info("%s: %zu frames to train on, %zu held out", path, training, source->held_out);
+    snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
+    r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
+    TRY(load_frames(s, source, 0, training, &r->train.part[r->train.parts++]));
+    TRY(load_frames(s, source, training, source->held_out, &r->held_out.part[r->held_out.parts++]));
+out:
+    source_close(&source);
+    return status;
+}
+
+static enum status load_data(struct session *s, struct training_run *r) {
+    enum status status = STATUS_OK;
+    const struct training_parameters *p = &s->config.training;
+    const size_t most = CONFIG_FILES;
+    char path[SESSION_PATH];
+    r->train.part = calloc(most, sizeof *r->train.part);
+    r->held_out.part = calloc(most, sizeof *r->held_out.part);
+    if (!r->train.part || !r->held_out.part)
+        status = FAIL(STATUS_FAILURE, "out of memory for the data");
+    TRY(comm_agree(s->comm, status));
+    session_path(s, "trajectory.h5", path);
+    if (p->trajectory_count == 0)
+        TRY(load_trajectory(s, r, path, 1));
+    for (int m = 0; m < p->trajectory_count; m++)
+        TRY(load_trajectory(s, r, p->trajectories[m].file, p->trajectories[m].weight));
+out:
+    return status;
+}
+
+/* ---- the model: in memory, and in its file ---- */
+
+static enum status make_state(struct session *s, struct training_run *r) {
+    const struct tensors *t = score_tensors(r->trainer->model);
+    r->state.size = t->size;
+    r->state.weights = calloc(t->size, sizeof(real));
+    r->state.average = calloc(t->size, sizeof(real));
+    r->state.mu = calloc(t->size, sizeof(real));
+    r->state.nu = calloc(t->size, sizeof(real));
+    r->tensor = calloc((size_t)t->count, sizeof *r->tensor);
+    enum status status = STATUS_OK;
+    if (!r->state.weights || !r->state.average || !r->state.mu || !r->state.nu || !r->tensor)
+        status = FAIL(STATUS_FAILURE, "out of memory for a network of %zu weights", t->size);
+    for (int m = 0; status == STATUS_OK && m < t->count; m++)
+        r->tensor[m] = (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
+    return comm_agree(s->comm, status);
+}
+
+/* Between the state's arrays and the optimizer's. */
+static void move_state(struct session *s, struct training_run *r, bool to_host) {
+    struct optimizer *o = r->trainer->optimizer;
+    const size_t bytes = o->size * sizeof(real);
+    real *const host[] = {r->state.weights, r->state.average, r->state.mu, r->state.nu};
+    real *const device[] = {o->theta, o->average, o->mu, o->nu};
+    for (int m = 0; m < 4; m++) {
+        if (to_host)
+            s->ops->to_host(s->ops, host[m], device[m], bytes);
+        else
+            s->ops->to_device(s->ops, device[m], host[m], bytes);
+    }
+}
+
+static enum status save_model(struct session *s, struct training_run *r) {
+    move_state(s, r, true);
+    r->state.step = r->trainer->optimizer->step;
+    r->last_checkpoint = timer_now();
+    return model_write(s->comm, r->path, &s->config, s->device, r->data, score_tensors(r->trainer->model)->count,
+                       r->tensor, &r->state);
+}
+
+static enum status resume_model(struct session *s, struct training_run *r) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    TRY(file_open(s->comm, r->path, "model", false, &file));
+    TRY(file_same_parameters(file, s->comm, &s->config, "network,training", HINT_RESUME));
+    TRY(h5_close(&file));
+    free(r->state.log);
+    free(r->state.test);
+    TRY(model_read(s->comm, r->path, score_tensors(r->trainer->model)->count, r->tensor, &r->state));
+    move_state(s, r, false);
+    r->trainer->optimizer->step = r->state.step;
+    log_info("resuming from %s: step %" PRId64 " of %" PRId64, r->path, r->state.step, s->config.training.steps);
+out:
+    h5_close(&file);
+    return status;
+}
+
+/* ---- logs ---- */
+
+/* Room for one more row; doubles where a power of two is full. */
+static void *grown(void *rows, size_t count, size_t size) {
+    const bool full = (count & (count - 1)) == 0;
+    return full ? realloc(rows, (count > 0 ? 2 * count : 1) * size) : rows;
+}
+
+static enum status log_step(struct session *s, struct training_run *r, double loss) {
+    const struct optimizer *o = r->trainer->optimizer;
+    r->sum.loss += loss;
+    r->sum.gradient_norm += o->norm;
+    r->sum.step++;
+    if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
+        return STATUS_OK;
+    struct training_log_row *log = grown(r->state.log, r->state.log_rows, sizeof *log);
+    if (!log)
+        return FAIL(STATUS_FAILURE, "out of memory for the training log");
+    const double now = timer_now(), steps = (double)r->sum.step;
+    r->state.log = log;
+    log[r->state.log_rows++] = (struct training_log_row){
+        .step = o->step,
+        .loss = r->sum.loss / steps,
+        .gradient_norm = r->sum.gradient_norm / steps,
+        .rate = o->rate,
+        .particles_per_second = steps * s->config.training.batch / fmax(now - r->sum_started, 1e-9)};
+    r->sum = (struct training_log_row){0};
+    r->sum_started = now;
+    return STATUS_OK;
+}
+
+static enum status test_model(struct session *s, struct training_run *r) {
+    enum status status = STATUS_OK;
+    struct test_log_row row = {.step = r->trainer->optimizer->step};
+    int frames = 0;
+    for (int p = 0; p < r->held_out.parts; p++)
+        frames += r->held_out.part[p].frames;
+    if (frames == 0)
+        return STATUS_OK;
+    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &row.resolved_fraction, &row.error));
+    struct test_log_row *test = grown(r->state.test, r->state.test_rows, sizeof *test);
+    if (!test)
+        return FAIL(STATUS_FAILURE, "out of memory for the training log");
+    r->state.test = test;
+    test[r->state.test_rows++] = row;
+    log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction, row.error);
+out:
+    return status;
+}
+
+/* ---- the run ---- */
+
+static enum status train(struct session *s, struct training_run *r) {
+    enum status status = STATUS_OK;
+    const struct training_parameters *p = &s->config.training;
+    struct optimizer *o = r->trainer->optimizer;
+    struct progress progress;
+    char detail[128];
+    const int64_t first = o->step;
+    const double begun = timer_now();
+    double loss = 0;
+    r->last_checkpoint = r->sum_started = begun;
+    progress_start(&progress, "training", (double)p->steps, (double)first);
+    while (o->step < p->steps) {
+        TRY(trainer_step(r->trainer, &r->train, &loss));
+        TRY(comm_agree(s->comm, log_step(s, r, loss)));
+        double stop = session_stop_requested();
+        comm_max(s->comm, &stop, 1);
+        bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
+        if ((stop > 0 || due) && o->step < p->steps)
+            TRY(save_model(s, r));
+        if (stop > 0 && o->step < p->steps) {
+            log_info("stopped on request at step %" PRId64 "; %s is written: go on with --resume", o->step, r->path);
+            return STATUS_STOPPED;
+        }
+        if (p->test_interval > 0 && o->step % p->test_interval == 0 && o->step < p->steps)
+            TRY(test_model(s, r));
+        snprintf(detail, sizeof detail, "steps, loss %.5g, rate %.3g", loss, o->rate);
+        progress_show(&progress, (double)o->step, detail);
+    }
+    const double seconds = timer_now() - begun;
+    snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first,
+             (double)(o->step - first) * p->batch / seconds);
+    progress_end(&progress, detail);
+    TRY(test_model(s, r));
+    TRY(save_model(s, r));
+    session_print_timings(s, &r->trainer->timings, seconds);
+out:
+    return status;
+}
+
+enum status command_train(struct session *s) {
+    enum status status = STATUS_OK;
+    const struct config *c = &s->config;
+    struct training_run r = {.log_every = 1 + c->training.steps / LOG_ROWS};
+    TRY(comm_agree(s->comm, plan_train(s)));
+    if (s->dry_run)
+        return STATUS_OK;
+    session_path(s, "model.h5", r.path);
+    TRY(session_refuse_existing(s, r.path));
+    TRY(load_data(s, &r));
+    TRY(session_open_output(s));
+    TRY(trainer_create(s->ops, s->comm, &c->network, &c->training, c->system.dimension, c->run.chunk, NULL, &r.trainer));
+    TRY(make_state(s, &r));
+    if (s->resume && file_exists(s->comm, r.path))
+        TRY(resume_model(s, &r));
+    if (r.trainer->optimizer->step < c->training.steps)
+        TRY(train(s, &r));
+    else
+        log_info("%s is complete: nothing to train", r.path);
+out:
+    trainer_destroy(&r.trainer);
+    dataset_free(&r.train);
+    dataset_free(&r.held_out);
+    real *const arrays[] = {r.state.weights, r.state.average, r.state.mu, r.state.nu};
+    for (int m = 0; m < 4; m++)
+        free(arrays[m]);
+    free(r.state.log);
+    free(r.state.test);
+    free(r.tensor);
+    return status;
+}

@@ -1,0 +1,195 @@
+#include "commands/usage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/provenance.h"
+#include "base/text.h"
+#include "commands/commands.h"
+
+static const struct command command_table[] = {
+    {"simulate", "FILE.yaml", "simulate the particles and write their trajectory", true,
+     "system,simulation,output,run",
+     "Integrates the dynamics from a start through the burn-in and writes frames to trajectory.h5, with restart\n"
+     "files beside it. The trajectory is the same bits on any number of ranks.",
+     command_simulate},
+    {"train", "FILE.yaml", "train a score network on trajectories", true, "system,network,training,output,run",
+     "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and writes\n"
+     "model.h5 with the training log.",
+     command_train},
+    {"evaluate", "FILE.yaml", "entropy production of every particle, fields, certificate", true,
+     "system,evaluation,output,run",
+     "Computes score, probability flow and entropy production of every particle of a trajectory, their fields and\n"
+     "profiles, and the certificate, and writes evaluation.h5 and fields.xdmf.",
+     command_evaluate},
+    {"run", "FILE.yaml", "simulate, train and evaluate, one after the other", true, NULL,
+     "The three stages in one. With --resume, stages that are complete are not repeated.", command_run},
+    {"check", "FILE.yaml", "test a trajectory by identities that need no network", true, "system,output,run",
+     "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: stationarity of\n"
+     "the energy (I0) and the exact total entropy production.",
+     command_check},
+    {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
+     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
+     command_info},
+};
+enum { COMMANDS = sizeof command_table / sizeof *command_table };
+
+static const struct command *find_command(const char *name) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(command_table[i].name, name) == 0)
+            return &command_table[i];
+    return NULL;
+}
+
+static enum status unknown_command(const char *name) {
+    const char *known[COMMANDS];
+    for (int i = 0; i < COMMANDS; i++)
+        known[i] = command_table[i].name;
+    const char *nearest = text_nearest(name, COMMANDS, known);
+    if (nearest)
+        return FAIL(STATUS_BAD_INPUT, "command %s is not known; did you mean %s?", name, nearest);
+    return FAIL(STATUS_BAD_INPUT, "command %s is not known; epflow help lists the commands", name);
+}
+
+static enum status unknown_option(const char *name) {
+    static const char *const known[] = {"--set",  "--dry-run", "--resume", "--overwrite", "--json",
+                                        "--help", "--version", "--device", "--output"};
+    const char *nearest = text_nearest(name, sizeof known / sizeof *known, known);
+    if (nearest)
+        return FAIL(STATUS_BAD_INPUT, "option %s is not known; did you mean %s?", name, nearest);
+    return FAIL(STATUS_BAD_INPUT, "option %s is not known; epflow help lists the options", name);
+}
+
+static enum status add_setting(struct session *s, const char *setting) {
+    if (s->setting_count == SESSION_SETTINGS)
+        return FAIL(STATUS_BAD_INPUT, "more than %d settings on the command line", SESSION_SETTINGS);
+    s->setting[s->setting_count++] = setting;
+    return STATUS_OK;
+}
+
+/* An option with a value, as "--name value" or "--name=value"; NULL if argument i is not it. */
+static const char *option_value(int argc, char **argv, int *i, const char *name, enum status *status) {
+    size_t length = strlen(name);
+    if (strncmp(argv[*i], name, length) != 0)
+        return NULL;
+    if (argv[*i][length] == '=')
+        return argv[*i] + length + 1;
+    if (argv[*i][length] != '\0')
+        return NULL;
+    if (*i + 1 < argc)
+        return argv[++*i];
+    *status = FAIL(STATUS_BAD_INPUT, "option %s needs a value", name);
+    return "";
+}
+
+/* "--device cpu" is "--set run.device=cpu". The texts live as long as the process. */
+static enum status shorthand(struct session *s, const char *key, const char *value) {
+    static char text[SESSION_SETTINGS][CONFIG_TEXT + 32];
+    if (s->setting_count < SESSION_SETTINGS)
+        snprintf(text[s->setting_count], sizeof *text, "%s=%s", key, value);
+    return add_setting(s, s->setting_count < SESSION_SETTINGS ? text[s->setting_count] : "");
+}
+
+static enum status parse_option(int argc, char **argv, int *i, struct session *s) {
+    enum status status = STATUS_OK;
+    const char *value;
+    if (strcmp(argv[*i], "--dry-run") == 0)
+        s->dry_run = true;
+    else if (strcmp(argv[*i], "--resume") == 0)
+        s->resume = true;
+    else if (strcmp(argv[*i], "--overwrite") == 0)
+        s->overwrite = true;
+    else if (strcmp(argv[*i], "--json") == 0)
+        s->json = true;
+    else if ((value = option_value(argc, argv, i, "--set", &status)))
+        return status ? status : add_setting(s, value);
+    else if ((value = option_value(argc, argv, i, "--device", &status)))
+        return status ? status : shorthand(s, "run.device", value);
+    else if ((value = option_value(argc, argv, i, "--output", &status)))
+        return status ? status : shorthand(s, "output.directory", value);
+    else
+        return unknown_option(argv[*i]);
+    return STATUS_OK;
+}
+
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--version") == 0)
+            return true;
+    return argc > 1 && strcmp(argv[1], "help") == 0;
+}
+
+enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command, bool *print) {
+    enum status status = STATUS_OK;
+    *command = NULL;
+    *print = asks_for_help(argc, argv);
+    if (*print)
+        return STATUS_OK;
+    if (argc < 2)
+        return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
+    const struct command *c = find_command(argv[1]);
+    if (!c)
+        return argv[1][0] == '-' ? unknown_option(argv[1]) : unknown_command(argv[1]);
+    for (int i = 2; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
+            TRY(parse_option(argc, argv, &i, s));
+        } else if (!s->file) {
+            s->file = argv[i];
+        } else {
+            return FAIL(STATUS_BAD_INPUT, "%s takes one file, but %s and %s were given", c->name, s->file, argv[i]);
+        }
+    }
+    if (!s->file)
+        return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
+    if (s->resume && s->overwrite)
+        return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
+    *command = c;
+out:
+    return status;
+}
+
+static void print_options(void) {
+    printf("\nOptions:\n"
+           "  --set SECTION.KEY=VALUE  sets a parameter, over the input file; may be repeated\n"
+           "  --output DIR             short for --set output.directory=DIR\n"
+           "  --device auto|cpu|cuda   short for --set run.device=...\n"
+           "  --dry-run                checks the input and prints the plan; nothing is created\n"
+           "  --resume                 goes on where an earlier run of the same input stopped\n"
+           "  --overwrite              replaces the results of an earlier run\n"
+           "  --json                   (info) all scalars, as JSON\n"
+           "  --help, --version\n"
+           "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
+           "75 stopped early with a restart written (submit again with --resume).\n");
+}
+
+static void print_overview(void) {
+    printf("epflow: where, and how strongly, a many-particle system breaks time-reversal symmetry.\n\n"
+           "  epflow COMMAND FILE [OPTIONS]          on one core\n"
+           "  mpirun -n RANKS epflow COMMAND FILE    on many\n\nCommands:\n");
+    for (int i = 0; i < COMMANDS; i++)
+        printf("  %-9s %-10s %s\n", command_table[i].name, command_table[i].argument, command_table[i].summary);
+    printf("\nepflow COMMAND --help lists the parameters of a command.\n");
+    print_options();
+}
+
+void usage_print(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("epflow %s (%s)\n", provenance_version(), provenance_revision());
+            return;
+        }
+    const struct command *c = find_command(argv[1]);
+    if (!c && argc > 2)
+        c = find_command(argv[2]);
+    if (!c) {
+        print_overview();
+        return;
+    }
+    printf("epflow %s %s: %s.\n\n%s\n", c->name, c->argument, c->summary, c->description);
+    print_options();
+    if (c->reads_input) {
+        printf("\nParameters of the input file, with unit, default and range. Lengths are in particle radii r0,\n"
+               "mobility is 1.\n");
+        config_help(c->sections);
+    }
+}

@@ -1,0 +1,204 @@
+#include "dynamics/simulation.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { SORT_EVERY = 16 }; /* list builds between sorts of the particles into cell order */
+
+enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
+                              struct simulation **out) {
+    enum status status = STATUS_OK;
+    struct simulation *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return FAIL(STATUS_FAILURE, "out of memory for a simulation");
+    s->ops = ops;
+    s->comm = comm;
+    s->system = config->system;
+    s->box = system_box(&config->system);
+    s->law = system_pair_law(&config->system, &config->simulation);
+    s->step_law = system_step_law(&config->system, &config->simulation);
+    s->skin = system_skin(&config->system, &config->simulation);
+    s->timer_force = timings_add(&s->timings, "forces");
+    s->timer_step = timings_add(&s->timings, "integration and noise");
+    s->timer_messages = timings_add(&s->timings, "messages");
+    s->timer_lists = timings_add(&s->timings, "neighbour lists");
+    TRY(domain_create(&s->box, comm, &s->domain));
+    TRY(particles_create(ops, s->box.d, (size_t)config->system.particles / (size_t)comm_size(comm) + 1,
+                         &s->particles));
+out:
+    if (status != STATUS_OK)
+        simulation_destroy(out);
+    return status;
+}
+
+void simulation_destroy(struct simulation **simulation) {
+    struct simulation *s = *simulation;
+    if (!s)
+        return;
+    halo_destroy(&s->halo);
+    pairs_release(s->ops, &s->list);
+    for (int a = 0; a < s->box.d; a++) {
+        s->ops->release(s->ops, s->force[a]);
+        s->ops->release(s->ops, s->q_list[a]);
+    }
+    particles_destroy(&s->particles);
+    domain_destroy(&s->domain);
+    free(s);
+    *simulation = NULL;
+}
+
+/* Room for forces and old positions of all local particles. Their contents need not be kept. */
+static enum status reserve(struct simulation *s) {
+    enum status status = STATUS_OK;
+    if (s->particles->capacity <= s->capacity)
+        return STATUS_OK;
+    s->capacity = 0;
+    for (int a = 0; a < s->box.d; a++) {
+        s->ops->release(s->ops, s->force[a]);
+        s->ops->release(s->ops, s->q_list[a]);
+        s->force[a] = NULL;
+        s->q_list[a] = NULL;
+        TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->force[a], (void **)&s->force[a]));
+        TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->q_list[a], (void **)&s->q_list[a]));
+    }
+    s->capacity = s->particles->capacity;
+out:
+    return status;
+}
+
+/* Halo and pair list for the particles as they are owned now. */
+static enum status build_lists(struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct particles *p = s->particles;
+    halo_destroy(&s->halo);
+    TRY(halo_create(p, s->domain, s->comm, s->law.cutoff + s->skin, &s->halo));
+    status = pairs_build(p, &s->box, s->law.cutoff + s->skin, &s->list);
+    if (status == STATUS_OK)
+        status = reserve(s);
+    TRY(comm_agree(s->comm, status));
+    for (int a = 0; a < s->box.d; a++)
+        s->ops->copy(s->ops, s->q_list[a], p->q[a], p->owned * sizeof *p->q[a]);
+    s->builds++;
+out:
+    return status;
+}
+
+/* Host copies of the owned positions, to balance by. */
+static enum status rebalance(struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct particles *p = s->particles;
+    uint64_t *q[MAX_DIMENSION] = {0};
+    for (int a = 0; a < s->box.d && status == STATUS_OK; a++) {
+        q[a] = malloc((p->owned + 1) * sizeof *q[a]);
+        if (q[a])
+            s->ops->to_host(s->ops, q[a], p->q[a], p->owned * sizeof *q[a]);
+        else
+            status = FAIL(STATUS_FAILURE, "out of memory while balancing %zu particles", p->owned);
+    }
+    TRY(comm_agree(s->comm, status));
+    TRY(domain_balance(s->domain, s->comm, p->owned, q));
+    s->balances++;
+out:
+    for (int a = 0; a < s->box.d; a++)
+        free(q[a]);
+    return status;
+}
+
+static enum status rebuild(struct simulation *s) {
+    enum status status = STATUS_OK;
+    double fair = (double)s->system.particles / comm_size(s->comm);
+    timer_begin(&s->timings, s->timer_lists);
+    if (s->most_owned > 1.05 * fair + 8)
+        TRY(rebalance(s));
+    TRY(particles_migrate(s->particles, s->domain, s->comm,
+                          s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
+    TRY(build_lists(s));
+out:
+    timer_end(&s->timings, s->timer_lists);
+    return status;
+}
+
+enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step) {
+    enum status status = STATUS_OK;
+    s->step_law.step = step;
+    TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, s->law.cutoff + s->skin));
+    TRY(build_lists(s));
+out:
+    return status;
+}
+
+enum status simulation_step(struct simulation *s, bool *stop) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = s->ops;
+    struct particles *p = s->particles;
+    struct step_result result;
+
+    timer_begin(&s->timings, s->timer_force);
+    ops->pair_force(ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, &s->list, s->force);
+    timer_end(&s->timings, s->timer_force);
+
+    timer_begin(&s->timings, s->timer_step);
+    ops->step(ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g, NULL, NULL,
+              &result);
+    s->step_law.step++;
+    timer_end(&s->timings, s->timer_step);
+
+    /* One reduction per step: whether the list still holds, whether to stop, whether all is well. */
+    timer_begin(&s->timings, s->timer_messages);
+    double reduced[] = {result.displacement, *stop ? 1 : 0, (double)p->owned,
+                        result.bad > 0 ? 1 + (double)result.bad_id : 0};
+    if (comm_size(s->comm) > 1)
+        comm_max(s->comm, reduced, sizeof reduced / sizeof *reduced);
+    *stop = reduced[1] > 0;
+    s->most_owned = reduced[2];
+    if (reduced[3] > 0)
+        status = FAIL(STATUS_NUMBERS,
+                      "particle %.0f left the range of the numbers at step %llu (force, displacement or propulsion not "
+                      "finite or too large, or it left the open box): use a smaller simulation.dt%s",
+                      reduced[3] - 1, (unsigned long long)s->step_law.step,
+                      s->box.periodic ? "" : " or a larger system.box (nothing may come nearer than a quarter of its side to its edge)");
+    bool rebuilding = reduced[0] > s->skin / 2;
+    if (status == STATUS_OK && !rebuilding)
+        status = halo_positions(s->halo, p);
+    timer_end(&s->timings, s->timer_messages);
+    if (status == STATUS_OK && rebuilding)
+        status = rebuild(s);
+    return status;
+}
+
+enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
+    enum status status = STATUS_OK;
+    struct particles *p = s->particles;
+    struct drift drift;
+    double sums[5] = {0}, *column[3] = {0}; /* force, b, g on one axis (host) */
+    TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
+    for (int m = 0; m < 3; m++)
+        if (!(column[m] = malloc((p->owned + 1) * sizeof(double))))
+            status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    TRY(comm_agree(s->comm, status));
+    s->ops->to_host(s->ops, column[0], drift.divergence, p->owned * sizeof(double));
+    for (size_t i = 0; i < p->owned; i++)
+        sums[0] += column[0][i];
+    for (int a = 0; a < s->box.d; a++) {
+        const double *from[3] = {drift.force[a], drift.b[a], p->g[a]};
+        for (int m = 0; m < 3; m++)
+            s->ops->to_host(s->ops, column[m], from[m], p->owned * sizeof(double));
+        for (size_t i = 0; i < p->owned; i++) {
+            double force = column[0][i], b = column[1][i], g = column[2][i];
+            sums[1] += b * b;
+            sums[2] += force * b;
+            sums[4] += g * b;
+        }
+        TRY(halo_values(s->halo, p, drift.b[a]));
+    }
+    sums[3] = s->system.trap * sums[1] +
+              s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->system.k, p->owned, p->q, &s->list, drift.b);
+    comm_sum(s->comm, sums, 5);
+    *out = (struct simulation_sums){sums[0], sums[1], sums[2], sums[3], sums[4]};
+out:
+    drift_release(s->ops, &drift);
+    for (int m = 0; m < 3; m++)
+        free(column[m]);
+    return status;
+}

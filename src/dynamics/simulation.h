@@ -1,0 +1,56 @@
+/* The integrator on many ranks: owned particles, halo, neighbour list, and the step.
+ *
+ * The trajectory is the same bits on any number of ranks: noise goes by particle id, forces are sums of
+ * integers, and neither the list's skin nor the moment it is rebuilt changes a bit.
+ */
+#ifndef EPFLOW_DYNAMICS_SIMULATION_H
+#define EPFLOW_DYNAMICS_SIMULATION_H
+
+#include "base/timer.h"
+#include "dynamics/system.h"
+#include "space/neighbours.h"
+
+struct simulation {
+    const struct ops *ops;
+    struct comm *comm;
+    struct system_parameters system;
+    struct box box;
+    struct pair_law law;
+    struct step_law step_law;       /* step_law.step: steps done so far */
+    double skin;
+    struct domain *domain;
+    struct particles *particles;
+    struct halo *halo;
+    struct pair_list list;
+    int64_t *force[MAX_DIMENSION];  /* (capacity) device, fixed point */
+    uint64_t *q_list[MAX_DIMENSION];/* (capacity) device, positions when the list was built */
+    size_t capacity;
+    uint64_t builds, balances;      /* how often the list was rebuilt, the domain rebalanced */
+    double most_owned;              /* particles of the fullest rank, as of the last step */
+    struct timings timings;
+    int timer_force, timer_step, timer_messages, timer_lists;
+};
+
+/* Collective. Holds no particles until simulation_load. */
+enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
+                              struct simulation **out);
+void simulation_destroy(struct simulation **simulation);
+
+/* Takes over the particles of a slice, after `step` steps. Collective. */
+enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step);
+
+/* One step on every rank. *stop: in, this rank wants to stop; out, some rank does (the same on every rank).
+ * Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers. Collective. */
+enum status simulation_step(struct simulation *s, bool *stop);
+
+/* Sums over all particles at the present positions, for identity (I0) and the exact totals. Collective. */
+struct simulation_sums {
+    double div_b;         /* sum_i div_{x_i} b_i, which is also that of F */
+    double b_squared;     /* sum_i |b_i|^2 */
+    double force_b;       /* sum_i F_i . b_i */
+    double b_stiffness_b; /* b . K b, K = -dF/dx */
+    double g_b;           /* sum_i g_i . b_i */
+};
+enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
+
+#endif

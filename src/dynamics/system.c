@@ -1,0 +1,64 @@
+#include "dynamics/system.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct box system_box(const struct system_parameters *s) {
+    struct box box = {.d = s->dimension, .periodic = !config_is_open(s)};
+    config_box(s, box.side);
+    return box;
+}
+
+struct pair_law system_pair_law(const struct system_parameters *s, const struct simulation_parameters *p) {
+    return (struct pair_law){.beta = s->beta, .cutoff = config_cutoff(s, p)};
+}
+
+struct step_law system_step_law(const struct system_parameters *s, const struct simulation_parameters *p) {
+    return (struct step_law){.dt = p->dt,
+                             .v0 = s->v0,
+                             .k = s->k,
+                             .trap = s->trap,
+                             .g_decay = exp(-s->gamma * p->dt),
+                             .g_kick = sqrt(-expm1(-2 * s->gamma * p->dt)),
+                             .x_kick = sqrt(2 * s->eps * p->dt),
+                             .seed = p->seed};
+}
+
+double system_skin(const struct system_parameters *s, const struct simulation_parameters *p) {
+    const double usual = 0.5;
+    if (p->skin > 0)
+        return p->skin;
+    struct box box = system_box(s);
+    double skin = usual, cutoff = config_cutoff(s, p);
+    for (int a = 0; box.periodic && a < box.d; a++)
+        skin = fmin(skin, 0.999 * (box.side[a] / 2 - cutoff));
+    return skin;
+}
+
+enum status drift_compute(const struct particles *p, const struct box *box, const struct pair_law *law,
+                          const struct system_parameters *s, const struct pair_list *list, struct drift *out) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    size_t n = p->owned + p->ghosts;
+    *out = (struct drift){0};
+    TRY(ops->allocate(ops, n * sizeof(double), (void **)&out->divergence));
+    for (int a = 0; a < box->d; a++) {
+        TRY(ops->allocate(ops, n * sizeof(double), (void **)&out->force[a]));
+        TRY(ops->allocate(ops, n * sizeof(double), (void **)&out->b[a]));
+    }
+    ops->pair_terms(ops, box, law, s->k, p->owned, n, p->q, list, out->force, out->divergence);
+    ops->drift(ops, box, s->v0, s->trap, p->owned, p->q, p->g, out->force, out->divergence, out->b);
+out:
+    if (status != STATUS_OK)
+        drift_release(ops, out);
+    return status;
+}
+
+void drift_release(const struct ops *ops, struct drift *drift) {
+    ops->release(ops, drift->divergence);
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        ops->release(ops, drift->force[a]);
+        ops->release(ops, drift->b[a]);
+    }
+    *drift = (struct drift){0};
+}

@@ -1,0 +1,36 @@
+/* From the parameters of a run to the laws that the ops compute with: theory.md section 1. */
+#ifndef EPFLOW_DYNAMICS_SYSTEM_H
+#define EPFLOW_DYNAMICS_SYSTEM_H
+
+#include "base/config.h"
+#include "space/particles.h"
+
+/* The box of a system; open when it has a trap. */
+struct box system_box(const struct system_parameters *s);
+
+/* Pair force with the cut-off of this tolerance. */
+struct pair_law system_pair_law(const struct system_parameters *s, const struct simulation_parameters *p);
+
+/* One step of length dt; seed set, step 0. */
+struct step_law system_step_law(const struct system_parameters *s, const struct simulation_parameters *p);
+
+/* Neighbour lists reach this much beyond the cut-off: simulation.skin, or if that is 0 half a radius, less
+ * where the box leaves less room. */
+double system_skin(const struct system_parameters *s, const struct simulation_parameters *p);
+
+/* Fills this rank's slice with the start that simulation.start names (random or lattice), images 0 and g
+ * standard normal. A function of the seed and the particle ids alone. Not collective. */
+void system_start(const struct config *config, struct slice *slice);
+
+/* b = v0 g + F - A x of the owned particles in float64, F and div_{x_i} b_i, from particles whose halo reaches
+ * the cut-off. Device arrays of owned + ghosts entries, freed by drift_release. */
+struct drift {
+    double *force[MAX_DIMENSION]; /* F: pairs and trap, without self-propulsion */
+    double *b[MAX_DIMENSION];
+    double *divergence;           /* div_{x_i} b_i = div_{x_i} F_i */
+};
+enum status drift_compute(const struct particles *particles, const struct box *box, const struct pair_law *law,
+                          const struct system_parameters *s, const struct pair_list *list, struct drift *out);
+void drift_release(const struct ops *ops, struct drift *drift);
+
+#endif

@@ -1,0 +1,125 @@
+#include "entropy/certificate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double resolved_rate(const struct snapshot *s, size_t i) {
+    const size_t d = (size_t)s->box.d;
+    double g_v = 0;
+    for (size_t a = 0; a < d; a++)
+        g_v += s->column[COLUMN_PROPULSION][i * d + a] * s->column[COLUMN_V_G][i * d + a];
+    /* w = -v_g / gamma: gamma [2 g.w - 2 div w - |w|^2] = -2 g.v_g + 2 div_g v_g - |v_g|^2 / gamma */
+    return -2 * g_v + 2 * s->column[COLUMN_DIV_G][i] - s->column[COLUMN_SIGMA_G][i];
+}
+
+static double term_of(const struct snapshot *s, size_t i, int term) {
+    switch (term) {
+    case TERM_EXACT:
+        return -s->column[COLUMN_DIV_X][i];
+    case TERM_CAPTURED:
+        return s->column[COLUMN_SIGMA_G][i];
+    case TERM_DIV_G:
+        return s->column[COLUMN_DIV_G][i];
+    case TERM_RESOLVED:
+        return resolved_rate(s, i);
+    case TERM_S_SQUARED:
+        return s->column[COLUMN_SMOOTHED_S_SQUARED][i];
+    default:
+        return -s->column[COLUMN_SMOOTHED_DIV_S][i];
+    }
+}
+
+enum status certificate_create(const struct snapshot *s, int frames, struct certificate **out) {
+    struct certificate *c = calloc(1, sizeof *c);
+    bool good = c != NULL;
+    *out = c;
+    if (good) {
+        c->frames = frames;
+        c->n = s->n;
+        c->count = s->count;
+        good = (c->series = calloc((size_t)frames + 1, sizeof(double))) != NULL;
+        for (int m = 0; m < TERMS; m++) {
+            good = (c->of_frame[m] = calloc((size_t)frames + 1, sizeof(double))) && good;
+            good = (c->of_particle[m] = calloc(s->count + 1, sizeof(double))) && good;
+        }
+    }
+    if (good)
+        return STATUS_OK;
+    certificate_destroy(out);
+    return FAIL(STATUS_FAILURE, "out of memory for the certificate of %zu particles", s->n);
+}
+
+void certificate_destroy(struct certificate **certificate) {
+    if (!*certificate)
+        return;
+    free((*certificate)->series);
+    for (int m = 0; m < TERMS; m++) {
+        free((*certificate)->of_frame[m]);
+        free((*certificate)->of_particle[m]);
+    }
+    free(*certificate);
+    *certificate = NULL;
+}
+
+void certificate_add(struct certificate *c, const struct snapshot *s, struct comm *comm) {
+    double sum[TERMS] = {0};
+    for (int m = 0; m < TERMS; m++)
+        for (size_t i = 0; i < s->count; i++) {
+            double value = term_of(s, i, m);
+            sum[m] += value;
+            c->of_particle[m][i] += value;
+        }
+    comm_sum(comm, sum, TERMS);
+    for (int m = 0; m < TERMS; m++)
+        c->of_frame[m][c->frame] = sum[m] / (double)c->n;
+    c->frame++;
+}
+
+struct estimate block_estimate(int frames, const double *x) {
+    struct estimate e = {0, NAN};
+    for (int t = 0; t < frames; t++)
+        e.value += x[t] / frames;
+    for (int size = 1; frames / size >= (size == 1 ? 2 : 4); size *= 2) {
+        int blocks = frames / size;
+        double square = 0, mean = 0;
+        for (int b = 0; b < blocks; b++) {
+            double block = 0;
+            for (int t = 0; t < size; t++)
+                block += x[b * size + t] / size;
+            mean += block / blocks;
+            square += block * block / blocks;
+        }
+        double error = sqrt(fmax(0, square - mean * mean) / (blocks - 1));
+        e.error = isnan(e.error) ? error : fmax(e.error, error);
+    }
+    return e;
+}
+
+struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm) {
+    double square = 0;
+    for (int t = 0; t < c->frame; t++) {
+        c->series[t] = 0;
+        for (int m = 0; m < TERMS; m++)
+            c->series[t] += factor[m] * c->of_frame[m][t];
+    }
+    struct estimate e = block_estimate(c->frame, c->series);
+    for (size_t i = 0; i < c->count; i++) {
+        double own = 0;
+        for (int m = 0; m < TERMS; m++)
+            own += factor[m] * c->of_particle[m][i] / c->frame;
+        square += (own - e.value) * (own - e.value);
+    }
+    comm_sum(comm, &square, 1);
+    double by_particles = sqrt(square / ((double)c->n * ((double)c->n - 1)));
+    e.error = isnan(e.error) ? by_particles : fmax(e.error, by_particles);
+    return e;
+}
+
+struct estimate certificate_resolved_fraction(const struct certificate *c, struct comm *comm) {
+    const double exact[TERMS] = {[TERM_EXACT] = 1}, resolved[TERMS] = {[TERM_RESOLVED] = 1};
+    double mean_exact = certificate_mean(c, exact, comm).value;
+    double fraction = certificate_mean(c, resolved, comm).value / mean_exact;
+    /* The error of a ratio is that of resolved - fraction * exact, whose mean is 0. */
+    const double linear[TERMS] = {[TERM_RESOLVED] = 1, [TERM_EXACT] = -fraction};
+    return (struct estimate){fraction, certificate_mean(c, linear, comm).error / mean_exact};
+}

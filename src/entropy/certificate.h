@@ -1,0 +1,53 @@
+/* The certificate: identities that hold for the exact score, and the resolved fraction, which tells how much of
+ * the exact entropy production a network sees. theory.md sections 5 and 6; eps = 0.
+ *
+ * Errors. A mean over particles and frames is judged twice: from frame to frame, in blocks of 1, 2, 4, ...
+ * frames (Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989)), which misses correlations in time longer
+ * than the blocks; and from particle to particle, by each particle's average over time, which misses
+ * correlations in space. The larger of the two is reported.
+ */
+#ifndef EPFLOW_ENTROPY_CERTIFICATE_H
+#define EPFLOW_ENTROPY_CERTIFICATE_H
+
+#include "entropy/snapshot.h"
+
+/* Rates summed by the certificate, per particle. */
+enum certificate_term {
+    TERM_EXACT,      /* -div_x b */
+    TERM_CAPTURED,   /* |v_g|^2 / gamma */
+    TERM_DIV_G,      /* div_g v_g */
+    TERM_RESOLVED,   /* gamma [2 g.w - 2 div_g w - |w|^2], w = g + s_g */
+    TERM_S_SQUARED,  /* |s_g|^2 on noised samples */
+    TERM_MINUS_DIV_S,/* -div_g s_g on noised samples */
+    TERMS
+};
+
+struct certificate {
+    int frames, frame;        /* frames of room, frames added */
+    size_t n, count;          /* particles in all, of this rank's slice */
+    double *of_frame[TERMS];  /* (frames) mean over all particles */
+    double *of_particle[TERMS]; /* (count) sum over frames */
+    double *series;           /* (frames) scratch */
+};
+
+/* The resolved entropy production rate of particle i of a snapshot: TERM_RESOLVED. */
+double resolved_rate(const struct snapshot *s, size_t i);
+
+enum status certificate_create(const struct snapshot *s, int frames, struct certificate **out);
+void certificate_destroy(struct certificate **certificate);
+
+/* Adds a frame. Collective. */
+void certificate_add(struct certificate *c, const struct snapshot *s, struct comm *comm);
+
+struct estimate {
+    double value, error;      /* error NaN where it cannot be told: one frame of one particle */
+};
+/* Mean over particles and frames of sum over m of factor[m] term[m]. Collective. */
+struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm);
+/* resolved / exact. Collective. */
+struct estimate certificate_resolved_fraction(const struct certificate *c, struct comm *comm);
+
+/* Mean of a series of frames and its error by blocks. */
+struct estimate block_estimate(int frames, const double *x);
+
+#endif

@@ -1,0 +1,47 @@
+/* Fields on a grid, the interface between the phases, and where each particle stands to it. */
+#ifndef EPFLOW_ENTROPY_FIELDS_H
+#define EPFLOW_ENTROPY_FIELDS_H
+
+#include "entropy/snapshot.h"
+
+enum field { FIELD_DENSITY, FIELD_EPR, FIELD_DIV_X, FIELD_DIV_G, FIELD_POLARISATION, FIELD_CURRENT, FIELDS };
+
+struct field_info {
+    const char *name, *unit, *description;
+    bool vector;
+};
+extern const struct field_info field_info[FIELDS];
+
+/* Cell c of axis a is centred at origin[a] + (c + 1/2) spacing[a]; x runs fastest. The same on every rank. */
+struct field_grid {
+    struct box box;
+    int cells[MAX_DIMENSION];       /* 1 on unused axes */
+    double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
+    size_t total;                   /* cells in all */
+    double width;                   /* of the Gaussian that a particle is spread over */
+    double *field[FIELDS];          /* (total) or (total, d) */
+    double *distance;               /* (total) to the interface, positive in the dense phase */
+};
+
+/* Cells of about `spacing`. */
+enum status field_grid_create(const struct box *box, double spacing, double width, struct field_grid **out);
+void field_grid_destroy(struct field_grid **grid);
+static inline int field_columns(const struct field_grid *g, enum field f) {
+    return field_info[f].vector ? g->box.d : 1;
+}
+
+/* All fields from a snapshot: each particle's amount is spread over a Gaussian, cut at three widths and
+ * normalised, so that the sum over cells times a cell's volume is the sum over particles. Collective. */
+void fields_compute(struct field_grid *grid, const struct snapshot *s, struct comm *comm);
+
+/* The interface is the contour of the density field at this packing fraction. Fills grid->distance, and the
+ * snapshot's columns of distance and phase: interface within `half_width` of the contour. Without two
+ * phases the distance is the box's diagonal, everywhere of one sign. Not collective (the grid is the same
+ * on every rank). */
+enum status interface_compute(struct field_grid *grid, double packing_fraction, double half_width,
+                              struct snapshot *s);
+
+/* Volume of a particle: 2, pi, 4 pi / 3. */
+double particle_volume(int d);
+
+#endif

@@ -1,0 +1,113 @@
+#include "entropy/profile.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "entropy/certificate.h"
+
+enum status profile_create(double extent, double width, int frames, struct profile **out) {
+    struct profile *p = calloc(1, sizeof *p);
+    bool good = p != NULL;
+    *out = p;
+    if (good) {
+        p->bins = 2 * (int)fmax(1, round(extent / width));
+        p->extent = p->bins * width / 2;
+        p->width = width;
+        p->frames = frames;
+        size_t size = (size_t)frames * (size_t)p->bins + 1;
+        good = (p->count = calloc(size, sizeof(double))) && (p->volume = calloc(size, sizeof(double)));
+        for (int m = 0; m < PROFILE_QUANTITIES; m++)
+            good = (p->sum[m] = calloc(size, sizeof(double))) && good;
+    }
+    if (good)
+        return STATUS_OK;
+    profile_destroy(out);
+    return FAIL(STATUS_FAILURE, "out of memory for profiles of %d frames", frames);
+}
+
+void profile_destroy(struct profile **profile) {
+    if (!*profile)
+        return;
+    free((*profile)->count);
+    free((*profile)->volume);
+    for (int m = 0; m < PROFILE_QUANTITIES; m++)
+        free((*profile)->sum[m]);
+    free(*profile);
+    *profile = NULL;
+}
+
+/* The bin of a distance, or -1. */
+static int bin_of(const struct profile *p, double distance) {
+    double at = (distance + p->extent) / p->width;
+    return at >= 0 && at < p->bins ? (int)at : -1;
+}
+
+void profile_add(struct profile *p, const struct field_grid *grid, const struct snapshot *s, struct comm *comm) {
+    size_t row = (size_t)p->frame * (size_t)p->bins;
+    double cell_volume = 1;
+    for (int a = 0; a < grid->box.d; a++)
+        cell_volume *= grid->spacing[a];
+    for (size_t c = 0; c < grid->total; c++) {
+        int bin = bin_of(p, grid->distance[c]);
+        if (bin >= 0)
+            p->volume[row + (size_t)bin] += cell_volume;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        int bin = bin_of(p, s->column[COLUMN_INTERFACE_DISTANCE][i]);
+        if (bin < 0)
+            continue;
+        size_t at = row + (size_t)bin;
+        p->count[at] += 1;
+        p->sum[PROFILE_EPR][at] += s->column[COLUMN_SIGMA][i];
+        p->sum[PROFILE_EXACT][at] -= s->column[COLUMN_DIV_X][i];
+        p->sum[PROFILE_RESOLVED][at] += resolved_rate(s, i);
+        p->sum[PROFILE_LOCAL_DENSITY][at] += s->column[COLUMN_LOCAL_DENSITY][i];
+    }
+    comm_sum(comm, p->count + row, (size_t)p->bins);
+    for (int m = 0; m < PROFILE_QUANTITIES; m++)
+        comm_sum(comm, p->sum[m] + row, (size_t)p->bins);
+    p->frame++;
+}
+
+double profile_distance(const struct profile *p, int bin) {
+    return -p->extent + (bin + 0.5) * p->width;
+}
+
+double profile_count(const struct profile *p, int bin) {
+    double sum = 0;
+    for (int t = 0; t < p->frame; t++)
+        sum += p->count[(size_t)t * (size_t)p->bins + (size_t)bin];
+    return sum;
+}
+
+/* Ratio of two sums over frames in every bin, with its jackknife error. */
+static void ratios(const struct profile *p, const double *above, const double *below, double *value,
+                   double *error) {
+    for (int bin = 0; bin < p->bins; bin++) {
+        double total_above = 0, total_below = 0, spread = 0;
+        int used = 0;
+        for (int t = 0; t < p->frame; t++) {
+            size_t at = (size_t)t * (size_t)p->bins + (size_t)bin;
+            total_above += above[at];
+            total_below += below[at];
+            used += below[at] > 0;
+        }
+        value[bin] = total_above / total_below;
+        for (int t = 0; t < p->frame; t++) {
+            size_t at = (size_t)t * (size_t)p->bins + (size_t)bin;
+            if (below[at] <= 0)
+                continue;
+            double without = (total_above - above[at]) / (total_below - below[at]) - value[bin];
+            spread += without * without;
+        }
+        error[bin] = used > 1 ? sqrt(spread * (used - 1) / used) : NAN;
+    }
+}
+
+void profile_density(const struct profile *p, double *value, double *error) {
+    ratios(p, p->count, p->volume, value, error);
+}
+
+void profile_mean(const struct profile *p, enum profile_quantity quantity, double *value, double *error) {
+    ratios(p, p->sum[quantity], p->count, value, error);
+}

@@ -1,0 +1,71 @@
+/* What is known of every particle of one frame, as columns in order of particle id: this rank's slice.
+ *
+ * The network runs on the owners (snapshot_compute); everything after it (fields, interface, phases,
+ * profiles, certificate) reads these columns, which are also what the evaluation file holds. So an
+ * interrupted evaluation goes on from its own file.
+ */
+#ifndef EPFLOW_ENTROPY_SNAPSHOT_H
+#define EPFLOW_ENTROPY_SNAPSHOT_H
+
+#include "dynamics/system.h"
+#include "learn/dataset.h"
+
+enum column {
+    COLUMN_POSITION,
+    COLUMN_PROPULSION,
+    COLUMN_S_G,
+    COLUMN_V_X,
+    COLUMN_V_G,
+    COLUMN_SIGMA_G,
+    COLUMN_SIGMA,
+    COLUMN_DIV_X,
+    COLUMN_DIV_G,
+    COLUMN_LOCAL_DENSITY,
+    COLUMN_SMOOTHED_S_SQUARED,
+    COLUMN_SMOOTHED_DIV_S,
+    COLUMN_INTERFACE_DISTANCE,
+    COLUMN_PHASE,
+    COLUMNS
+};
+
+enum phase { PHASE_GAS, PHASE_INTERFACE, PHASE_DENSE };
+
+struct column_info {
+    const char *name, *unit, *description;
+    bool vector;  /* d numbers a particle, else one */
+    bool integer;
+};
+extern const struct column_info column_info[COLUMNS];
+
+struct snapshot {
+    struct box box;
+    size_t n;                 /* particles in all */
+    size_t begin, count;      /* ids of this rank's slice */
+    double *column[COLUMNS];  /* (count, d) or (count) */
+};
+
+static inline int column_width(const struct snapshot *s, enum column c) {
+    return column_info[c].vector ? s->box.d : 1;
+}
+
+enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
+void snapshot_destroy(struct snapshot **snapshot);
+
+/* How far a halo must reach for snapshot_compute: the cut-off and the radius of the local density. */
+double snapshot_reach(const struct pair_law *law);
+
+/* Fills the columns up to COLUMN_SMOOTHED_DIV_S from a frame with halo and neighbours: forces in float64, the
+ * network with `weights` (device), local densities, and the network once more on the frame moved by noise
+ * (sigma > 0; number `noise` of the seed) for identity (I1) of the smoothed density. Collective. */
+struct snapshot_input {
+    const struct frame *frame;
+    const struct system_parameters *system;
+    struct pair_law law;
+    struct score_model *model;
+    const real *weights;
+    double sigma;             /* width of the noise on g the model was trained with; 0: none */
+    uint64_t seed, noise;
+};
+enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);
+
+#endif

@@ -1,0 +1,284 @@
+#include "io/evaluation_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP "/particles/evaluation"
+
+struct evaluation {
+    struct comm *comm;
+    struct h5_file *file;
+    const struct evaluation_shape *shape;
+};
+
+/* ---- shapes ---- */
+
+static void column_path(const struct evaluation *e, int c, char out[160]) {
+    snprintf(out, 160, GROUP "/%s", e->shape->column[c].name);
+}
+
+static int column_dims(const struct evaluation *e, int c, size_t dims[3]) {
+    dims[0] = e->shape->frames;
+    dims[1] = e->shape->particles;
+    dims[2] = (size_t)e->shape->column[c].columns;
+    return e->shape->column[c].columns > 1 ? 3 : 2;
+}
+
+static void field_path(const struct evaluation *e, int f, char out[160]) {
+    snprintf(out, 160, "/fields/%s", e->shape->field[f].name);
+}
+
+/* (T, ny, nx) for d = 1 and 2, (T, nz, ny, nx) for d = 3, and the columns of a vector. */
+static int field_dims(const struct evaluation_shape *s, int f, size_t dims[H5_RANK]) {
+    int rank = 0;
+    dims[rank++] = s->frames;
+    for (int a = s->d == 3 ? 2 : 1; a >= 0; a--)
+        dims[rank++] = (size_t)s->cells[a];
+    if (s->field[f].columns > 1)
+        dims[rank++] = (size_t)s->field[f].columns;
+    return rank;
+}
+
+/* ---- making the file: everything at its full size, attributes too ---- */
+
+static enum status make_columns(struct evaluation *e) {
+    enum status status = STATUS_OK;
+    const size_t frames = e->shape->frames, zero = 0;
+    int64_t *unwritten = malloc((frames + 1) * sizeof *unwritten);
+    if (!unwritten)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
+    TRY(comm_agree(e->comm, status));
+    for (size_t m = 0; m < frames; m++)
+        unwritten[m] = -1;
+    TRY(h5_dataset(e->file, GROUP "/step", H5_INT64, 1, &frames, NULL, "step of the simulation; -1: not written"));
+    TRY(h5_dataset(e->file, GROUP "/time", H5_FLOAT64, 1, &frames, "time", "time of the simulation"));
+    TRY(h5_write(e->file, GROUP "/step", H5_INT64, 1, &zero, comm_rank(e->comm) == 0 ? &frames : &zero, unwritten));
+    for (int c = 0; c < e->shape->columns; c++) {
+        const struct evaluation_column *column = &e->shape->column[c];
+        char path[160];
+        size_t dims[3];
+        int rank = column_dims(e, c, dims);
+        column_path(e, c, path);
+        TRY(h5_dataset(e->file, path, column->integer ? H5_INT32 : H5_FLOAT64, rank, dims, column->unit,
+                       column->description));
+    }
+out:
+    free(unwritten);
+    return status;
+}
+
+static enum status make_fields(struct evaluation *e) {
+    enum status status = STATUS_OK;
+    const struct evaluation_shape *s = e->shape;
+    for (int f = 0; f < s->fields; f++) {
+        char path[160];
+        size_t dims[H5_RANK];
+        int rank = field_dims(s, f, dims);
+        field_path(e, f, path);
+        TRY(h5_dataset(e->file, path, H5_FLOAT64, rank, dims, s->field[f].unit, s->field[f].description));
+        TRY(h5_write_reals(e->file, path, "spacing", s->d, s->spacing));
+        TRY(h5_write_reals(e->file, path, "origin", s->d, s->origin));
+    }
+out:
+    return status;
+}
+
+static enum status write_identity(struct evaluation *e, const struct evaluation_identity *i) {
+    enum status status = STATUS_OK;
+    char group[96];
+    snprintf(group, sizeof group, "/certificate/%s", i->name);
+    TRY(h5_group(e->file, group));
+    TRY(h5_write_text(e->file, group, "description", i->description));
+    TRY(h5_write_real(e->file, group, "left", i->left));
+    TRY(h5_write_real(e->file, group, "right", i->right));
+    TRY(h5_write_real(e->file, group, "difference", i->difference));
+    TRY(h5_write_real(e->file, group, "error", i->error));
+    TRY(h5_write_real(e->file, group, "z", i->z));
+    TRY(h5_write_integer(e->file, group, "samples", i->samples));
+out:
+    return status;
+}
+
+static enum status write_result(struct evaluation *e, const struct evaluation_result *r) {
+    enum status status = STATUS_OK;
+    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction", r->resolved_fraction));
+    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_error", r->resolved_fraction_error));
+    TRY(h5_write_real(e->file, "/certificate", "exact", r->exact));
+    TRY(h5_write_real(e->file, "/certificate", "resolved", r->resolved));
+    TRY(h5_write_real(e->file, "/certificate", "certified_total", r->certified));
+    for (int m = 0; m < e->shape->identities; m++)
+        TRY(write_identity(e, &e->shape->identity[m]));
+out:
+    return status;
+}
+
+static enum status make_end(struct evaluation *e, const char *epr_convention, double sigma) {
+    enum status status = STATUS_OK;
+    const struct evaluation_shape *s = e->shape;
+    const size_t bins = (size_t)s->bins;
+    TRY(h5_dataset(e->file, "/profiles/distance", H5_FLOAT64, 1, &bins, "r0",
+                   "distance to the interface, positive in the dense phase; centre of a bin"));
+    for (int m = 0; m < s->profiles; m++) {
+        char path[160];
+        snprintf(path, sizeof path, "/profiles/%s", s->profile[m].name);
+        TRY(h5_dataset(e->file, path, H5_FLOAT64, 1, &bins, s->profile[m].unit, s->profile[m].description));
+    }
+    TRY(h5_group(e->file, "/certificate"));
+    TRY(h5_write_text(e->file, "/certificate", "epr_convention", epr_convention));
+    TRY(h5_write_real(e->file, "/certificate", "sigma", sigma));
+    TRY(write_result(e, &(struct evaluation_result){0}));
+    TRY(h5_write_integer(e->file, "/", "complete", 0));
+out:
+    return status;
+}
+
+static enum status allocate(struct comm *comm, const struct evaluation_shape *shape, struct evaluation **out) {
+    *out = calloc(1, sizeof **out);
+    if (*out)
+        **out = (struct evaluation){.comm = comm, .shape = shape};
+    return comm_agree(comm, *out ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for an evaluation"));
+}
+
+enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
+                              const struct config *config, const char *device, const char *trajectories,
+                              const char *model, const char *epr_convention, double sigma,
+                              struct evaluation **out) {
+    enum status status = allocate(comm, shape, out);
+    if (status != STATUS_OK)
+        return status;
+    struct evaluation *e = *out;
+    TRY(h5_create(comm, path, &e->file));
+    TRY(file_describe(e->file, "evaluation", config, comm, device));
+    TRY(h5_write_text(e->file, "/provenance", "trajectories", trajectories));
+    TRY(h5_write_text(e->file, "/provenance", "model", model));
+    TRY(h5_write_integer(e->file, "/", "dimension", shape->d));
+    TRY(make_columns(e));
+    TRY(make_fields(e));
+    TRY(make_end(e, epr_convention, sigma));
+    TRY(h5_sync(e->file));
+out:
+    if (status != STATUS_OK)
+        evaluation_close(out);
+    return status;
+}
+
+enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
+                                const struct config *config, const char *trajectories, const char *model,
+                                struct evaluation **out) {
+    enum status status = allocate(comm, shape, out);
+    char then[2][4096];
+    if (status != STATUS_OK)
+        return status;
+    struct evaluation *e = *out;
+    TRY(file_open(comm, path, "evaluation", true, &e->file));
+    TRY(file_same_parameters(e->file, comm, config, "system,evaluation", HINT_RESUME));
+    TRY(h5_read_text(e->file, "/provenance", "trajectories", sizeof then[0], then[0]));
+    TRY(h5_read_text(e->file, "/provenance", "model", sizeof then[1], then[1]));
+    if (strcmp(then[0], trajectories) != 0 || strcmp(then[1], model) != 0) {
+        status = FAIL(STATUS_BAD_INPUT, "%s was made from %s and %s: go on with the same files, or start anew with "
+                                        "--overwrite", path, then[0], then[1]);
+        goto out;
+    }
+    TRY(h5_expect(e->file, GROUP "/step", 1, &shape->frames));
+    for (int c = 0; c < shape->columns; c++) {
+        char name[160];
+        size_t dims[3];
+        int rank = column_dims(e, c, dims);
+        column_path(e, c, name);
+        TRY(h5_expect(e->file, name, rank, dims));
+    }
+out:
+    if (status != STATUS_OK)
+        evaluation_close(out);
+    return status;
+}
+
+enum status evaluation_close(struct evaluation **e) {
+    enum status status = STATUS_OK;
+    if (*e && (*e)->file)
+        status = h5_close(&(*e)->file);
+    free(*e);
+    *e = NULL;
+    return status;
+}
+
+/* ---- frames ---- */
+
+enum status evaluation_written(struct evaluation *e, size_t *frames) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0;
+    int64_t *step = malloc((e->shape->frames + 1) * sizeof *step);
+    if (!step)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", e->shape->frames);
+    TRY(comm_agree(e->comm, status));
+    TRY(h5_read(e->file, GROUP "/step", H5_INT64, 1, &zero, &e->shape->frames, step));
+    for (*frames = 0; *frames < e->shape->frames && step[*frames] >= 0;)
+        ++*frames;
+out:
+    free(step);
+    return status;
+}
+
+enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
+                                    const double *rows) {
+    char path[160];
+    size_t dims[3], offset[3] = {frame, begin, 0};
+    int rank = column_dims(e, column, dims);
+    column_path(e, column, path);
+    return h5_write(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
+}
+
+enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
+                                   double *rows) {
+    char path[160];
+    size_t dims[3], offset[3] = {frame, begin, 0};
+    int rank = column_dims(e, column, dims);
+    column_path(e, column, path);
+    return h5_read(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
+}
+
+/* Every rank writes its share of the slowest axis of the grid. */
+enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, const double *grid) {
+    char path[160];
+    size_t dims[H5_RANK], offset[H5_RANK] = {frame}, count[H5_RANK], row = 1;
+    int rank = field_dims(e->shape, field, dims);
+    const size_t ranks = (size_t)comm_size(e->comm), own = (size_t)comm_rank(e->comm);
+    field_path(e, field, path);
+    memcpy(count, dims, sizeof count);
+    count[0] = 1;
+    offset[1] = dims[1] * own / ranks;
+    count[1] = dims[1] * (own + 1) / ranks - offset[1];
+    for (int a = 2; a < rank; a++)
+        row *= dims[a];
+    return h5_write(e->file, path, H5_FLOAT64, rank, offset, count, grid + offset[1] * row);
+}
+
+enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time) {
+    enum status status = STATUS_OK;
+    const size_t count = comm_rank(e->comm) == 0;
+    TRY(h5_write(e->file, GROUP "/time", H5_FLOAT64, 1, &frame, &count, &time));
+    TRY(h5_sync(e->file));
+    TRY(h5_write(e->file, GROUP "/step", H5_INT64, 1, &frame, &count, &step));
+    TRY(h5_sync(e->file));
+out:
+    return status;
+}
+
+enum status evaluation_finish(struct evaluation *e, const double *distance, const struct evaluation_result *result) {
+    enum status status = STATUS_OK;
+    const struct evaluation_shape *s = e->shape;
+    const size_t zero = 0, bins = comm_rank(e->comm) == 0 ? (size_t)s->bins : 0;
+    TRY(h5_write(e->file, "/profiles/distance", H5_FLOAT64, 1, &zero, &bins, distance));
+    for (int m = 0; m < s->profiles; m++) {
+        char path[160];
+        snprintf(path, sizeof path, "/profiles/%s", s->profile[m].name);
+        TRY(h5_write(e->file, path, H5_FLOAT64, 1, &zero, &bins, s->profile[m].values));
+    }
+    TRY(write_result(e, result));
+    TRY(h5_sync(e->file));
+    TRY(h5_write_integer(e->file, "/", "complete", 1));
+    TRY(h5_sync(e->file));
+out:
+    return status;
+}

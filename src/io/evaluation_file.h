@@ -1,0 +1,82 @@
+/* evaluation.h5 and fields.xdmf. Physics-free: the owner hands tables of arrays. Made at full size first,
+ * then written in place frame by frame, `step` last. All functions are collective. */
+#ifndef EPFLOW_IO_EVALUATION_FILE_H
+#define EPFLOW_IO_EVALUATION_FILE_H
+
+#include "io/file.h"
+
+/* A per-particle quantity (T, N, columns); columns 1: (T, N). */
+struct evaluation_column {
+    const char *name, *unit, *description;
+    int columns;
+    bool integer;        /* stored as int32 (what is handed over is float64 all the same) */
+};
+/* A gridded quantity (T, [nz,] ny, nx); columns > 1 adds a last axis (vectors). */
+struct evaluation_field {
+    const char *name, *unit, *description;
+    int columns;
+};
+/* A profile over bins. */
+struct evaluation_profile {
+    const char *name, *unit, *description;
+    double *values;      /* (bins) */
+};
+/* One identity: left = right within error. */
+struct evaluation_identity {
+    const char *name, *description;
+    double left, right, difference, error, z;
+    int64_t samples;
+};
+
+struct evaluation_shape {
+    size_t particles, frames;
+    int d;
+    int cells[MAX_DIMENSION];           /* of the fields: cells[0] along x; 1 on unused axes */
+    double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
+    int columns, fields, profiles, identities, bins;
+    const struct evaluation_column *column;
+    const struct evaluation_field *field;
+    const struct evaluation_profile *profile;
+    const struct evaluation_identity *identity;
+};
+
+/* What is known at the end. */
+struct evaluation_result {
+    double resolved_fraction, resolved_fraction_error; /* of the exact entropy production */
+    double exact, resolved;            /* entropy production rates, mean per particle */
+    double certified;                  /* lower bound of the total rate: resolved times N */
+};
+
+struct evaluation;
+
+/* trajectories, model: their paths, for provenance. The file refers to shape and its tables until closed. */
+enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
+                              const struct config *config, const char *device, const char *trajectories,
+                              const char *model, const char *epr_convention, double sigma,
+                              struct evaluation **out);
+/* To go on after an interruption; refuses another shape, model or other parameters. */
+enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
+                                const struct config *config, const char *trajectories, const char *model,
+                                struct evaluation **out);
+/* Frames that are complete: the leading ones with step >= 0. */
+enum status evaluation_written(struct evaluation *e, size_t *frames);
+/* Rows of this rank's slice (count, columns). */
+enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
+                                    const double *rows);
+enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
+                                   double *rows);
+/* The whole grid, the same on every rank (cells..., columns), x fastest. */
+enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, const double *grid);
+/* Last of a frame: what makes it count. */
+enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time);
+/* At the end: profiles (values of shape's table, and the bins' centres), identities of shape's table, result;
+ * complete = 1. */
+enum status evaluation_finish(struct evaluation *e, const double *distance, const struct evaluation_result *result);
+enum status evaluation_close(struct evaluation **e);
+
+/* The XDMF file by which ParaView and VisIt open the fields of h5_name, a path relative to it. Rank 0 writes;
+ * time (frames). */
+enum status evaluation_write_xdmf(struct comm *comm, const char *path, const char *h5_name,
+                                  const struct evaluation_shape *shape, const double *time);
+
+#endif

@@ -1,0 +1,43 @@
+/* What all files of epflow share: provenance and parameters, and the two ways of being written that
+ * survive a kill at any moment: small files under another name, renamed when complete; large files at full
+ * size first, then in place. */
+#ifndef EPFLOW_IO_FILE_H
+#define EPFLOW_IO_FILE_H
+
+#include "base/config.h"
+#include "io/h5.h"
+
+enum { FILE_PATH = 2 * CONFIG_TEXT };
+
+/* /provenance, /parameters (every parameter, one attribute each, in a group per section) and the root
+ * attributes epflow_kind (trajectory, restart, model, evaluation) and epflow_format. Collective. */
+enum status file_describe(struct h5_file *file, const char *kind, const struct config *config,
+                          struct comm *comm, const char *device);
+
+/* Creates PATH.part; file_finish sets the root attribute complete = 1, syncs, closes and renames it to PATH.
+ * With `previous` an existing PATH is first renamed to that. Collective. */
+enum status file_begin(struct comm *comm, const char *path, struct h5_file **out);
+enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous);
+
+/* Opens a file and refuses one that is not of epflow and of this kind (NULL: any), or, for restart and model,
+ * not complete. A missing or foreign file is STATUS_BAD_INPUT. Collective. */
+enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable, struct h5_file **out);
+
+/* The parameters a file was made with, as config_parse reads them. Collective. */
+enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out);
+
+/* Refuses parameters that differ from those of the file in a way that matters to its numbers: sections is a
+ * comma-separated list of "section" or "section.key", hint what to do about a difference. Collective. */
+enum status file_same_parameters(struct h5_file *file, struct comm *comm, const struct config *config,
+                                 const char *sections, const char *hint);
+#define HINT_RESUME "go on with the same parameters, or start anew with --overwrite"
+
+/* Rank 0 looks, every rank gets the answer. Collective. */
+bool file_exists(struct comm *comm, const char *path);
+/* With its parents. Collective. */
+enum status file_make_directory(struct comm *comm, const char *path);
+
+/* Joins directory and name. */
+void file_join(const char *directory, const char *name, char out[FILE_PATH]);
+
+#endif

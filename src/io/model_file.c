@@ -1,0 +1,200 @@
+#include "io/model_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TREES = 4 };
+static const char *const tree_name[TREES] = {"/weights", "/average", "/optimizer/mu", "/optimizer/nu"};
+
+static real *tree_of(const struct model_state *s, int tree) {
+    return tree == 0 ? s->weights : tree == 1 ? s->average : tree == 2 ? s->mu : s->nu;
+}
+
+/* ---- logs: one dataset per column ---- */
+
+struct log_column {
+    const char *name, *unit;
+    size_t offset;
+    bool integer;
+};
+static const struct log_column log_columns[] = {
+    {"/training/log/step", "1", offsetof(struct training_log_row, step), true},
+    {"/training/log/loss", "1", offsetof(struct training_log_row, loss), false},
+    {"/training/log/gradient_norm", "1", offsetof(struct training_log_row, gradient_norm), false},
+    {"/training/log/rate", "1", offsetof(struct training_log_row, rate), false},
+    {"/training/log/particles_per_second", "1/s", offsetof(struct training_log_row, particles_per_second), false},
+};
+static const struct log_column test_columns[] = {
+    {"/training/test/step", "1", offsetof(struct test_log_row, step), true},
+    {"/training/test/resolved_fraction", "1", offsetof(struct test_log_row, resolved_fraction), false},
+    {"/training/test/error", "1", offsetof(struct test_log_row, error), false},
+};
+enum { LOG_COLUMNS = sizeof log_columns / sizeof *log_columns, TEST_COLUMNS = sizeof test_columns / sizeof *test_columns };
+
+/* Rows are structs of 8-byte members: copies one member of every row. */
+static void copy_column(size_t rows, size_t row_size, size_t offset, char *table, char *column, bool out) {
+    for (size_t i = 0; i < rows; i++) {
+        char *member = table + i * row_size + offset;
+        memcpy(out ? column + 8 * i : member, out ? member : column + 8 * i, 8);
+    }
+}
+
+static enum status write_table(struct comm *comm, struct h5_file *file, int columns, const struct log_column *column,
+                               size_t rows, size_t row_size, void *table) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0, count = comm_rank(comm) == 0 ? rows : 0;
+    char *values = malloc(8 * rows + 8);
+    if (!values)
+        status = FAIL(STATUS_FAILURE, "out of memory for the training log");
+    TRY(comm_agree(comm, status));
+    for (int c = 0; c < columns && rows > 0; c++) {
+        const enum h5_type type = column[c].integer ? H5_INT64 : H5_FLOAT64;
+        copy_column(rows, row_size, column[c].offset, table, values, true);
+        TRY(h5_dataset(file, column[c].name, type, 1, &rows, column[c].unit, NULL));
+        TRY(h5_write(file, column[c].name, type, 1, &zero, &count, values));
+    }
+out:
+    free(values);
+    return status;
+}
+
+static enum status read_table(struct comm *comm, struct h5_file *file, int columns, const struct log_column *column,
+                              size_t *rows, size_t row_size, void **table) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0;
+    size_t dims[H5_RANK];
+    int rank;
+    char *values = NULL;
+    *rows = 0;
+    *table = NULL;
+    if (!h5_has(file, column[0].name))
+        return STATUS_OK;
+    TRY(h5_shape(file, column[0].name, &rank, dims));
+    values = malloc(8 * dims[0] + 8);
+    *table = calloc(dims[0] + 1, row_size);
+    if (!values || !*table)
+        status = FAIL(STATUS_FAILURE, "out of memory for the training log");
+    TRY(comm_agree(comm, status));
+    for (int c = 0; c < columns; c++) {
+        TRY(h5_expect(file, column[c].name, 1, dims));
+        TRY(h5_read(file, column[c].name, column[c].integer ? H5_INT64 : H5_FLOAT64, 1, &zero, dims, values));
+        copy_column(dims[0], row_size, column[c].offset, *table, values, false);
+    }
+    *rows = dims[0];
+out:
+    free(values);
+    return status;
+}
+
+/* ---- tensors ---- */
+
+static int tensor_shape(const struct model_tensor *t, size_t shape[2]) {
+    const bool vector = t->rows == 1;
+    shape[0] = (size_t)(vector ? t->columns : t->rows);
+    shape[1] = (size_t)t->columns;
+    return vector ? 1 : 2;
+}
+
+static enum status write_tree(struct comm *comm, struct h5_file *file, const char *tree, int tensors,
+                              const struct model_tensor *tensor, const real *values) {
+    enum status status = STATUS_OK;
+    const size_t zero[2] = {0, 0};
+    const bool first = comm_rank(comm) == 0;
+    for (int m = 0; m < tensors; m++) {
+        char path[160];
+        size_t shape[2];
+        int rank = tensor_shape(&tensor[m], shape);
+        snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
+        TRY(h5_dataset(file, path, H5_REAL, rank, shape, NULL, NULL));
+        TRY(h5_write(file, path, H5_REAL, rank, zero, first ? shape : zero, values + tensor[m].offset));
+    }
+out:
+    return status;
+}
+
+static enum status read_tree(struct h5_file *file, const char *tree, int tensors, const struct model_tensor *tensor,
+                             real *values) {
+    enum status status = STATUS_OK;
+    const size_t zero[2] = {0, 0};
+    for (int m = 0; m < tensors; m++) {
+        char path[160];
+        size_t shape[2];
+        int rank = tensor_shape(&tensor[m], shape);
+        snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
+        TRY(h5_expect(file, path, rank, shape));
+        TRY(h5_read(file, path, H5_REAL, rank, zero, shape, values + tensor[m].offset));
+    }
+out:
+    return status;
+}
+
+/* ---- the file ---- */
+
+/* The parameters again where a reader looks for them: /network and /training, as attributes. */
+static enum status write_section(const struct config_value *v, void *context) {
+    struct h5_file *file = context;
+    char group[64];
+    if (strcmp(v->section, "network") != 0 && strcmp(v->section, "training") != 0 && strcmp(v->section, "system") != 0)
+        return STATUS_OK;
+    snprintf(group, sizeof group, "/%s", v->section);
+    enum status status = h5_group(file, group);
+    if (status != STATUS_OK)
+        return status;
+    if (v->type == CONFIG_REAL)
+        return h5_write_real(file, group, v->key, v->real);
+    if (v->type == CONFIG_INTEGER)
+        return h5_write_integer(file, group, v->key, v->integer);
+    return h5_write_text(file, group, v->key, v->text);
+}
+
+enum status model_write(struct comm *comm, const char *path, const struct config *config, const char *device,
+                        const char *data, int tensors, const struct model_tensor *tensor,
+                        const struct model_state *state) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    TRY(file_begin(comm, path, &file));
+    TRY(file_describe(file, "model", config, comm, device));
+    TRY(config_visit(config, write_section, file));
+    TRY(h5_write_integer(file, "/", "step", state->step));
+    TRY(h5_write_integer(file, "/", "dimension", config->system.dimension));
+    TRY(h5_write_real(file, "/", "sigma", config->training.sigma));
+    TRY(h5_write_integer(file, "/network", "parameters", (int64_t)state->size));
+    TRY(h5_write_text(file, "/training", "data", data));
+    for (int tree = 0; tree < TREES; tree++)
+        TRY(write_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
+    TRY(write_table(comm, file, LOG_COLUMNS, log_columns, state->log_rows, sizeof *state->log, state->log));
+    TRY(write_table(comm, file, TEST_COLUMNS, test_columns, state->test_rows, sizeof *state->test, state->test));
+    TRY(file_finish(comm, &file, path, NULL));
+out:
+    h5_close(&file);
+    return status;
+}
+
+enum status model_read_header(struct comm *comm, const char *path, struct config *config, int64_t *step) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    TRY(file_open(comm, path, "model", false, &file));
+    TRY(h5_read_integer(file, "/", "step", step));
+    TRY(file_parameters(file, comm, config));
+out:
+    h5_close(&file);
+    return status;
+}
+
+enum status model_read(struct comm *comm, const char *path, int tensors, const struct model_tensor *tensor,
+                       struct model_state *state) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    TRY(file_open(comm, path, "model", false, &file));
+    TRY(h5_read_integer(file, "/", "step", &state->step));
+    for (int tree = 0; tree < TREES; tree++)
+        if (tree_of(state, tree))
+            TRY(read_tree(file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
+    TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log, (void **)&state->log));
+    TRY(read_table(comm, file, TEST_COLUMNS, test_columns, &state->test_rows, sizeof *state->test,
+                   (void **)&state->test));
+out:
+    h5_close(&file);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* model.h5: weights, their moving average, the optimizer's state, the training log.
+ * All functions are collective: rank 0's arrays are written, every rank gets the same when reading. Host
+ * memory. */
+#ifndef EPFLOW_IO_MODEL_FILE_H
+#define EPFLOW_IO_MODEL_FILE_H
+
+#include "io/file.h"
+
+/* One named tensor of the flat buffers; the owner (learn) tells names and shapes. */
+struct model_tensor {
+    const char *name;
+    int rows, columns;   /* rows 1: a vector */
+    size_t offset;
+};
+
+/* One row of the training log: means over the steps since the row before. */
+struct training_log_row {
+    int64_t step;
+    double loss, gradient_norm, rate, particles_per_second;
+};
+/* One row per test on held-out frames. */
+struct test_log_row {
+    int64_t step;
+    double resolved_fraction, error;
+};
+
+struct model_state {
+    int64_t step;                /* training steps done */
+    size_t log_rows, test_rows;
+    struct training_log_row *log;
+    struct test_log_row *test;
+    size_t size;                 /* elements of each flat buffer */
+    real *weights, *average;     /* (size) */
+    real *mu, *nu;               /* (size) moments; NULL: not read */
+};
+
+/* Written as PATH.part and renamed. data: the files that were trained on, as text. */
+enum status model_write(struct comm *comm, const char *path, const struct config *config, const char *device,
+                        const char *data, int tensors, const struct model_tensor *tensor,
+                        const struct model_state *state);
+/* The parameters it was trained with (network, training, system, ...) and its step. */
+enum status model_read_header(struct comm *comm, const char *path, struct config *config, int64_t *step);
+/* The arrays, allocated by the caller (size set); log and test are allocated here: free with free(). Refuses
+ * tensors of another shape. */
+enum status model_read(struct comm *comm, const char *path, int tensors, const struct model_tensor *tensor,
+                       struct model_state *state);
+
+#endif

@@ -1,0 +1,333 @@
+#include "io/trajectory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/provenance.h"
+
+#define GROUP "/particles/trajectory"
+#define SCALARS "/parameters/scalars"
+enum { END_TIME = 32 };
+
+struct trajectory {
+    struct comm *comm;
+    struct h5_file *file;
+    struct trajectory_shape shape;
+};
+
+static const struct {
+    const char *name, *unit, *description;
+    size_t offset;
+} scalar_table[] = {
+    {SCALARS "/div_b", "1/time", "sum over particles of div_{x_i} b_i", offsetof(struct trajectory_scalars, div_b)},
+    {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared)},
+    {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b)},
+    {SCALARS "/b_stiffness_b", "r0^2/time^3", "b . K b, K = -dF/dx",
+     offsetof(struct trajectory_scalars, b_stiffness_b)},
+    {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b)},
+};
+enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table };
+
+/* One element of a time series (value by rank 0). */
+static enum status write_one(struct trajectory *t, const char *path, enum h5_type type, size_t at,
+                             const void *value) {
+    size_t count = comm_rank(t->comm) == 0;
+    return h5_write(t->file, path, type, 1, &at, &count, value);
+}
+
+/* ---- making the file ---- */
+
+static enum status make_box(struct trajectory *t) {
+    enum status status = STATUS_OK;
+    const size_t frames = t->shape.frames;
+    const char *boundary[MAX_DIMENSION];
+    double *edges = calloc(frames * 9 + 1, sizeof *edges);
+    size_t offset[3] = {0}, count[3] = {comm_rank(t->comm) == 0 ? frames : 0, 3, 3};
+    if (!edges)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
+    TRY(comm_agree(t->comm, status));
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        boundary[a] = t->shape.periodic || a >= t->shape.d ? "periodic" : "none";
+        for (size_t m = 0; m < frames; m++)
+            edges[m * 9 + (size_t)a * 4] = a < t->shape.d ? t->shape.side[a] : t->shape.side[0];
+    }
+    TRY(h5_group(t->file, GROUP "/box"));
+    TRY(h5_write_integer(t->file, GROUP "/box", "dimension", MAX_DIMENSION));
+    TRY(h5_write_texts(t->file, GROUP "/box", "boundary", MAX_DIMENSION, boundary));
+    TRY(h5_dataset(t->file, GROUP "/box/edges/value", H5_FLOAT64, 3, (size_t[]){frames, 3, 3}, NULL, NULL));
+    TRY(h5_write(t->file, GROUP "/box/edges/value", H5_FLOAT64, 3, offset, count, edges));
+out:
+    free(edges);
+    return status;
+}
+
+/* position has its own step and time; the other elements share them. */
+static enum status make_elements(struct trajectory *t) {
+    enum status status = STATUS_OK;
+    static const char *const sharing[] = {GROUP "/propulsion", GROUP "/image", GROUP "/box/edges"};
+    const size_t frames = t->shape.frames, n = t->shape.particles, d = (size_t)t->shape.d;
+    char link[128];
+    TRY(h5_dataset(t->file, GROUP "/position/step", H5_INT64, 1, &frames, NULL, NULL));
+    TRY(h5_dataset(t->file, GROUP "/position/time", H5_FLOAT64, 1, &frames, NULL, NULL));
+    TRY(h5_dataset(t->file, GROUP "/position/value", H5_FLOAT64, 3, (size_t[]){frames, n, 3}, NULL, NULL));
+    TRY(h5_dataset(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, (size_t[]){frames, n, d}, NULL, NULL));
+    TRY(h5_dataset(t->file, GROUP "/image/value", H5_INT32, 3, (size_t[]){frames, n, 3}, NULL, NULL));
+    TRY(h5_dataset(t->file, GROUP "/id", H5_INT64, 1, &n, NULL, NULL));
+    for (size_t m = 0; m < sizeof sharing / sizeof *sharing; m++) {
+        snprintf(link, sizeof link, "%s/step", sharing[m]);
+        TRY(h5_hard_link(t->file, GROUP "/position/step", link));
+        snprintf(link, sizeof link, "%s/time", sharing[m]);
+        TRY(h5_hard_link(t->file, GROUP "/position/time", link));
+    }
+    for (int m = 0; m < SCALAR_COUNT; m++)
+        TRY(h5_dataset(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frames, scalar_table[m].unit,
+                       scalar_table[m].description));
+    TRY(h5_dataset(t->file, "/provenance/frames_written", H5_INT64, 1, (size_t[]){1}, NULL, NULL));
+    TRY(h5_dataset(t->file, "/provenance/end_time", H5_INT32, 1, (size_t[]){END_TIME}, NULL,
+                   "characters of the time at which the last frame was written"));
+out:
+    return status;
+}
+
+/* Ids, and the marks that nothing is written yet. */
+static enum status fill_marks(struct trajectory *t) {
+    enum status status = STATUS_OK;
+    const size_t frames = t->shape.frames, n = t->shape.particles, longest = frames > n ? frames : n, zero = 0;
+    int64_t *values = malloc((longest + 1) * sizeof *values);
+    int32_t blank[END_TIME] = {0};
+    bool first = comm_rank(t->comm) == 0;
+    if (!values)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    TRY(comm_agree(t->comm, status));
+    for (size_t i = 0; i < n; i++)
+        values[i] = (int64_t)i;
+    TRY(h5_write(t->file, GROUP "/id", H5_INT64, 1, &zero, (size_t[]){first ? n : 0}, values));
+    for (size_t m = 0; m < frames; m++)
+        values[m] = -1;
+    TRY(h5_write(t->file, GROUP "/position/step", H5_INT64, 1, &zero, (size_t[]){first ? frames : 0}, values));
+    TRY(h5_write(t->file, "/provenance/frames_written", H5_INT64, 1, &zero, (size_t[]){first}, &(int64_t){0}));
+    TRY(h5_write(t->file, "/provenance/end_time", H5_INT32, 1, &zero, (size_t[]){first ? END_TIME : 0}, blank));
+    double *times = (double *)(void *)values;
+    for (size_t m = 0; m < frames; m++)
+        times[m] = 0;
+    TRY(h5_write(t->file, GROUP "/position/time", H5_FLOAT64, 1, &zero, (size_t[]){first ? frames : 0}, times));
+out:
+    free(values);
+    return status;
+}
+
+static enum status write_h5md(struct trajectory *t) {
+    enum status status = STATUS_OK;
+    TRY(h5_group(t->file, "/h5md/author"));
+    TRY(h5_group(t->file, "/h5md/creator"));
+    TRY(h5_write_integers(t->file, "/h5md", "version", 2, (int64_t[]){1, 1}));
+    TRY(h5_write_text(t->file, "/h5md/author", "name", "epflow"));
+    TRY(h5_write_text(t->file, "/h5md/creator", "name", "epflow"));
+    TRY(h5_write_text(t->file, "/h5md/creator", "version", provenance_version()));
+out:
+    return status;
+}
+
+static enum status allocate(struct comm *comm, struct trajectory **out) {
+    *out = calloc(1, sizeof **out);
+    if (*out)
+        (*out)->comm = comm;
+    return comm_agree(comm, *out ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a trajectory"));
+}
+
+enum status trajectory_create(struct comm *comm, const char *path, const struct trajectory_shape *shape,
+                              const struct config *config, const char *device, double r_c,
+                              struct trajectory **out) {
+    enum status status = allocate(comm, out);
+    if (status != STATUS_OK)
+        return status;
+    struct trajectory *t = *out;
+    t->shape = *shape;
+    TRY(h5_create(comm, path, &t->file));
+    TRY(write_h5md(t));
+    TRY(file_describe(t->file, "trajectory", config, comm, device));
+    TRY(h5_group(t->file, GROUP));
+    TRY(make_box(t));
+    TRY(make_elements(t));
+    TRY(h5_write_real(t->file, "/parameters/simulation", "r_c", r_c));
+    TRY(h5_write_text(t->file, "/parameters", "units", "lengths in particle radii r0, mobility 1, time from k"));
+    TRY(fill_marks(t));
+    TRY(h5_sync(t->file));
+out:
+    if (status != STATUS_OK)
+        trajectory_close(out);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static enum status open_trajectory(struct comm *comm, const char *path, bool writable, struct trajectory **out) {
+    enum status status = allocate(comm, out);
+    int rank;
+    size_t dims[H5_RANK];
+    struct config *config = malloc(sizeof *config);
+    if (status != STATUS_OK || !config) {
+        free(config);
+        return status ? status : FAIL(STATUS_FAILURE, "out of memory for a trajectory");
+    }
+    struct trajectory *t = *out;
+    TRY(file_open(comm, path, "trajectory", writable, &t->file));
+    TRY(file_parameters(t->file, comm, config));
+    TRY(h5_shape(t->file, GROUP "/propulsion/value", &rank, dims));
+    t->shape = (struct trajectory_shape){.particles = rank == 3 ? dims[1] : 0,
+                                         .d = config->system.dimension,
+                                         .frames = dims[0],
+                                         .periodic = !config_is_open(&config->system)};
+    config_box(&config->system, t->shape.side);
+    if (rank != 3 || dims[2] != (size_t)t->shape.d || dims[1] != (size_t)config->system.particles) {
+        status = FAIL(STATUS_STORAGE, "%s: the frames do not fit the parameters: the file is damaged", path);
+        goto out;
+    }
+    TRY(h5_expect(t->file, GROUP "/position/value", 3, (size_t[]){dims[0], dims[1], 3}));
+    TRY(h5_expect(t->file, GROUP "/image/value", 3, (size_t[]){dims[0], dims[1], 3}));
+    TRY(h5_expect(t->file, GROUP "/position/step", 1, dims));
+    TRY(h5_expect(t->file, GROUP "/position/time", 1, dims));
+    for (int m = 0; m < SCALAR_COUNT; m++)
+        TRY(h5_expect(t->file, scalar_table[m].name, 1, dims));
+out:
+    free(config);
+    if (status != STATUS_OK)
+        trajectory_close(out);
+    return status;
+}
+
+enum status trajectory_open(struct comm *comm, const char *path, struct trajectory **out) {
+    return open_trajectory(comm, path, false, out);
+}
+
+enum status trajectory_continue(struct comm *comm, const char *path, const struct config *config,
+                                struct trajectory **out) {
+    enum status status = open_trajectory(comm, path, true, out);
+    if (status != STATUS_OK)
+        return status;
+    status = file_same_parameters((*out)->file, comm, config, RUN_PARAMETERS ",simulation.frames", HINT_RESUME);
+    if (status != STATUS_OK)
+        trajectory_close(out);
+    return status;
+}
+
+enum status trajectory_close(struct trajectory **t) {
+    enum status status = STATUS_OK;
+    if (*t && (*t)->file)
+        status = h5_close(&(*t)->file);
+    free(*t);
+    *t = NULL;
+    return status;
+}
+
+const struct trajectory_shape *trajectory_shape(const struct trajectory *t) {
+    return &t->shape;
+}
+
+struct h5_file *trajectory_file(struct trajectory *t) {
+    return t->file;
+}
+
+/* ---- frames ---- */
+
+/* Rows of d numbers to or from rows of three, the missing ones 0. */
+static void widen(size_t count, size_t d, const double *from, double *to) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t a = 0; a < 3; a++)
+            to[i * 3 + a] = a < d ? from[i * d + a] : 0;
+}
+
+enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
+    enum status status = STATUS_OK;
+    const size_t d = (size_t)t->shape.d;
+    size_t offset[3] = {frame, f->begin, 0}, three[3] = {1, f->count, 3}, own[3] = {1, f->count, d};
+    double *position = malloc((f->count * 3 + 1) * sizeof *position);
+    int32_t *image = malloc((f->count * 3 + 1) * sizeof *image);
+    if (!position || !image)
+        status = FAIL(STATUS_FAILURE, "out of memory for a frame");
+    TRY(comm_agree(t->comm, status));
+    widen(f->count, d, f->position, position);
+    for (size_t i = 0; i < f->count; i++)
+        for (size_t a = 0; a < 3; a++)
+            image[i * 3 + a] = a < d ? f->image[i * d + a] : 0;
+    TRY(h5_write(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, three, position));
+    TRY(h5_write(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
+    TRY(h5_write(t->file, GROUP "/image/value", H5_INT32, 3, offset, three, image));
+    for (int m = 0; m < SCALAR_COUNT; m++)
+        TRY(write_one(t, scalar_table[m].name, H5_FLOAT64, frame, (const char *)&f->scalars + scalar_table[m].offset));
+    TRY(write_one(t, GROUP "/position/time", H5_FLOAT64, frame, &f->time));
+    TRY(h5_sync(t->file));
+    TRY(write_one(t, GROUP "/position/step", H5_INT64, frame, &f->step));
+    TRY(write_one(t, "/provenance/frames_written", H5_INT64, 0, &(int64_t){(int64_t)frame + 1}));
+    TRY(h5_sync(t->file));
+out:
+    free(position);
+    free(image);
+    return status;
+}
+
+enum status trajectory_read(struct trajectory *t, size_t frame, struct trajectory_frame *f) {
+    enum status status = STATUS_OK;
+    const size_t d = (size_t)t->shape.d, one = 1;
+    size_t offset[3] = {frame, f->begin, 0}, own[3] = {1, f->count, d};
+    f->step = -1;
+    if (frame < t->shape.frames)
+        TRY(h5_read(t->file, GROUP "/position/step", H5_INT64, 1, &frame, &one, &f->step));
+    if (f->step < 0) {
+        status = FAIL(STATUS_BAD_INPUT, "%s has no frame %zu (of %zu planned)", h5_path(t->file), frame, t->shape.frames);
+        goto out;
+    }
+    TRY(h5_read(t->file, GROUP "/position/time", H5_FLOAT64, 1, &frame, &one, &f->time));
+    TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
+    TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
+    TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
+    for (int m = 0; m < SCALAR_COUNT; m++)
+        TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one,
+                    (char *)&f->scalars + scalar_table[m].offset));
+out:
+    return status;
+}
+
+enum status trajectory_written(struct trajectory *t, size_t *frames) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0;
+    int64_t *step = malloc((t->shape.frames + 1) * sizeof *step);
+    if (!step)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", t->shape.frames);
+    TRY(comm_agree(t->comm, status));
+    TRY(h5_read(t->file, GROUP "/position/step", H5_INT64, 1, &zero, &t->shape.frames, step));
+    for (*frames = 0; *frames < t->shape.frames && step[*frames] >= 0;)
+        ++*frames;
+out:
+    free(step);
+    return status;
+}
+
+enum status trajectory_read_scalars(struct trajectory *t, size_t frames, struct trajectory_scalars *out) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0;
+    double *column = malloc((frames + 1) * sizeof *column);
+    if (!column)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
+    TRY(comm_agree(t->comm, status));
+    for (int m = 0; m < SCALAR_COUNT; m++) {
+        TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &zero, &frames, column));
+        for (size_t i = 0; i < frames; i++)
+            memcpy((char *)&out[i] + scalar_table[m].offset, &column[i], sizeof *column);
+    }
+out:
+    free(column);
+    return status;
+}
+
+enum status trajectory_finish(struct trajectory *t) {
+    char now[END_TIME];
+    int32_t characters[END_TIME];
+    const size_t zero = 0, count = comm_rank(t->comm) == 0 ? END_TIME : 0;
+    provenance_now(now);
+    for (int i = 0; i < END_TIME; i++)
+        characters[i] = i < (int)strlen(now) ? now[i] : 0;
+    enum status status = h5_write(t->file, "/provenance/end_time", H5_INT32, 1, &zero, &count, characters);
+    return status == STATUS_OK ? h5_sync(t->file) : status;
+}

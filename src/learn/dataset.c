@@ -1,0 +1,120 @@
+#include "learn/dataset.h"
+
+#include <stdlib.h>
+
+struct id_pair {
+    uint32_t id, local;
+};
+
+static int compare_pairs(const void *a, const void *b) {
+    const struct id_pair *p = a, *q = b;
+    return (p->id > q->id) - (p->id < q->id);
+}
+
+/* Tables from id to local number. */
+static enum status index_ids(struct frame *f) {
+    size_t n = f->particles->owned;
+    struct id_pair *pair = malloc((n + 1) * sizeof *pair);
+    uint32_t *id = malloc((n + 1) * sizeof *id);
+    f->sorted_id = malloc((n + 1) * sizeof *f->sorted_id);
+    f->sorted_local = malloc((n + 1) * sizeof *f->sorted_local);
+    bool good = pair && id && f->sorted_id && f->sorted_local;
+    if (good) {
+        f->ops->to_host(f->ops, id, f->particles->id, n * sizeof *id);
+        for (size_t i = 0; i < n; i++)
+            pair[i] = (struct id_pair){id[i], (uint32_t)i};
+        qsort(pair, n, sizeof *pair, compare_pairs);
+        for (size_t i = 0; i < n; i++) {
+            f->sorted_id[i] = pair[i].id;
+            f->sorted_local[i] = pair[i].local;
+        }
+    }
+    free(pair);
+    free(id);
+    return good ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", n);
+}
+
+enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
+                         const struct slice *slice, int k, double least, double margin, struct frame **out) {
+    enum status status = STATUS_OK;
+    struct frame *f = calloc(1, sizeof *f);
+    *out = f;
+    if (f) {
+        *f = (struct frame){.ops = ops, .n = slice->n, .k = k};
+        status = domain_create(box, comm, &f->domain);
+        if (status == STATUS_OK)
+            status = particles_create(ops, box->d, slice->count, &f->particles);
+    } else {
+        status = FAIL(STATUS_FAILURE, "out of memory for a frame");
+    }
+    TRY(comm_agree(comm, status));
+    double cell = least > 0 ? least : 1;
+    TRY(particles_from_slice(f->particles, f->domain, comm, slice, cell));
+    TRY(nearest_build(f->particles, f->domain, comm, slice->n, k, least, margin, &f->halo, &f->nearest));
+    TRY(comm_agree(comm, index_ids(f)));
+out:
+    if (status != STATUS_OK)
+        frame_destroy(out);
+    return status;
+}
+
+void frame_destroy(struct frame **frame) {
+    struct frame *f = *frame;
+    if (!f)
+        return;
+    f->ops->release(f->ops, f->nearest);
+    halo_destroy(&f->halo);
+    particles_destroy(&f->particles);
+    domain_destroy(&f->domain);
+    free(f->sorted_id);
+    free(f->sorted_local);
+    free(f);
+    *frame = NULL;
+}
+
+int64_t frame_find(const struct frame *f, uint32_t id) {
+    size_t low = 0, high = f->particles->owned;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (f->sorted_id[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < f->particles->owned && f->sorted_id[low] == id ? (int64_t)f->sorted_local[low] : -1;
+}
+
+struct score_input frame_windows(const struct frame *f, size_t count, const uint32_t *centre,
+                                 const uint32_t *neighbour) {
+    return (struct score_input){.box = &f->domain->box,
+                                .q = f->particles->q,
+                                .g = f->particles->g,
+                                .particles = f->particles->owned + f->particles->ghosts,
+                                .count = count,
+                                .centre = centre,
+                                .neighbour = neighbour};
+}
+
+void dataset_free(struct dataset *dataset) {
+    for (int p = 0; p < dataset->parts; p++) {
+        for (int t = 0; t < dataset->part[p].frames; t++)
+            frame_destroy(&dataset->part[p].frame[t]);
+        free(dataset->part[p].frame);
+    }
+    free(dataset->part);
+    *dataset = (struct dataset){0};
+}
+
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step) {
+    uint32_t word[4];
+    double total = 0;
+    rng_words(seed, STREAM_BATCH, 0, step, 1, word);
+    for (int p = 0; p < dataset->parts; p++)
+        total += dataset->part[p].weight;
+    double at = rng_uniform(word[0]) * total;
+    int p = 0;
+    while (p + 1 < dataset->parts && at >= dataset->part[p].weight)
+        at -= dataset->part[p++].weight;
+    const struct dataset_part *part = &dataset->part[p];
+    return part->frame[(int)(rng_uniform(word[1]) * part->frames)];
+}

@@ -1,0 +1,53 @@
+/* Frames of trajectories, each spread over the ranks as a network reads it: owned particles, halo, nearest
+ * neighbours. Training keeps its frames, evaluation takes one after the other. */
+#ifndef EPFLOW_LEARN_DATASET_H
+#define EPFLOW_LEARN_DATASET_H
+
+#include "base/config.h"
+#include "learn/score.h"
+#include "space/neighbours.h"
+
+struct frame {
+    const struct ops *ops;
+    struct domain *domain;
+    struct particles *particles;  /* owned and ghosts */
+    struct halo *halo;
+    uint32_t *nearest;            /* (owned, k) device */
+    size_t n;                     /* particles of the whole system */
+    int k;
+    uint32_t *sorted_id;          /* (owned) host: ids ascending, to find particles by id */
+    uint32_t *sorted_local;       /* (owned) host: their local numbers */
+    double exact;                 /* exact entropy production of the frame, -div_x b / gamma, all particles */
+};
+
+/* Hands the particles of a slice to their owners and finds the k nearest neighbours of each; the halo
+ * reaches at least `least` and `margin` beyond the farthest neighbour. Collective. */
+enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
+                         const struct slice *slice, int k, double least, double margin, struct frame **out);
+void frame_destroy(struct frame **frame);
+
+/* The local number of an owned particle, or -1. */
+int64_t frame_find(const struct frame *frame, uint32_t id);
+
+/* The windows of `count` owned particles (centre NULL: particles 0 ... count-1, all owned). Positions and
+ * propulsions as they are. neighbour (count, k) device, from the caller. */
+struct score_input frame_windows(const struct frame *frame, size_t count, const uint32_t *centre,
+                                 const uint32_t *neighbour);
+
+/* Trajectories to train on: a weight each, and its frames. */
+struct dataset_part {
+    double weight;
+    int frames;
+    struct frame **frame;        /* (frames) owned by the dataset */
+};
+struct dataset {
+    int parts;
+    struct dataset_part *part;
+};
+void dataset_free(struct dataset *dataset);
+
+/* The frame that training step `step` uses: a part by weight, then any of its frames. A function of the seed
+ * and the step. */
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step);
+
+#endif

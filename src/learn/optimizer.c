@@ -1,0 +1,56 @@
+#include "learn/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double schedule_rate(const struct schedule *s, int64_t step) {
+    if (step < s->warm_up)
+        return s->peak * (double)step / (double)s->warm_up;
+    if (step >= s->total)
+        return s->total > s->warm_up ? 0 : s->peak;
+    return s->peak / 2 * (1 + cos(M_PI * (double)(step - s->warm_up) / (double)(s->total - s->warm_up)));
+}
+
+enum status optimizer_create(const struct ops *ops, size_t size, const struct schedule *schedule, double clip,
+                             double decay, const real *weights, struct optimizer **out) {
+    enum status status = STATUS_OK;
+    struct optimizer *o = calloc(1, sizeof *o);
+    *out = o;
+    if (!o)
+        return FAIL(STATUS_FAILURE, "out of memory for the optimizer");
+    *o = (struct optimizer){.ops = ops, .size = size, .schedule = *schedule, .clip = clip, .decay = decay};
+    TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->theta));
+    TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->mu));
+    TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->nu));
+    TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->average));
+    ops->to_device(ops, o->theta, weights, size * sizeof(real));
+    ops->to_device(ops, o->average, weights, size * sizeof(real));
+out:
+    if (status != STATUS_OK)
+        optimizer_destroy(out);
+    return status;
+}
+
+void optimizer_destroy(struct optimizer **optimizer) {
+    struct optimizer *o = *optimizer;
+    if (!o)
+        return;
+    o->ops->release(o->ops, o->theta);
+    o->ops->release(o->ops, o->mu);
+    o->ops->release(o->ops, o->nu);
+    o->ops->release(o->ops, o->average);
+    free(o);
+    *optimizer = NULL;
+}
+
+enum status optimizer_step(struct optimizer *o, const real *gradient) {
+    o->norm = sqrt(o->ops->sum_squares(o->ops, o->size, gradient));
+    if (!isfinite(o->norm))
+        return FAIL(STATUS_NUMBERS, "the gradient is not finite at training step %lld: use a smaller training.rate",
+                    (long long)o->step + 1);
+    o->rate = schedule_rate(&o->schedule, o->step); /* step t uses the rate after t - 1 steps */
+    double scale = o->clip > 0 && o->norm > o->clip ? o->clip / o->norm : 1;
+    o->step++;
+    o->ops->radam(o->ops, o->size, o->step, o->rate, scale, o->decay, gradient, o->mu, o->nu, o->theta, o->average);
+    return STATUS_OK;
+}

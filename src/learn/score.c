@@ -1,0 +1,46 @@
+#include "learn/score_kind.h"
+
+static const struct score_kind *const kinds[] = {[NETWORK_WINDOW] = &window_kind};
+
+enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int rows,
+                         struct score_model **out) {
+    return kinds[p->kind]->create(ops, p, d, rows, out);
+}
+
+void score_destroy(struct score_model **model) {
+    if (*model)
+        (*model)->kind->destroy(*model);
+    *model = NULL;
+}
+
+const struct tensors *score_tensors(const struct score_model *model) {
+    return &model->tensors;
+}
+
+void score_initialise(const struct score_model *model, uint64_t seed, real *weights) {
+    model->kind->initialise(model, seed, weights);
+}
+
+int score_neighbours(const struct score_model *model) {
+    return model->neighbours;
+}
+
+struct score_cost score_operations(const struct score_model *model) {
+    return model->kind->operations(model);
+}
+
+enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
+                          real *s) {
+    return model->kind->forward(model, weights, in, s);
+}
+
+enum status score_divergence(struct score_model *model, const real *weights, const struct score_input *in,
+                             real *s, real *divergence) {
+    return model->kind->divergence(model, weights, in, s, divergence);
+}
+
+enum status score_denoising(struct score_model *model, const real *weights, const struct score_input *in,
+                            const real *zeta, double sign, double sigma, double scale, double *term,
+                            real *gradient, real *s) {
+    return model->kind->denoising(model, weights, in, zeta, sign, sigma, scale, term, gradient, s);
+}

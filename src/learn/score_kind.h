@@ -1,0 +1,31 @@
+/* A row of the table of score models: what each kind implements. Private to learn. */
+#ifndef EPFLOW_LEARN_SCORE_KIND_H
+#define EPFLOW_LEARN_SCORE_KIND_H
+
+#include "learn/score.h"
+
+struct score_kind {
+    enum status (*create)(const struct ops *ops, const struct network_parameters *p, int d, int rows,
+                          struct score_model **out);
+    void (*destroy)(struct score_model *model);
+    void (*initialise)(const struct score_model *model, uint64_t seed, real *weights);
+    struct score_cost (*operations)(const struct score_model *model);
+    enum status (*forward)(struct score_model *model, const real *weights, const struct score_input *in, real *s);
+    enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in, real *s,
+                              real *divergence);
+    enum status (*denoising)(struct score_model *model, const real *weights, const struct score_input *in,
+                             const real *zeta, double sign, double sigma, double scale, double *term,
+                             real *gradient, real *s);
+};
+
+/* What every model begins with. */
+struct score_model {
+    const struct score_kind *kind;
+    const struct ops *ops;
+    int d, neighbours;
+    struct tensors tensors;
+};
+
+extern const struct score_kind window_kind; /* window_network.c */
+
+#endif

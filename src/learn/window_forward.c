@@ -1,0 +1,110 @@
+#include "learn/window_network.h"
+
+#include <stdlib.h>
+
+static const uint32_t NO_SLOT = UINT32_MAX;
+
+static enum status reserve_slots(struct window_network *n, size_t particles) {
+    if (particles <= n->slot_count)
+        return STATUS_OK;
+    free(n->slot);
+    n->slot_count = 0;
+    n->slot = malloc(particles * sizeof *n->slot);
+    if (!n->slot)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", particles);
+    n->slot_count = particles;
+    for (size_t i = 0; i < particles; i++)
+        n->slot[i] = NO_SLOT;
+    return STATUS_OK;
+}
+
+static uint32_t place_in_table(struct window_network *n, uint32_t particle) {
+    if (n->slot[particle] == NO_SLOT) {
+        n->slot[particle] = (uint32_t)n->members;
+        n->member_host[n->members++] = particle;
+    }
+    return n->slot[particle];
+}
+
+/* E_g of members first ... first + count - 1 of the table; out NULL: only what backward needs. */
+static void embed_members(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
+                          size_t count, real *out) {
+    const struct ops *ops = n->base.ops;
+    ops->propulsion_rows(ops, n->base.d, count, n->member + first, in->g, n->g_rows);
+    mlp_forward(&n->embed_g, weights, count, n->g_rows, (size_t)n->base.d, out, (size_t)n->width / 2);
+}
+
+enum status window_tabulate(struct window_network *n, const real *weights, const struct score_input *in,
+                            size_t first, size_t count) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const size_t k = (size_t)n->base.neighbours, tokens = k + 1, half = (size_t)n->width / 2;
+    uint32_t *near = malloc((count * tokens + 1) * sizeof *near);
+    if (!near)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu windows", count);
+    TRY(reserve_slots(n, in->particles));
+    ops->to_host(ops, near, in->centre + first, count * sizeof *near);
+    ops->to_host(ops, near + count, in->neighbour + first * k, count * k * sizeof *near);
+    n->members = 0;
+    for (size_t w = 0; w < count; w++) {
+        n->place_host[w * tokens] = place_in_table(n, near[w]);
+        for (size_t m = 0; m < k; m++)
+            n->place_host[w * tokens + 1 + m] = place_in_table(n, near[count + w * k + m]);
+    }
+    for (size_t m = 0; m < n->members; m++)
+        n->slot[n->member_host[m]] = NO_SLOT;
+    ops->to_device(ops, n->member, n->member_host, n->members * sizeof *n->member);
+    ops->to_device(ops, n->place, n->place_host, count * tokens * sizeof *n->place);
+    for (size_t m = 0; m < n->members; m += n->embed_g.rows) {
+        size_t rows = n->members - m < n->embed_g.rows ? n->members - m : n->embed_g.rows;
+        embed_members(n, weights, in, m, rows, n->table + m * half);
+    }
+out:
+    free(near);
+    return status;
+}
+
+void window_table_backward(struct window_network *n, const real *weights, const struct score_input *in,
+                           real *gradient) {
+    const size_t half = (size_t)n->width / 2, d = (size_t)n->base.d;
+    for (size_t m = 0; m < n->members; m += n->embed_g.rows) {
+        size_t rows = n->members - m < n->embed_g.rows ? n->members - m : n->embed_g.rows;
+        embed_members(n, weights, in, m, rows, n->table + m * half);
+        mlp_backward(&n->embed_g, weights, rows, n->g_rows, d, n->dtable + m * half, half, gradient, NULL, 0);
+    }
+}
+
+static void forward_block(struct window_network *n, const real *weights, int index, size_t count) {
+    const struct ops *ops = n->base.ops;
+    struct window_block *b = &n->block[index];
+    const int w = n->width, f = n->feed_forward;
+    const size_t wide = (size_t)w, tokens = count * (size_t)n->tokens, rows = count * (size_t)b->queries;
+    const size_t ldt = b->queries == 1 ? (size_t)n->tokens * wide : wide; /* from one asking token to the next */
+    ops->linear(ops, rows, w, w, b->t, ldt, weights + b->query_w, weights + b->query_b, b->q, wide);
+    ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
+    ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v, wide);
+    ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
+    ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy, wide);
+    ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset, b->n1,
+              b->root1, b->y1, wide);
+    ops->linear(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, (size_t)f);
+    ops->gelu(ops, rows * (size_t)f, b->pre, b->post);
+    ops->linear(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, weights + b->mlp1_b, n->dy, wide);
+    ops->norm(ops, rows, w, b->y1, wide, n->dy, wide, weights + b->norm2_scale, weights + b->norm2_offset, b->n2,
+              b->root2, b->y2, wide);
+}
+
+void window_forward(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
+                    size_t at, size_t count) {
+    const struct ops *ops = n->base.ops;
+    const size_t wide = (size_t)n->width, half = wide / 2, d = (size_t)n->base.d;
+    const size_t tokens = count * (size_t)n->tokens;
+    real *t = n->block[0].t;
+    ops->window_offsets(ops, in->box, count, n->base.neighbours, in->centre + first,
+                        in->neighbour + first * (size_t)n->base.neighbours, in->q, n->offsets);
+    ops->gather_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->table, half, t, wide);
+    mlp_forward(&n->embed_x, weights, tokens, n->offsets, d, t + half, wide);
+    for (int b = 0; b < n->blocks; b++)
+        forward_block(n, weights, b, count);
+    mlp_forward(&n->decoder, weights, count, n->block[n->blocks - 1].y2, wide, n->s, d);
+}

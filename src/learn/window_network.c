@@ -1,0 +1,312 @@
+/* The score network of the paper: a transformer over a particle and its nearest neighbours (theory.md section 3).
+ *
+ * Windows are computed in chunks of about `rows` tokens, so that matrix products are large while everything
+ * a chunk touches stays near in memory. What need not be computed again is not: the embedding of g depends
+ * on a particle alone, and is tabulated once for every particle of a batch of windows; in the last block
+ * only token 0 asks, and only it goes on to the decoder.
+ */
+#include "learn/window_network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/normal_formula.h"
+
+enum { CHUNKS_PER_TABLE = 32 };
+
+/* ---- layout of the weights: the names and their order are the file's ---- */
+
+static enum status add_linear(struct tensors *t, int in, int out, size_t *w, size_t *b, const char *name, int block) {
+    enum status status = STATUS_OK;
+    *w = t->size;
+    TRY(tensors_add(t, in, out, "block%d/%s/w", block, name));
+    *b = t->size;
+    TRY(tensors_add(t, 1, out, "block%d/%s/b", block, name));
+out:
+    return status;
+}
+
+static enum status add_block(struct window_network *n, int index) {
+    enum status status = STATUS_OK;
+    struct window_block *b = &n->block[index];
+    struct tensors *t = &n->base.tensors;
+    const int w = n->width;
+    TRY(add_linear(t, w, w, &b->query_w, &b->query_b, "attention/query", index));
+    TRY(add_linear(t, w, w, &b->key_w, &b->key_b, "attention/key", index));
+    TRY(add_linear(t, w, w, &b->value_w, &b->value_b, "attention/value", index));
+    TRY(add_linear(t, w, w, &b->output_w, &b->output_b, "attention/output", index));
+    b->norm1_scale = t->size;
+    TRY(tensors_add(t, 1, w, "block%d/norm1/scale", index));
+    b->norm1_offset = t->size;
+    TRY(tensors_add(t, 1, w, "block%d/norm1/offset", index));
+    TRY(add_linear(t, w, n->feed_forward, &b->mlp0_w, &b->mlp0_b, "mlp/linear0", index));
+    TRY(add_linear(t, n->feed_forward, w, &b->mlp1_w, &b->mlp1_b, "mlp/linear1", index));
+    b->norm2_scale = t->size;
+    TRY(tensors_add(t, 1, w, "block%d/norm2/scale", index));
+    b->norm2_offset = t->size;
+    TRY(tensors_add(t, 1, w, "block%d/norm2/offset", index));
+out:
+    return status;
+}
+
+/* ---- workspace ---- */
+
+static enum status reals(const struct window_network *n, size_t count, real **out) {
+    return n->base.ops->allocate(n->base.ops, count * sizeof(real), (void **)out);
+}
+
+static enum status allocate_block(struct window_network *n, int index) {
+    enum status status = STATUS_OK;
+    struct window_block *b = &n->block[index];
+    const size_t w = (size_t)n->width, tokens = n->windows * (size_t)n->tokens;
+    b->queries = index == n->blocks - 1 ? 1 : n->tokens;
+    const size_t rows = n->windows * (size_t)b->queries;
+    if (index == 0)
+        TRY(reals(n, tokens * w, &b->t));
+    else
+        b->t = n->block[index - 1].y2;
+    TRY(reals(n, rows * w, &b->q));
+    TRY(reals(n, tokens * w, &b->k));
+    TRY(reals(n, tokens * w, &b->v));
+    TRY(reals(n, rows * (size_t)n->heads * (size_t)n->tokens, &b->p));
+    TRY(reals(n, rows * w, &b->attended));
+    TRY(reals(n, rows * w, &b->n1));
+    TRY(reals(n, rows, &b->root1));
+    TRY(reals(n, rows * w, &b->y1));
+    TRY(reals(n, rows * (size_t)n->feed_forward, &b->pre));
+    TRY(reals(n, rows * (size_t)n->feed_forward, &b->post));
+    TRY(reals(n, rows * w, &b->n2));
+    TRY(reals(n, rows, &b->root2));
+    TRY(reals(n, rows * w, &b->y2));
+out:
+    return status;
+}
+
+/* Row b of set a is the unit vector along a. */
+static enum status fill_axes(struct window_network *n) {
+    const size_t d = (size_t)n->base.d, count = d * n->windows * d;
+    real *host = calloc(count, sizeof *host);
+    if (!host)
+        return FAIL(STATUS_FAILURE, "out of memory for a network");
+    for (size_t row = 0; row < d * n->windows; row++)
+        host[row * d + row / n->windows] = 1;
+    n->base.ops->to_device(n->base.ops, n->axes, host, count * sizeof *host);
+    free(host);
+    return STATUS_OK;
+}
+
+static enum status allocate_shared(struct window_network *n) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const size_t d = (size_t)n->base.d, w = (size_t)n->width, tokens = n->windows * (size_t)n->tokens;
+    const size_t entries = n->batch * (size_t)n->tokens;
+    real **const wide[] = {&n->dt, &n->dt_next, &n->dq, &n->dk, &n->dv, &n->dy};
+    for (size_t m = 0; m < sizeof wide / sizeof *wide; m++)
+        TRY(reals(n, d * tokens * w, wide[m]));
+    TRY(reals(n, d * tokens * (size_t)n->feed_forward, &n->dwide));
+    TRY(reals(n, tokens * d, &n->offsets));
+    TRY(reals(n, n->windows * d, &n->s));
+    TRY(reals(n, n->windows * d * d, &n->ds));
+    TRY(reals(n, n->windows * d * d, &n->axes));
+    TRY(reals(n, n->embed_g.rows * d, &n->g_rows));
+    TRY(reals(n, entries * (w / 2), &n->table));
+    TRY(reals(n, entries * (w / 2), &n->dtable));
+    TRY(ops->allocate(ops, entries * sizeof *n->member, (void **)&n->member));
+    TRY(ops->allocate(ops, entries * sizeof *n->place, (void **)&n->place));
+    TRY(fill_axes(n));
+    n->member_host = malloc(entries * sizeof *n->member_host);
+    n->place_host = malloc(entries * sizeof *n->place_host);
+    if (!n->member_host || !n->place_host)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu windows", n->batch);
+out:
+    return status;
+}
+
+static enum status window_create(const struct ops *ops, const struct network_parameters *p, int d, int rows,
+                                 struct score_model **out) {
+    enum status status = STATUS_OK;
+    struct window_network *n = calloc(1, sizeof *n);
+    *out = n ? &n->base : NULL;
+    if (!n)
+        return FAIL(STATUS_FAILURE, "out of memory for a network");
+    n->base = (struct score_model){.kind = &window_kind, .ops = ops, .d = d, .neighbours = p->neighbours};
+    n->width = p->width;
+    n->hidden = p->hidden;
+    n->feed_forward = p->feed_forward;
+    n->heads = p->heads;
+    n->blocks = p->blocks;
+    n->tokens = p->neighbours + 1;
+    n->windows = (size_t)rows / (size_t)n->tokens > 0 ? (size_t)rows / (size_t)n->tokens : 1;
+    n->batch = n->windows * CHUNKS_PER_TABLE;
+    const size_t tokens = n->windows * (size_t)n->tokens;
+    struct tensors *t = &n->base.tensors;
+    TRY(mlp_create(ops, "embed_g", p->layers, d, p->hidden, p->width / 2,
+                   tokens > n->windows * (size_t)d ? tokens : n->windows * (size_t)d, t, &n->embed_g));
+    TRY(mlp_create(ops, "embed_x", p->layers, d, p->hidden, p->width / 2, tokens, t, &n->embed_x));
+    for (int b = 0; b < n->blocks; b++) {
+        TRY(add_block(n, b));
+        TRY(allocate_block(n, b));
+    }
+    TRY(mlp_create(ops, "decoder", p->layers, p->width, p->hidden, d, n->windows, t, &n->decoder));
+    TRY(allocate_shared(n));
+out:
+    if (status != STATUS_OK)
+        score_destroy(out);
+    return status;
+}
+
+static void window_destroy(struct score_model *model) {
+    struct window_network *n = (struct window_network *)model;
+    const struct ops *ops = n->base.ops;
+    void *const shared[] = {n->dt, n->dt_next, n->dq, n->dk, n->dv, n->dy, n->dwide, n->offsets, n->s, n->ds,
+                            n->axes, n->g_rows, n->table, n->dtable, n->member, n->place};
+    for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
+        ops->release(ops, shared[m]);
+    ops->release(ops, n->block[0].t);
+    for (int index = 0; index < n->blocks; index++) {
+        struct window_block *b = &n->block[index];
+        void *const kept[] = {b->q, b->k, b->v, b->p, b->attended, b->n1, b->root1, b->y1, b->pre, b->post,
+                              b->n2, b->root2, b->y2};
+        for (size_t m = 0; m < sizeof kept / sizeof *kept; m++)
+            ops->release(ops, kept[m]);
+    }
+    mlp_destroy(&n->embed_g);
+    mlp_destroy(&n->embed_x);
+    mlp_destroy(&n->decoder);
+    free(n->slot);
+    free(n->member_host);
+    free(n->place_host);
+    tensors_free(&n->base.tensors);
+    free(n);
+}
+
+/* ---- initial weights ---- */
+
+/* A normal number cut at 2, a function of (seed, tensor, element): drawn again from further blocks. */
+static double cut_normal(uint64_t seed, uint32_t element, uint64_t tensor) {
+    for (uint32_t block = 0;; block++) {
+        uint32_t word[4];
+        float z[4];
+        rng_words(seed, STREAM_WEIGHTS, element, tensor, block, word);
+        normal_pair_f(word[0], word[1], &z[0], &z[1]);
+        normal_pair_f(word[2], word[3], &z[2], &z[3]);
+        for (int m = 0; m < 4; m++)
+            if (fabsf(z[m]) <= 2)
+                return (double)z[m];
+    }
+}
+
+static void window_initialise(const struct score_model *model, uint64_t seed, real *weights) {
+    const double cut_sd = 0.87962566103423978; /* standard deviation of a normal number cut at 2 */
+    for (int m = 0; m < model->tensors.count; m++) {
+        const struct tensor *t = &model->tensors.list[m];
+        size_t size = (size_t)t->rows * (size_t)t->columns, length = strlen(t->name);
+        bool matrix = strcmp(t->name + length - 2, "/w") == 0;
+        double sd = (strstr(t->name, "/attention/") ? 1 / cut_sd : 1) / sqrt(t->rows);
+        for (size_t i = 0; i < size; i++) {
+            if (matrix)
+                weights[t->offset + i] = (real)(sd * cut_normal(seed, (uint32_t)i, (uint64_t)m));
+            else
+                weights[t->offset + i] = strcmp(t->name + length - 6, "/scale") == 0 ? 1 : 0;
+        }
+    }
+}
+
+/* ---- cost ---- */
+
+static double mlp_cost(const struct mlp *m) {
+    return 2.0 * m->hidden * (m->in + (double)(m->layers - 1) * m->hidden + m->out);
+}
+
+static struct score_cost window_operations(const struct score_model *model) {
+    const struct window_network *n = (const struct window_network *)model;
+    const double w = n->width, t = n->tokens, f = n->feed_forward, d = n->base.d;
+    double blocks = 0;
+    for (int b = 0; b < n->blocks; b++) {
+        double q = n->block[b].queries;
+        blocks += 2 * (2 * t * w * w + 2 * q * w * w + 2 * q * w * f + 2 * q * t * w);
+    }
+    const double shared = mlp_cost(&n->embed_g), forward = shared + t * mlp_cost(&n->embed_x) + blocks +
+                                                           mlp_cost(&n->decoder);
+    const double tangents = d * (shared + blocks + mlp_cost(&n->decoder));
+    return (struct score_cost){forward, forward + shared + tangents, 3 * forward + shared};
+}
+
+/* ---- the three passes, batch by batch, chunk by chunk ---- */
+
+struct pass {
+    const real *weights;
+    const struct score_input *in;
+    real *s, *divergence;
+    const real *zeta;
+    double sign, sigma, scale, *term;
+    real *gradient;
+};
+
+static void forward_chunk(struct window_network *n, const struct pass *p, size_t first, size_t at, size_t count) {
+    const struct ops *ops = n->base.ops;
+    const size_t d = (size_t)n->base.d;
+    window_forward(n, p->weights, p->in, first, at, count);
+    if (p->s)
+        ops->copy(ops, p->s + first * d, n->s, count * d * sizeof(real));
+    if (p->divergence)
+        window_tangent(n, p->weights, p->in, first, count, p->divergence + first);
+    if (p->gradient) {
+        ops->denoising(ops, count, n->base.d, n->s, p->zeta + first * d, p->sign, p->sigma, p->scale, p->term + first,
+                       n->ds);
+        window_backward(n, p->weights, at, count, p->gradient);
+    }
+}
+
+static enum status run_pass(struct window_network *n, const struct pass *p) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    for (size_t first = 0; first < p->in->count; first += n->batch) {
+        size_t batch = p->in->count - first < n->batch ? p->in->count - first : n->batch;
+        TRY(window_tabulate(n, p->weights, p->in, first, batch));
+        if (p->gradient)
+            ops->zero(ops, n->dtable, n->members * (size_t)n->width / 2 * sizeof(real));
+        for (size_t at = 0; at < batch; at += n->windows)
+            forward_chunk(n, p, first + at, at, batch - at < n->windows ? batch - at : n->windows);
+        if (p->gradient)
+            window_table_backward(n, p->weights, p->in, p->gradient);
+    }
+    TRY(ops->synchronise(ops));
+out:
+    return status;
+}
+
+static enum status run_forward(struct score_model *model, const real *weights, const struct score_input *in, real *s) {
+    return run_pass((struct window_network *)model, &(struct pass){.weights = weights, .in = in, .s = s});
+}
+
+static enum status run_divergence(struct score_model *model, const real *weights, const struct score_input *in,
+                                  real *s, real *divergence) {
+    return run_pass((struct window_network *)model,
+                    &(struct pass){.weights = weights, .in = in, .s = s, .divergence = divergence});
+}
+
+static enum status run_denoising(struct score_model *model, const real *weights, const struct score_input *in,
+                                 const real *zeta, double sign, double sigma, double scale, double *term,
+                                 real *gradient, real *s) {
+    return run_pass((struct window_network *)model, &(struct pass){.weights = weights,
+                                                                   .in = in,
+                                                                   .s = s,
+                                                                   .zeta = zeta,
+                                                                   .sign = sign,
+                                                                   .sigma = sigma,
+                                                                   .scale = scale,
+                                                                   .term = term,
+                                                                   .gradient = gradient});
+}
+
+const struct score_kind window_kind = {
+    .create = window_create,
+    .destroy = window_destroy,
+    .initialise = window_initialise,
+    .operations = window_operations,
+    .forward = run_forward,
+    .divergence = run_divergence,
+    .denoising = run_denoising,
+};

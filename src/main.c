@@ -1,0 +1,44 @@
+/* Command line, MPI and log up and down, one command. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/provenance.h"
+#include "commands/usage.h"
+
+/* Rank 0 reads the input, every rank gets the parameters. */
+static enum status read_input(struct session *s, const struct command *command) {
+    enum status status = STATUS_OK;
+    if (!command->reads_input)
+        return STATUS_OK;
+    if (comm_rank(s->comm) == 0)
+        status = config_read(s->file, s->setting_count, s->setting, &s->config);
+    status = comm_agree(s->comm, status);
+    if (status == STATUS_OK)
+        comm_broadcast(s->comm, &s->config, sizeof s->config);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct session session = {.ops = ops_cpu(), .device = "cpu"};
+    const struct command *command = NULL;
+    bool print = false;
+    setenv("OPENBLAS_NUM_THREADS", "1", 0); /* a rank is a core */
+    provenance_command_line(argc, argv);
+    enum status status = comm_start(&argc, &argv, &session.comm);
+    if (status != STATUS_OK)
+        return status;
+    log_start(comm_rank(session.comm));
+    session_catch_signals();
+    status = comm_agree(session.comm, usage_parse(argc, argv, &session, &command, &print));
+    if (status == STATUS_OK && print && comm_rank(session.comm) == 0)
+        usage_print(argc, argv);
+    if (status == STATUS_OK && command)
+        status = read_input(&session, command);
+    if (status == STATUS_OK && command)
+        status = comm_agree(session.comm, command->run(&session));
+    if (status != STATUS_OK && status != STATUS_STOPPED)
+        log_error(status_message(), status_place());
+    log_stop();
+    comm_stop(&session.comm);
+    return status;
+}

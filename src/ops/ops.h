@@ -1,0 +1,228 @@
+/* The seam between the algorithms and the hardware: one table of functions, each about as large as a
+ * GPU kernel. ops_cpu() is always there and is the reference for every other table.
+ *
+ * Through the seam go sizes, pointers, scalars and the table itself (which owns the device's stream);
+ * no communicator, no file, no configuration. All pointers are to memory of the table's device
+ * (allocate), unless marked host. Compute functions return nothing: what goes wrong on a device is
+ * reported by the next synchronise(). Nothing here is collective.
+ *
+ * Layouts: state of particles is one array per axis, q[a][i]; rows of networks are [row][column] with
+ * an explicit distance between rows (ld...), in elements.
+ */
+#ifndef EPFLOW_OPS_OPS_H
+#define EPFLOW_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/real.h"
+#include "base/rng.h"
+#include "base/status.h"
+
+/* ---- geometry -------------------------------------------------------------------------------------
+ * A position is an integer q: x = L q / 2^64 on a periodic axis. In open space the box is a side that
+ * nothing reaches and the origin is its middle: x = L (int64_t)q / 2^64. Wrapping is overflow, the
+ * minimum image is one subtraction, in both cases. */
+struct box {
+    int d;                     /* 1, 2 or 3 */
+    bool periodic;
+    double side[MAX_DIMENSION];
+};
+
+/* A grid of cells over a region of the box: axis a has cells[a] equal cells from `low[a]`, together
+ * `extent[a]` / 2^64 of the side (extent 0: the whole side, wrapping round). Filled by cells_sort. */
+struct cell_grid {
+    int cells[MAX_DIMENSION];      /* 1 on unused axes */
+    uint64_t low[MAX_DIMENSION];
+    uint64_t extent[MAX_DIMENSION];
+    uint32_t *start;               /* (cells[0] * cells[1] * cells[2] + 1) */
+    uint32_t *item;                /* (n) particles in order of their cell, ascending within one */
+    uint32_t *cell;                /* (n) the cell of each particle */
+};
+
+enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
+
+/* ---- dynamics ------------------------------------------------------------------------------------- */
+
+/* f(r) = log(1 + exp(beta (2 - r))) / beta, exactly 0 at r >= cutoff. Pair sums are fixed-point integers,
+ * so that they do not depend on order: sum of f n times 2^FORCE_BITS, per axis, without k. */
+struct pair_law {
+    double beta;
+    double cutoff; /* r_c */
+};
+enum { FORCE_BITS = 48 };
+
+/* Pairs closer than the list's radius. Of two owned particles only one has the other in its list; an owned
+ * particle has every ghost. */
+struct pair_list {
+    uint32_t *start;     /* (owned + 1) */
+    uint32_t *neighbour; /* (capacity) */
+    size_t capacity;
+};
+
+/* One Euler-Maruyama step in x (with g at its start), exact in g: theory.md section 1. */
+struct step_law {
+    double dt;
+    double v0, k, trap;
+    double g_decay;  /* exp(-gamma dt) */
+    double g_kick;   /* sqrt(1 - exp(-2 gamma dt)) */
+    double x_kick;   /* sqrt(2 eps dt) */
+    uint64_t seed;
+    uint64_t step;   /* number of the step, from 0 */
+};
+struct step_result {            /* host */
+    double displacement;        /* largest distance from q_list, of any particle */
+    size_t bad;                 /* particles whose force, displacement or propulsion left the allowed range */
+    uint32_t bad_id;            /* one of them */
+};
+
+struct ops {
+    const char *name;    /* "cpu", "cuda" */
+    void *context;       /* the table's own: stream, handles, scratch; NULL on the CPU */
+
+    /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */
+    enum status (*allocate)(const struct ops *ops, size_t bytes, void **out);
+    void (*release)(const struct ops *ops, void *memory);
+    void (*to_device)(const struct ops *ops, void *device, const void *host, size_t bytes);
+    void (*to_host)(const struct ops *ops, void *host, const void *device, size_t bytes);
+    void (*copy)(const struct ops *ops, void *to, const void *from, size_t bytes);
+    void (*zero)(const struct ops *ops, void *memory, size_t bytes);
+    enum status (*synchronise)(const struct ops *ops);
+
+    /* ---- space ---- */
+
+    /* to[i] = from[index[i]], 8-byte elements: packing of messages. */
+    void (*gather8)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+    /* Sorts n particles into the cells of grid (start, item and cell allocated by the caller). */
+    void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, uint64_t *const q[],
+                       struct cell_grid *grid);
+    /* Builds list->start and list->neighbour for pairs closer than radius, of which particles below `owned`
+     * are owned, the rest up to n ghosts. Returns the length needed; if it exceeds list->capacity the list
+     * is unusable: enlarge and call again. Cells may be of any size. */
+    size_t (*pair_list)(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
+                        size_t owned, size_t n, uint64_t *const q[], double radius, struct pair_list *list);
+    /* The k nearest of n particles to each of `count` centres, itself left out, nearest first (ties: lower
+     * index). index (count, k), UINT32_MAX where there are fewer; farthest (count): distance of the k-th,
+     * infinity where there are fewer; k <= NEAREST_MOST. centre NULL: particles 0 ... count-1. */
+    void (*nearest)(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,
+                    const uint32_t *centre, size_t n, uint64_t *const q[], int k, uint32_t *index,
+                    double *farthest);
+
+    /* ---- dynamics ---- */
+
+    /* sum[a][i] = sum over pairs of f n in fixed point, of owned particles; the arrays have n entries (owned
+     * and ghosts), those of ghosts are scratch. Overwrites. */
+    void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                       size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+    /* In float64, from all 64 bits of q: force[a][i] = k sum f n and divergence[i] = k sum_j [f' + (d-1) f/r]
+     * (trap not included), of owned particles; arrays of n entries as above. Overwrites. */
+    void (*pair_terms)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                       size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
+                       double *const force[], double *divergence);
+    /* force -= A x and divergence -= A d (the trap; A = 0: none), b[a] = v0 g + force, of n particles. */
+    void (*drift)(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
+                  uint64_t *const q[], double *const g[], double *const force[], double *divergence,
+                  double *const b[]);
+    /* sum over pairs of (b_i - b_j) . K_ij (b_i - b_j), K_ij = -k [f' n n + (f/r)(1 - n n)]; a pair with a
+     * ghost counts one half. b[a][i] over owned and ghosts. Returns the sum (host). */
+    double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                             size_t owned, uint64_t *const q[], const struct pair_list *list,
+                             double *const b[]);
+    /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
+    void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
+                       uint32_t *count);
+    /* Advances n particles by one step. q_list: positions when the pair list was built. xi_x, xi_g (n, d)
+     * host, for tests: given noise in place of the generator's; NULL in production. */
+    void (*step)(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
+                 const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+                 int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
+                 struct step_result *result);
+    /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
+    void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                   const uint32_t *id, int d, double *out);
+    /* q_out = q + amount zeta, g_out = g + amount zeta; zeta (n, d), one axis after the other in q and g. */
+    void (*shift_positions)(const struct ops *ops, const struct box *box, size_t n, double amount,
+                            const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
+    void (*shift_propulsion)(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
+                             double *const g[], double *const g_out[]);
+
+    /* ---- windows: what a network reads ---- */
+
+    /* out (count, k + 1, d): x_i - x_j by minimum image, formed from all 64 bits; row 0 is 0. */
+    void (*window_offsets)(const struct ops *ops, const struct box *box, size_t count, int k,
+                           const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
+    /* to (count, k) = rows index[] of from (..., k): the neighbours of chosen particles. */
+    void (*gather_neighbours)(const struct ops *ops, size_t count, int k, const uint32_t *index,
+                              const uint32_t *from, uint32_t *to);
+    /* to[i] = from[i], rounded to real. */
+    void (*narrow)(const struct ops *ops, size_t count, const double *from, real *to);
+    /* out (count, d) = g of particles index[]. */
+    void (*propulsion_rows)(const struct ops *ops, int d, size_t count, const uint32_t *index,
+                            double *const g[], real *out);
+    /* to[i][:] = from[index[i]][:] and its transpose, to[index[i]][:] += from[i][:] (in order of i). */
+    void (*gather_rows)(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                        const real *from, size_t ld_from, real *to, size_t ld_to);
+    void (*scatter_rows)(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                         const real *from, size_t ld_from, real *to, size_t ld_to);
+
+    /* ---- networks: each primitive with forward, tangent, backward ---- */
+
+    /* y = x w + b; b NULL: no bias (which is also the tangent). x (rows, in), w (in, out), y (rows, out). */
+    void (*linear)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                   const real *w, const real *b, real *y, size_t ldy);
+    /* dw += x^T dy, db += column sums of dy (NULL: none), dx = dy w^T (NULL: not needed), or dx += if add. */
+    void (*linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                            const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
+                            size_t lddx, bool add);
+    /* GELU, tanh form, over contiguous elements. y may be x only where x is not needed again. */
+    void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
+    void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
+    void (*gelu_backward)(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+    /* Layer norm of the sum of two arrays: y = scale * n + offset, n = (u - mean) / root, u = a + b,
+     * root = sqrt(var + 1e-5). Keeps n (rows, columns) and 1/root (rows) for tangent and backward. */
+    void (*norm)(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
+                 size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
+                 size_t ldy);
+    /* Of `sets` tangents of u = a + b at once: dy (sets, rows, columns). Row r of set s of da is at
+     * da + (s rows + r) ldda, of db likewise. n and inverse_root are those of the rows. */
+    void (*norm_tangent)(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
+                         size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
+                         const real *inverse_root, real *dy);
+    /* du from dy, dscale += , doffset += . */
+    void (*norm_backward)(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
+                          const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
+                          real *du, size_t lddu);
+    /* Softmax attention inside each of `windows` windows of `tokens` tokens, of which the first `queries`
+     * ask. q and out (windows, queries, width), k and v (windows, tokens, width), p (windows, heads, queries,
+     * tokens) the probabilities. Logits are divided by sqrt(width / heads). */
+    void (*attention)(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
+                      const real *q, const real *k, const real *v, real *p, real *out);
+    void (*attention_tangent)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                              int width, const real *q, const real *k, const real *v, const real *p,
+                              const real *dq, const real *dk, const real *dv, real *dout);
+    void (*attention_backward)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                               int width, const real *q, const real *k, const real *v, const real *p,
+                               const real *dout, real *dq, real *dk, real *dv);
+
+    /* out[i] = sum over a of tangent[a][i][a], tangent (d, count, d): a divergence from its d tangents. */
+    void (*trace)(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
+
+    /* ---- loss and optimizer ---- */
+
+    /* Antithetic denoising, one sign: term[i] += weight/2 [|s|^2 + sign 2 s.zeta/sigma] (float64), and
+     * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch. */
+    void (*denoising)(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
+                      double sigma, double scale, double *term, real *ds);
+    /* Sum of squares in float64 (host). */
+    double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
+    /* One RAdam step t (from 1) on count weights, gradient scaled by `scale` first (clipping), then the
+     * moving average: theory.md section 4. */
+    void (*radam)(const struct ops *ops, size_t count, int64_t t, double rate, double scale, double decay,
+                  const real *gradient, real *mu, real *nu, real *theta, real *average);
+};
+
+/* The table of this machine's processor; static, always there. */
+const struct ops *ops_cpu(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* The CPU table: every entry of ops.h, filled by field name. */
+#include "ops/ops_cpu.h"
+
+static const struct ops table = {
+    .name = "cpu",
+    .allocate = cpu_allocate,
+    .release = cpu_release,
+    .to_device = cpu_copy,
+    .to_host = cpu_copy,
+    .copy = cpu_copy,
+    .zero = cpu_zero,
+    .synchronise = cpu_synchronise,
+    .gather8 = cpu_gather8,
+    .gather_neighbours = cpu_gather_neighbours,
+    .narrow = cpu_narrow,
+    .cells_sort = cpu_cells_sort,
+    .pair_list = cpu_pair_list,
+    .nearest = cpu_nearest,
+    .pair_force = cpu_pair_force,
+    .pair_terms = cpu_pair_terms,
+    .drift = cpu_drift,
+    .pair_quadratic = cpu_pair_quadratic,
+    .pair_count = cpu_pair_count,
+    .step = cpu_step,
+    .normal = cpu_normal,
+    .shift_positions = cpu_shift_positions,
+    .shift_propulsion = cpu_shift_propulsion,
+    .window_offsets = cpu_window_offsets,
+    .propulsion_rows = cpu_propulsion_rows,
+    .gather_rows = cpu_gather_rows,
+    .scatter_rows = cpu_scatter_rows,
+    .linear = cpu_linear,
+    .linear_backward = cpu_linear_backward,
+    .gelu = cpu_gelu,
+    .gelu_tangent = cpu_gelu_tangent,
+    .gelu_backward = cpu_gelu_backward,
+    .norm = cpu_norm,
+    .norm_tangent = cpu_norm_tangent,
+    .norm_backward = cpu_norm_backward,
+    .trace = cpu_trace,
+    .attention = cpu_attention,
+    .attention_tangent = cpu_attention_tangent,
+    .attention_backward = cpu_attention_backward,
+    .denoising = cpu_denoising,
+    .sum_squares = cpu_sum_squares,
+    .radam = cpu_radam,
+};
+
+const struct ops *ops_cpu(void) {
+    return &table;
+}

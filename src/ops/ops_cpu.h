@@ -1,0 +1,100 @@
+/* The functions of the CPU table, by the name of their entry in ops.h, which says what they do. */
+#ifndef EPFLOW_OPS_OPS_CPU_H
+#define EPFLOW_OPS_OPS_CPU_H
+
+#include "ops/ops.h"
+
+/* ops_cpu_memory.c */
+enum status cpu_allocate(const struct ops *ops, size_t bytes, void **out);
+void cpu_release(const struct ops *ops, void *memory);
+void cpu_copy(const struct ops *ops, void *to, const void *from, size_t bytes);
+void cpu_zero(const struct ops *ops, void *memory, size_t bytes);
+enum status cpu_synchronise(const struct ops *ops);
+void cpu_gather8(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+
+void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
+                           const uint32_t *from, uint32_t *to);
+void cpu_narrow(const struct ops *ops, size_t count, const double *from, real *to);
+
+/* ops_cpu_cells.c */
+void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, uint64_t *const q[],
+                    struct cell_grid *grid);
+size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
+                     size_t n, uint64_t *const q[], double radius, struct pair_list *list);
+void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,
+                 const uint32_t *centre, size_t n, uint64_t *const q[], int k, uint32_t *index,
+                 double *farthest);
+
+/* ops_cpu_pairs.c */
+void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                    size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                    size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
+                    double *const force[], double *divergence);
+void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
+               uint64_t *const q[], double *const g[], double *const force[], double *divergence,
+               double *const b[]);
+double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                          size_t owned, uint64_t *const q[], const struct pair_list *list, double *const b[]);
+void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
+                    uint32_t *count);
+
+/* ops_cpu_step.c */
+void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
+              const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+              int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
+              struct step_result *result);
+void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                const uint32_t *id, int d, double *out);
+void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
+                         const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
+void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
+                          double *const g[], double *const g_out[]);
+
+/* ops_cpu_network.c */
+void cpu_window_offsets(const struct ops *ops, const struct box *box, size_t count, int k,
+                        const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
+void cpu_propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index, double *const g[],
+                         real *out);
+void cpu_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
+                     size_t ld_from, real *to, size_t ld_to);
+void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
+                      size_t ld_from, real *to, size_t ld_to);
+void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                const real *b, real *y, size_t ldy);
+void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                         const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
+                         bool add);
+void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y);
+void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
+void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
+              size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
+              size_t ldy);
+void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
+                      size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
+                      const real *inverse_root, real *dy);
+void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
+                       const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
+                       real *du, size_t lddu);
+
+void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
+
+/* ops_cpu_attention.c */
+void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
+                   const real *q, const real *k, const real *v, real *p, real *out);
+void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
+                           const real *q, const real *k, const real *v, const real *p, const real *dq,
+                           const real *dk, const real *dv, real *dout);
+void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                            int width, const real *q, const real *k, const real *v, const real *p,
+                            const real *dout, real *dq, real *dk, real *dv);
+
+/* ops_cpu_optimizer.c */
+void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
+                   double sigma, double scale, double *term, real *ds);
+double cpu_sum_squares(const struct ops *ops, size_t count, const real *x);
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, double rate, double scale, double decay,
+               const real *gradient, real *mu, real *nu, real *theta, real *average);
+
+#endif

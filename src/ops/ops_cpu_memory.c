@@ -1,0 +1,61 @@
+/* Memory of the CPU table (the host's own, zeroed and aligned to a cache line), and plain moves of data. */
+#include "ops/ops_cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_LINE = 64 };
+
+enum status cpu_allocate(const struct ops *ops, size_t bytes, void **out) {
+    (void)ops;
+    size_t rounded = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    *out = aligned_alloc(CACHE_LINE, rounded ? rounded : CACHE_LINE);
+    if (!*out)
+        return FAIL(STATUS_FAILURE, "out of memory: %zu bytes were asked for; use more ranks or a smaller run.chunk",
+                    bytes);
+    memset(*out, 0, rounded);
+    return STATUS_OK;
+}
+
+void cpu_release(const struct ops *ops, void *memory) {
+    (void)ops;
+    free(memory);
+}
+
+void cpu_copy(const struct ops *ops, void *to, const void *from, size_t bytes) {
+    (void)ops;
+    if (bytes > 0 && to != from)
+        memmove(to, from, bytes);
+}
+
+void cpu_zero(const struct ops *ops, void *memory, size_t bytes) {
+    (void)ops;
+    if (bytes > 0)
+        memset(memory, 0, bytes);
+}
+
+enum status cpu_synchronise(const struct ops *ops) {
+    (void)ops;
+    return STATUS_OK;
+}
+
+void cpu_gather8(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to) {
+    (void)ops;
+    const uint64_t *in = from;
+    uint64_t *out = to;
+    for (size_t i = 0; i < count; i++)
+        out[i] = in[index[i]];
+}
+
+void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
+                           const uint32_t *from, uint32_t *to) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * (size_t)k, from + index[i] * (size_t)k, (size_t)k * sizeof *to);
+}
+
+void cpu_narrow(const struct ops *ops, size_t count, const double *from, real *to) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        to[i] = (real)from[i];
+}

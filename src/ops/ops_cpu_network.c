@@ -1,0 +1,268 @@
+/* Primitives of networks on the CPU: matrix products by OpenBLAS, everything else in plain loops that the
+ * compiler turns into SIMD. Sums of floating-point numbers may be reordered by the compiler in this file
+ * (see CMakeLists.txt): networks promise equal bits for one build only. */
+#include "ops/ops_cpu.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+#include "ops/gelu_formula.h"
+#include "ops/small_product.h"
+
+#ifdef EPFLOW_FLOAT64
+#define gemm cblas_dgemm
+#define sqrt_real sqrt
+#else
+#define gemm cblas_sgemm
+#define sqrt_real sqrtf
+#endif
+
+/* ---- what a network reads ---- */
+
+void cpu_window_offsets(const struct ops *ops, const struct box *box, size_t count, int k,
+                        const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out) {
+    (void)ops;
+    const size_t d = (size_t)box->d, tokens = (size_t)k + 1;
+    for (size_t a = 0; a < d; a++) {
+        const double unit = box->side[a] * 0x1p-64;
+        for (size_t w = 0; w < count; w++) {
+            const uint64_t own = q[a][centre[w]];
+            const uint32_t *near = neighbour + w * (size_t)k;
+            real *row = out + w * tokens * d + a;
+            row[0] = 0;
+            for (size_t m = 1; m < tokens; m++)
+                row[m * d] = (real)((double)(int64_t)(own - q[a][near[m - 1]]) * unit);
+        }
+    }
+}
+
+void cpu_propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index, double *const g[],
+                         real *out) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        for (int a = 0; a < d; a++)
+            out[i * (size_t)d + (size_t)a] = (real)g[a][index[i]];
+}
+
+void cpu_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
+                     size_t ld_from, real *to, size_t ld_to) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * ld_to, from + index[i] * ld_from, (size_t)columns * sizeof *to);
+}
+
+void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
+                      size_t ld_from, real *to, size_t ld_to) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++) {
+        const real *restrict add = from + i * ld_from;
+        real *restrict sum = to + index[i] * ld_to;
+        for (int c = 0; c < columns; c++)
+            sum[c] += add[c];
+    }
+}
+
+/* ---- linear ---- */
+
+enum {
+    SMALL_WEIGHTS = 64 * 64, /* in * out up to here: own product, w stays in the first cache */
+    FEW_COLUMNS = 4,         /* an input or output of d numbers: own product too, whatever the other side */
+    FEW_WEIGHTS = 16384,     /* in * out up to here for those */
+    PANEL = 128              /* rows of x and dy that stay in the first cache while dw is summed */
+};
+
+static bool is_small(int in, int out) {
+    const long weights = (long)in * out;
+    return weights <= SMALL_WEIGHTS || ((in <= FEW_COLUMNS || out <= FEW_COLUMNS) && weights <= FEW_WEIGHTS);
+}
+
+/* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder): the rounding of
+ * every sum there goes straight into the score, so they are summed in float64. It costs a percent of a pass. */
+enum { FEW_ROWS = 64, COLUMNS_AT_ONCE = 32 };
+
+static inline __attribute__((always_inline)) void wide_sums(int columns, int in, int out, const real *restrict x,
+                                                            const real *restrict w, const real *b,
+                                                            real *restrict y) {
+    double sum[COLUMNS_AT_ONCE];
+    for (int c = 0; c < columns; c++)
+        sum[c] = b ? (double)b[c] : 0;
+    for (int i = 0; i < in; i++)
+        for (int c = 0; c < columns; c++)
+            sum[c] += (double)x[i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
+    for (int c = 0; c < columns; c++)
+        y[c] = (real)sum[c];
+}
+
+static void linear_few_rows(size_t rows, int in, int out, const real *x, size_t ldx, const real *w, const real *b,
+                            real *y, size_t ldy) {
+    for (size_t r = 0; r < rows; r++) {
+        int c = 0;
+        for (; c + COLUMNS_AT_ONCE <= out; c += COLUMNS_AT_ONCE)
+            wide_sums(COLUMNS_AT_ONCE, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
+        if (c < out)
+            wide_sums(out - c, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
+    }
+}
+
+void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                const real *b, real *y, size_t ldy) {
+    (void)ops;
+    if (rows == 0)
+        return;
+    if (rows <= FEW_ROWS) {
+        linear_few_rows(rows, in, out, x, ldx, w, b, y, ldy);
+        return;
+    }
+    if (is_small(in, out)) {
+        small_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
+        return;
+    }
+    for (size_t r = 0; b && r < rows; r++)
+        memcpy(y + r * ldy, b, (size_t)out * sizeof *y);
+    gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, out, in, 1, x, (int)ldx, w, out, b ? 1 : 0, y,
+         (int)ldy);
+}
+
+static void column_sums(size_t rows, int columns, const real *x, size_t ldx, real *restrict sum) {
+    for (size_t r = 0; r < rows; r++) {
+        const real *restrict row = x + r * ldx;
+        for (int c = 0; c < columns; c++)
+            sum[c] += row[c];
+    }
+}
+
+static void small_backward(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                           const real *dy, size_t ldy, real *dw, real *dx, size_t lddx, bool add) {
+    for (size_t r = 0; r < rows; r += PANEL) {
+        const int panel = rows - r < PANEL ? (int)(rows - r) : PANEL;
+        small_product((size_t)in, out, panel, x + r * ldx, (struct steps){1, ldx}, dy + r * ldy, ldy, dw,
+                      (size_t)out, dw, (size_t)out);
+    }
+    if (dx) {
+        real turned[FEW_WEIGHTS];
+        turn(in, out, 1, w, (size_t)out, turned, (size_t)in);
+        small_product(rows, in, out, dy, (struct steps){ldy, 1}, turned, (size_t)in, add ? dx : NULL, lddx, dx,
+                      lddx);
+    }
+}
+
+void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                         const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
+                         bool add) {
+    (void)ops;
+    if (rows == 0)
+        return;
+    if (db)
+        column_sums(rows, out, dy, ldy, db);
+    if (is_small(in, out)) {
+        small_backward(rows, in, out, x, ldx, w, dy, ldy, dw, dx, lddx, add);
+        return;
+    }
+    gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw, out);
+    if (dx)
+        gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out, add ? 1 : 0, dx,
+             (int)lddx);
+}
+
+/* ---- GELU ---- */
+
+void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        y[i] = gelu_of(x[i]);
+}
+
+void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        dy[i] = gelu_slope(x[i]) * dx[i];
+}
+
+void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx) {
+    cpu_gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
+}
+
+/* ---- layer norm ---- */
+
+void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
+              size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
+              size_t ldy) {
+    (void)ops;
+    for (size_t r = 0; r < rows; r++) {
+        const real *restrict one = a + r * lda, *restrict two = b + r * ldb;
+        real *restrict normal = n + r * (size_t)columns, *restrict to = y + r * ldy;
+        real sum = 0, square = 0;
+        for (int c = 0; c < columns; c++) {
+            normal[c] = one[c] + two[c];
+            sum += normal[c];
+        }
+        const real mean = sum / (real)columns;
+        for (int c = 0; c < columns; c++) {
+            normal[c] -= mean;
+            square += normal[c] * normal[c];
+        }
+        const real inverse = 1 / sqrt_real(square / (real)columns + (real)1e-5);
+        inverse_root[r] = inverse;
+        for (int c = 0; c < columns; c++) {
+            normal[c] *= inverse;
+            to[c] = scale[c] * normal[c] + offset[c];
+        }
+    }
+}
+
+/* out = inverse (t - mean t - n mean(n t)): the Jacobian of (u - mean)/root, which is symmetric. */
+static inline void normalise_tangent(int columns, const real *restrict t, const real *restrict n, real inverse,
+                                     real *restrict out) {
+    real sum = 0, along = 0;
+    for (int c = 0; c < columns; c++) {
+        sum += t[c];
+        along += t[c] * n[c];
+    }
+    const real mean = sum / (real)columns, projection = along / (real)columns;
+    for (int c = 0; c < columns; c++)
+        out[c] = inverse * (t[c] - mean - n[c] * projection);
+}
+
+enum { MOST_COLUMNS = 4096 }; /* network.width */
+
+void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
+                      size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
+                      const real *inverse_root, real *dy) {
+    (void)ops;
+    real sum[MOST_COLUMNS];
+    for (size_t m = 0; m < sets * rows; m++) {
+        const size_t r = m % rows;
+        real *to = dy + m * (size_t)columns;
+        for (int c = 0; c < columns; c++)
+            sum[c] = da[m * ldda + (size_t)c] + db[m * lddb + (size_t)c];
+        normalise_tangent(columns, sum, n + r * (size_t)columns, inverse_root[r], to);
+        for (int c = 0; c < columns; c++)
+            to[c] *= scale[c];
+    }
+}
+
+void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
+                       const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
+                       real *du, size_t lddu) {
+    (void)ops;
+    real scaled[MOST_COLUMNS];
+    for (size_t r = 0; r < rows; r++) {
+        const real *restrict up = dy + r * lddy, *restrict normal = n + r * (size_t)columns;
+        for (int c = 0; c < columns; c++) {
+            dscale[c] += up[c] * normal[c];
+            doffset[c] += up[c];
+            scaled[c] = up[c] * scale[c];
+        }
+        normalise_tangent(columns, scaled, normal, inverse_root[r], du + r * lddu);
+    }
+}
+
+void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++) {
+        out[i] = 0;
+        for (size_t a = 0; a < (size_t)d; a++)
+            out[i] += tangent[(a * count + i) * (size_t)d + a];
+    }
+}

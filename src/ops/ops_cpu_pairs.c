@@ -1,0 +1,204 @@
+/* Sums over pairs of a neighbour list.
+ *
+ * The force of a step is the hot loop of the program. Per particle the list's candidates are tested, and
+ * those inside the cut-off are packed into a buffer of some hundred pairs; the force of a full buffer is
+ * one loop without branches that the compiler turns into SIMD; then the pairs are added up. The sums are
+ * fixed-point integers, so neither the order of the list nor which rank holds a pair changes a bit, and
+ * each pair of two owned particles is computed once.
+ */
+#include "ops/ops_cpu.h"
+#include "ops/softplus_formula.h"
+
+#include <string.h>
+
+/* Difference of two coordinates in units of the box, scaled by side. The float32 build looks at the top 32
+ * bits (2e-8 at a side of 80), the float64 build at all 64. Both are odd: exact integers, then rounded. */
+#ifdef EPFLOW_FLOAT64
+#define PAIR_UNIT 5.42101086242752217e-20 /* 2^-64 */
+typedef int64_t pair_integer;
+static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
+    return (int64_t)(a - b);
+}
+#define pair_force_real pair_force_d
+#define sqrt_real sqrt
+#define fma_real fma
+#else
+#define PAIR_UNIT 2.32830643653869629e-10 /* 2^-32 */
+typedef int32_t pair_integer;
+static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
+    return (int32_t)((uint32_t)(a >> 32) - (uint32_t)(b >> 32));
+}
+#define pair_force_real pair_force_f
+#define sqrt_real sqrtf
+#define fma_real fmaf
+#endif
+
+enum { BUFFER = 512 };
+
+struct pair_buffer {
+    size_t count;
+    uint32_t i[BUFFER], j[BUFFER];
+    real delta[MAX_DIMENSION][BUFFER], square[BUFFER];
+    int64_t force[MAX_DIMENSION][BUFFER];
+};
+
+/* Rounds value * 2^FORCE_BITS to an integer by adding 1.5 * 2^52 and reading the bits: |value| < 8. */
+static inline int64_t fixed_point(double value) {
+    const double magic = 6755399441055744.0;
+    double shifted = fma(value, (double)((int64_t)1 << FORCE_BITS), magic);
+    int64_t bits, magic_bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    memcpy(&magic_bits, &magic, sizeof magic_bits);
+    return bits - magic_bits;
+}
+
+static inline __attribute__((always_inline)) void flush_pairs(int d, struct pair_buffer *p, real beta,
+                                                              int64_t *const sum[]) {
+    const real inverse_beta = 1 / beta, least = (real)1e-30;
+    for (size_t n = 0; n < p->count; n++) {
+        real square = p->square[n] > least ? p->square[n] : least; /* coincident particles: no direction, no force */
+        real r = sqrt_real(square), scale = pair_force_real(r, beta, inverse_beta) / r;
+        for (int a = 0; a < d; a++)
+            p->force[a][n] = fixed_point((double)(scale * p->delta[a][n]));
+    }
+    for (size_t n = 0; n < p->count; n++)
+        for (int a = 0; a < d; a++) {
+            sum[a][p->i[n]] += p->force[a][n];
+            sum[a][p->j[n]] -= p->force[a][n];
+        }
+    p->count = 0;
+}
+
+static inline __attribute__((always_inline)) void force_loop(int d, const struct box *box,
+                                                             const struct pair_law *law, size_t owned,
+                                                             uint64_t *const q[], const struct pair_list *list,
+                                                             int64_t *const sum[]) {
+    struct pair_buffer p;
+    const real beta = (real)law->beta, cut = (real)(law->cutoff * law->cutoff);
+    real unit[MAX_DIMENSION];
+    for (int a = 0; a < d; a++)
+        unit[a] = (real)(box->side[a] * PAIR_UNIT);
+    p.count = 0;
+    for (size_t i = 0; i < owned; i++) {
+        size_t n = list->start[i], end = list->start[i + 1];
+        while (n < end) {
+            if (p.count > BUFFER / 2)
+                flush_pairs(d, &p, beta, sum);
+            size_t stop = end - n < BUFFER / 2 - 1 ? end : n + BUFFER / 2 - 1, count = p.count;
+            for (; n < stop; n++) {
+                uint32_t j = list->neighbour[n];
+                real square = 0;
+                for (int a = 0; a < d; a++) {
+                    real delta = (real)coordinate_difference(q[a][i], q[a][j]) * unit[a];
+                    p.delta[a][count] = delta;
+                    square = a == 0 ? delta * delta : fma_real(delta, delta, square);
+                }
+                p.i[count] = (uint32_t)i;
+                p.j[count] = j;
+                p.square[count] = square;
+                count += square < cut;
+            }
+            p.count = count;
+        }
+    }
+    flush_pairs(d, &p, beta, sum);
+}
+
+void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                    size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]) {
+    (void)ops;
+    for (int a = 0; a < box->d; a++)
+        memset(sum[a], 0, n * sizeof *sum[a]);
+    switch (box->d) { /* the dimension as a constant lets the loops over axes unroll */
+    case 1:
+        force_loop(1, box, law, owned, q, list, sum);
+        break;
+    case 2:
+        force_loop(2, box, law, owned, q, list, sum);
+        break;
+    default:
+        force_loop(3, box, law, owned, q, list, sum);
+    }
+}
+
+/* Minimum-image difference x_i - x_j in float64 and its length; false beyond the cut-off. */
+static inline bool pair_close(const struct box *box, const struct pair_law *law, uint64_t *const q[], size_t i,
+                              size_t j, double delta[], double *r) {
+    double square = 0;
+    for (int a = 0; a < box->d; a++) {
+        delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * (box->side[a] * 0x1p-64);
+        square += delta[a] * delta[a];
+    }
+    *r = sqrt(square);
+    return *r < law->cutoff && *r > 0;
+}
+
+void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                    size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
+                    double *const force[], double *divergence) {
+    (void)ops;
+    memset(divergence, 0, n * sizeof *divergence);
+    for (int a = 0; a < box->d; a++)
+        memset(force[a], 0, n * sizeof *force[a]);
+    for (size_t i = 0; i < owned; i++)
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+            size_t j = list->neighbour[m];
+            double delta[MAX_DIMENSION], r;
+            if (!pair_close(box, law, q, i, j, delta, &r))
+                continue;
+            double f = pair_force_d(r, law->beta, 1 / law->beta), slope = pair_slope_d(r, law->beta);
+            double term = k * (slope + (box->d - 1) * f / r);
+            divergence[i] += term;
+            divergence[j] += term;
+            for (int a = 0; a < box->d; a++) {
+                force[a][i] += k * f * delta[a] / r;
+                force[a][j] -= k * f * delta[a] / r;
+            }
+        }
+}
+
+void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
+               uint64_t *const q[], double *const g[], double *const force[], double *divergence,
+               double *const b[]) {
+    (void)ops;
+    for (size_t i = 0; trap > 0 && i < n; i++)
+        divergence[i] -= trap * box->d;
+    for (int a = 0; a < box->d; a++)
+        for (size_t i = 0; i < n; i++) {
+            if (trap > 0)
+                force[a][i] -= trap * (double)(int64_t)q[a][i] * (box->side[a] * 0x1p-64);
+            b[a][i] = v0 * g[a][i] + force[a][i];
+        }
+}
+
+double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
+                          size_t owned, uint64_t *const q[], const struct pair_list *list, double *const b[]) {
+    (void)ops;
+    double sum = 0;
+    for (size_t i = 0; i < owned; i++)
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+            size_t j = list->neighbour[m];
+            double delta[MAX_DIMENSION], r, along = 0, square = 0;
+            if (!pair_close(box, law, q, i, j, delta, &r))
+                continue;
+            for (int a = 0; a < box->d; a++) {
+                double difference = b[a][i] - b[a][j];
+                along += difference * delta[a] / r;
+                square += difference * difference;
+            }
+            double f = pair_force_d(r, law->beta, 1 / law->beta), slope = pair_slope_d(r, law->beta);
+            double term = -k * (slope * along * along + f / r * (square - along * along));
+            sum += j < owned ? term : term / 2;
+        }
+    return sum;
+}
+
+void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list, uint32_t *count) {
+    (void)ops;
+    memset(count, 0, n * sizeof *count);
+    for (size_t i = 0; i < owned; i++) {
+        count[i] += list->start[i + 1] - list->start[i];
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++)
+            count[list->neighbour[m]]++;
+    }
+}

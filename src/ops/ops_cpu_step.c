@@ -1,0 +1,117 @@
+/* The integrator's step, and the noise of steps, starts and losses. */
+#include "ops/ops_cpu.h"
+#include "ops/normal_formula.h"
+
+enum { BLOCK = 128, WORDS = 4 };
+
+/* The standard normal numbers of a block of particles: number m of particle i in normal[m][i], m below
+ * `numbers` (rounded up to even). Philox gives four words at a time: words 4 b ... 4 b + 3 from block b. */
+static void normal_block(uint64_t seed, enum rng_stream stream, uint64_t step, size_t n, const uint32_t *id,
+                         int numbers, float normal[][BLOCK]) {
+    uint32_t word[WORDS][BLOCK];
+    for (int first = 0; first < numbers; first += WORDS) {
+        for (size_t i = 0; i < n; i++) {
+            uint32_t four[WORDS];
+            rng_words(seed, stream, id[i], step, (uint32_t)(first / WORDS), four);
+            for (int w = 0; w < WORDS; w++)
+                word[w][i] = four[w];
+        }
+        for (int m = 0; m < WORDS && first + m < numbers; m += 2)
+            for (size_t i = 0; i < n; i++)
+                normal_pair_f(word[m][i], word[m + 1][i], &normal[first + m][i], &normal[first + m + 1][i]);
+    }
+}
+
+/* One particle: the update of theory.md section 1. Returns the squared displacement from q_list. */
+static inline double advance(const struct box *box, const struct step_law *law, size_t i, int64_t *const force[],
+                             uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
+                             double *const g[], const double xi_x[], const double xi_g[], bool *good) {
+    double displacement = 0;
+    for (int a = 0; a < box->d; a++) {
+        const double unit = box->side[a] * 0x1p-64;
+        double b = fma(law->v0, g[a][i], law->k * ((double)force[a][i] * 0x1p-48));
+        if (law->trap > 0)
+            b = fma(-law->trap, (double)(int64_t)q[a][i] * unit, b);
+        double dx = fma(b, law->dt, law->x_kick * xi_x[a]);
+        g[a][i] = fma(g[a][i], law->g_decay, law->g_kick * xi_g[a]);
+        if (!(fabs(dx) < box->side[a] / 4) || !(fabs(g[a][i]) < 1e6) || force[a][i] >= INT64_MAX / 2 ||
+            force[a][i] <= -INT64_MAX / 2) {
+            *good = false;
+            return 0;
+        }
+        int64_t dq = llrint(dx / unit);
+        uint64_t before = q[a][i], after = before + (uint64_t)dq;
+        q[a][i] = after;
+        image[a][i] += box->periodic ? (dq > 0 && after < before) - (dq < 0 && after > before) : 0;
+        if (!box->periodic && fabs((double)(int64_t)after) > 0x1p62)
+            *good = false; /* past L/4: pairs across the edge could be taken for near */
+        double moved = (double)(int64_t)(after - q_list[a][i]) * unit;
+        displacement = fma(moved, moved, displacement);
+    }
+    return displacement;
+}
+
+void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
+              const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+              int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
+              struct step_result *result) {
+    (void)ops;
+    const int d = box->d;
+    /* g's numbers come first, so that eps = 0 needs no more words than it uses. */
+    const int numbers = law->x_kick > 0 ? 2 * d : d;
+    float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
+    double largest = 0;
+    *result = (struct step_result){0};
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        size_t count = n - begin < BLOCK ? n - begin : BLOCK;
+        if (!xi_g)
+            normal_block(law->seed, STREAM_STEP, law->step, count, id + begin, numbers, normal);
+        for (size_t m = 0; m < count; m++) {
+            size_t i = begin + m;
+            double noise_x[MAX_DIMENSION] = {0}, noise_g[MAX_DIMENSION];
+            for (int a = 0; a < d; a++) {
+                noise_g[a] = xi_g ? xi_g[i * (size_t)d + (size_t)a] : (double)normal[a][m];
+                if (law->x_kick > 0)
+                    noise_x[a] = xi_x ? xi_x[i * (size_t)d + (size_t)a] : (double)normal[d + a][m];
+            }
+            bool good = true;
+            double displacement = advance(box, law, i, force, q_list, q, image, g, noise_x, noise_g, &good);
+            largest = displacement > largest ? displacement : largest;
+            if (!good) {
+                result->bad++;
+                result->bad_id = id[i];
+            }
+        }
+    }
+    result->displacement = sqrt(largest);
+}
+
+void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                const uint32_t *id, int d, double *out) {
+    (void)ops;
+    float normal[MAX_DIMENSION + WORDS][BLOCK];
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        size_t count = n - begin < BLOCK ? n - begin : BLOCK;
+        normal_block(seed, stream, step, count, id + begin, d, normal);
+        for (size_t m = 0; m < count; m++)
+            for (int a = 0; a < d; a++)
+                out[(begin + m) * (size_t)d + (size_t)a] = (double)normal[a][m];
+    }
+}
+
+void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
+                         const double *zeta, uint64_t *const q[], uint64_t *const q_out[]) {
+    (void)ops;
+    for (int a = 0; a < box->d; a++)
+        for (size_t i = 0; i < n; i++)
+            q_out[a][i] = q[a][i] + (uint64_t)llrint(amount * zeta[i * (size_t)box->d + (size_t)a] /
+                                                     (box->side[a] * 0x1p-64));
+}
+
+void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
+                          double *const g[], double *const g_out[]) {
+    (void)ops;
+    for (int a = 0; a < d; a++)
+        for (size_t i = 0; i < n; i++)
+            g_out[a][i] = g[a][i] + amount * zeta[i * (size_t)d + (size_t)a];
+}

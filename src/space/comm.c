@@ -1,0 +1,191 @@
+/* Messages between ranks, on MPI. Errors of MPI itself end the job (MPI_ERRORS_ARE_FATAL): a broken
+ * communicator cannot be used to agree on anything. What can go wrong on one rank alone (memory) comes
+ * back as a status. */
+#include "space/comm.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct comm {
+    MPI_Comm world;
+    int rank, size;
+};
+
+#ifdef EPFLOW_FLOAT64
+#define MPI_REAL_TYPE MPI_DOUBLE
+#else
+#define MPI_REAL_TYPE MPI_FLOAT
+#endif
+
+enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7 };
+
+enum status comm_start(int *argc, char ***argv, struct comm **out) {
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return FAIL(STATUS_FAILURE, "out of memory at start");
+    MPI_Init(argc, argv);
+    MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->world);
+    MPI_Comm_rank((*out)->world, &(*out)->rank);
+    MPI_Comm_size((*out)->world, &(*out)->size);
+    return STATUS_OK;
+}
+
+void comm_stop(struct comm **comm) {
+    if (!*comm)
+        return;
+    MPI_Comm_free(&(*comm)->world);
+    MPI_Finalize();
+    free(*comm);
+    *comm = NULL;
+}
+
+void comm_abort(struct comm *comm, int code) {
+    MPI_Abort(comm->world, code);
+    abort();
+}
+
+int comm_rank(const struct comm *comm) {
+    return comm->rank;
+}
+
+int comm_size(const struct comm *comm) {
+    return comm->size;
+}
+
+const void *comm_handle(const struct comm *comm) {
+    return &comm->world;
+}
+
+const char *comm_library(void) {
+    static char name[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    MPI_Get_library_version(name, &length);
+    name[strcspn(name, ",\n")] = '\0';
+    return name;
+}
+
+enum status comm_agree(struct comm *comm, enum status status) {
+    struct {
+        int status, rank;
+    } mine = {(int)status, comm->rank}, worst;
+    MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world);
+    if (worst.status == STATUS_OK)
+        return STATUS_OK;
+    char text[MESSAGE + PLACE] = "";
+    if (comm->rank == worst.rank) {
+        strncpy(text, status_message(), MESSAGE - 1);
+        strncpy(text + MESSAGE, status_place(), PLACE - 1);
+    }
+    MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, comm->world);
+    status_adopt(text, text + MESSAGE);
+    return (enum status)worst.status;
+}
+
+void comm_barrier(struct comm *comm) {
+    MPI_Barrier(comm->world);
+}
+
+void comm_broadcast(struct comm *comm, void *data, size_t bytes) {
+    for (size_t done = 0; done < bytes;) {
+        size_t part = bytes - done < INT_MAX ? bytes - done : INT_MAX;
+        MPI_Bcast((char *)data + done, (int)part, MPI_BYTE, 0, comm->world);
+        done += part;
+    }
+}
+
+void comm_max(struct comm *comm, double *values, int count) {
+    MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world);
+}
+
+void comm_min(struct comm *comm, double *values, int count) {
+    MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MIN, comm->world);
+}
+
+/* MPI counts are int: long arrays go in parts. */
+static void sum(struct comm *comm, void *values, size_t count, size_t element, MPI_Datatype type) {
+    const size_t most = (size_t)1 << 28;
+    for (size_t done = 0; done < count; done += most) {
+        size_t part = count - done < most ? count - done : most;
+        MPI_Allreduce(MPI_IN_PLACE, (char *)values + done * element, (int)part, type, MPI_SUM, comm->world);
+    }
+}
+
+void comm_sum(struct comm *comm, double *values, size_t count) {
+    sum(comm, values, count, sizeof *values, MPI_DOUBLE);
+}
+
+void comm_sum_real(struct comm *comm, real *values, size_t count) {
+    sum(comm, values, count, sizeof *values, MPI_REAL_TYPE);
+}
+
+void comm_sum_integer(struct comm *comm, int64_t *values, int count) {
+    MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, comm->world);
+}
+
+void comm_gather_integer(struct comm *comm, int64_t value, int64_t *out) {
+    MPI_Allgather(&value, 1, MPI_INT64_T, out, 1, MPI_INT64_T, comm->world);
+}
+
+enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_count, const void *send,
+                          size_t *receive_count, void **received) {
+    enum status status = STATUS_OK;
+    int n = comm->size;
+    int *numbers = calloc((size_t)n * 4, sizeof *numbers);
+    int *sends = numbers, *receives = numbers + n, *from = numbers + 2 * n, *to = numbers + 3 * n;
+    MPI_Datatype type;
+    *received = NULL;
+    if (!numbers)
+        status = FAIL(STATUS_FAILURE, "out of memory for an exchange between ranks");
+    if ((status = comm_agree(comm, status)) != STATUS_OK)
+        goto out;
+    for (int r = 0; r < n; r++)
+        sends[r] = (int)send_count[r];
+    MPI_Alltoall(sends, 1, MPI_INT, receives, 1, MPI_INT, comm->world);
+    size_t total = 0, sent = 0;
+    for (int r = 0; r < n; r++) {
+        receive_count[r] = (size_t)receives[r];
+        from[r] = (int)sent;
+        to[r] = (int)total;
+        sent += (size_t)sends[r];
+        total += (size_t)receives[r];
+    }
+    *received = malloc(total ? total * record : 1);
+    if (!*received || total > INT_MAX || sent > INT_MAX)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu records of %zu bytes from other ranks", total, record);
+    if ((status = comm_agree(comm, status)) != STATUS_OK)
+        goto out;
+    MPI_Type_contiguous((int)record, MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    MPI_Alltoallv(send, sends, from, type, *received, receives, to, type, comm->world);
+    MPI_Type_free(&type);
+out:
+    if (status != STATUS_OK) {
+        free(*received);
+        *received = NULL;
+    }
+    free(numbers);
+    return status;
+}
+
+enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send, void *receive) {
+    enum { FEW = 64 };
+    MPI_Request few[2 * FEW], *request = few;
+    if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))
+        return FAIL(STATUS_FAILURE, "out of memory for messages to %d ranks", pattern->peers);
+    for (int p = 0; p < pattern->peers; p++) {
+        size_t at = pattern->receive_offset[p], bytes = pattern->receive_offset[p + 1] - at;
+        MPI_Irecv((char *)receive + at, (int)bytes, MPI_BYTE, pattern->peer[p], TAG_PEERS, comm->world,
+                  &request[p]);
+    }
+    for (int p = 0; p < pattern->peers; p++) {
+        size_t at = pattern->send_offset[p], bytes = pattern->send_offset[p + 1] - at;
+        MPI_Isend((const char *)send + at, (int)bytes, MPI_BYTE, pattern->peer[p], TAG_PEERS, comm->world,
+                  &request[pattern->peers + p]);
+    }
+    MPI_Waitall(2 * pattern->peers, request, MPI_STATUSES_IGNORE);
+    if (request != few)
+        free(request);
+    return STATUS_OK;
+}

@@ -1,0 +1,65 @@
+/* Messages between ranks. The only caller of MPI (beside HDF5, which is handed the communicator).
+ *
+ * Every function but comm_rank, comm_size and comm_handle is collective over all ranks of the handle.
+ * Reductions are in place. Arrays are in host memory.
+ */
+#ifndef EPFLOW_SPACE_COMM_H
+#define EPFLOW_SPACE_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/real.h"
+#include "base/status.h"
+
+struct comm;
+
+/* Starts MPI. Call once, first. A process started without mpirun is one rank. */
+enum status comm_start(int *argc, char ***argv, struct comm **out);
+
+/* Ends MPI and frees the handle (sets *comm to NULL). */
+void comm_stop(struct comm **comm);
+
+/* Ends every rank at once with this exit code: for errors that cannot be agreed on. Does not return. */
+void comm_abort(struct comm *comm, int code);
+
+int comm_rank(const struct comm *comm);
+int comm_size(const struct comm *comm);
+
+/* A pointer to the MPI_Comm, for the io layer, which gives it to HDF5. */
+const void *comm_handle(const struct comm *comm);
+
+/* Name and version of the MPI library, for provenance. */
+const char *comm_library(void);
+
+/* Every rank returns the worst status of all, with the message of the lowest rank that has it. */
+enum status comm_agree(struct comm *comm, enum status status);
+
+void comm_barrier(struct comm *comm);
+void comm_broadcast(struct comm *comm, void *data, size_t bytes); /* from rank 0 */
+void comm_max(struct comm *comm, double *values, int count);
+void comm_min(struct comm *comm, double *values, int count);
+void comm_sum(struct comm *comm, double *values, size_t count);
+void comm_sum_real(struct comm *comm, real *values, size_t count);
+void comm_sum_integer(struct comm *comm, int64_t *values, int count);
+
+/* out[r] (size ranks) = value of rank r. */
+void comm_gather_integer(struct comm *comm, int64_t value, int64_t *out);
+
+/* Sends send_count[r] records of `record` bytes to every rank r, in rank order from `send`; receives
+ * likewise into *received, which is allocated here (free it with free()). receive_count has size
+ * ranks. */
+enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_count, const void *send,
+                          size_t *receive_count, void **received);
+
+/* One message to, and one from, each of a few peers: peers are symmetric (p in mine, I in p's). Sizes in
+ * bytes; offsets are into the two buffers. For a halo: post, compute, complete. */
+struct comm_pattern {
+    int peers;
+    int *peer;               /* (peers) rank */
+    size_t *send_offset;     /* (peers + 1) bytes */
+    size_t *receive_offset;  /* (peers + 1) bytes */
+};
+enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send, void *receive);
+
+#endif

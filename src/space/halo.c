@@ -1,0 +1,282 @@
+/* Copies of the particles around a rank's box.
+ *
+ * Who needs what is decided by the sender, from the boxes of all ranks: particle i of mine goes to rank r
+ * if it is closer to r's box than the halo is wide. Positions are integers modulo the box, so a copy needs
+ * no shift across the edge, and one copy serves every image. The relation "closer than the width" between
+ * two boxes is symmetric, so both sides know with whom they talk, and the lists are made once: a change of
+ * positions travels as one message per peer, [axis][particle], packed and unpacked on the device.
+ */
+#include "space/halo.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct halo {
+    const struct ops *ops;
+    struct comm *comm;
+    int d;
+    double width;
+    int peers;
+    size_t *send_first;       /* (peers + 1) into send_index */
+    size_t *receive_first;    /* (peers + 1) into the ghosts */
+    uint32_t *send_index;     /* device: local particles to send, peer after peer */
+    char *send, *receive;     /* device: message buffers, d values of 8 bytes per particle */
+    struct comm_pattern rows; /* offsets for messages of d values per particle */
+    struct comm_pattern values; /* and of one */
+};
+
+void halo_destroy(struct halo **halo) {
+    struct halo *h = *halo;
+    if (!h)
+        return;
+    h->ops->release(h->ops, h->send_index);
+    h->ops->release(h->ops, h->send);
+    h->ops->release(h->ops, h->receive);
+    free(h->send_first);
+    free(h->receive_first);
+    free(h->rows.peer);
+    free(h->rows.send_offset);
+    free(h->rows.receive_offset);
+    free(h->values.send_offset);
+    free(h->values.receive_offset);
+    free(h);
+    *halo = NULL;
+}
+
+double halo_width(const struct halo *halo) {
+    return halo->width;
+}
+
+size_t halo_sent(const struct halo *halo) {
+    return halo->send_first[halo->peers];
+}
+
+static enum status find_peers(struct halo *h, const struct domain *domain) {
+    size_t ranks = (size_t)domain->ranks;
+    h->send_first = calloc(ranks + 1, sizeof(size_t));
+    h->receive_first = calloc(ranks + 1, sizeof(size_t));
+    h->rows.peer = calloc(ranks, sizeof(int));
+    h->rows.send_offset = calloc(ranks + 1, sizeof(size_t));
+    h->rows.receive_offset = calloc(ranks + 1, sizeof(size_t));
+    h->values.send_offset = calloc(ranks + 1, sizeof(size_t));
+    h->values.receive_offset = calloc(ranks + 1, sizeof(size_t));
+    if (!h->send_first || !h->receive_first || !h->rows.peer || !h->rows.send_offset ||
+        !h->rows.receive_offset || !h->values.send_offset || !h->values.receive_offset)
+        return FAIL(STATUS_FAILURE, "out of memory for a halo among %zu ranks", ranks);
+    for (int r = 0; r < domain->ranks; r++)
+        if (r != domain->rank && domain_gap(domain, domain->rank, r) < h->width)
+            h->rows.peer[h->peers++] = r;
+    h->rows.peers = h->values.peers = h->peers;
+    h->values.peer = h->rows.peer;
+    return STATUS_OK;
+}
+
+/* Lists of the particles every peer needs (host), from positions q (host). */
+static enum status choose_sent(struct halo *h, const struct domain *domain, size_t owned, uint64_t *const q[],
+                               uint32_t **out) {
+    size_t room = owned + 16, count = 0;
+    uint32_t *index = malloc(room * sizeof *index);
+    for (int p = 0; index && p < h->peers; p++) {
+        h->send_first[p] = count;
+        for (size_t i = 0; i < owned; i++) {
+            uint64_t position[MAX_DIMENSION] = {0};
+            for (int a = 0; a < h->d; a++)
+                position[a] = q[a][i];
+            if (domain_distance(domain, h->rows.peer[p], position) >= h->width)
+                continue;
+            if (count == room) {
+                uint32_t *larger = realloc(index, (room *= 2) * sizeof *index);
+                if (!larger)
+                    free(index);
+                index = larger;
+                if (!index)
+                    break;
+            }
+            index[count++] = (uint32_t)i;
+        }
+    }
+    h->send_first[h->peers] = count;
+    *out = index;
+    return index ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for the list of a halo");
+}
+
+/* Every peer's number of particles, then the offsets of both kinds of message. */
+static enum status exchange_counts(struct halo *h) {
+    uint64_t *numbers = calloc(2 * (size_t)h->peers + 1, sizeof *numbers);
+    if (!numbers)
+        return FAIL(STATUS_FAILURE, "out of memory for a halo among %d ranks", h->peers);
+    uint64_t *sent = numbers, *received = numbers + h->peers;
+    for (int p = 0; p < h->peers; p++) {
+        sent[p] = h->send_first[p + 1] - h->send_first[p];
+        h->values.send_offset[p + 1] = h->values.receive_offset[p + 1] = ((size_t)p + 1) * sizeof *numbers;
+    }
+    enum status status = comm_peers(h->comm, &h->values, sent, received);
+    for (int p = 0; p < h->peers; p++)
+        h->receive_first[p + 1] = h->receive_first[p] + received[p];
+    for (int p = 0; p <= h->peers; p++) {
+        h->values.send_offset[p] = h->send_first[p] * sizeof(uint64_t);
+        h->values.receive_offset[p] = h->receive_first[p] * sizeof(uint64_t);
+        h->rows.send_offset[p] = h->values.send_offset[p] * (size_t)h->d;
+        h->rows.receive_offset[p] = h->values.receive_offset[p] * (size_t)h->d;
+    }
+    free(numbers);
+    return status;
+}
+
+/* Sends columns[a][send_index] (8-byte elements) into columns[a][owned + ...] of the peers. */
+static enum status send_columns(struct halo *h, size_t owned, int columns, void *const column[]) {
+    const struct comm_pattern *pattern = columns == 1 ? &h->values : &h->rows;
+    if (h->peers == 0)
+        return STATUS_OK;
+    for (int p = 0; p < h->peers; p++) {
+        size_t first = h->send_first[p], count = h->send_first[p + 1] - first;
+        for (int a = 0; a < columns; a++)
+            h->ops->gather8(h->ops, count, h->send_index + first, column[a],
+                            h->send + pattern->send_offset[p] + (size_t)a * count * sizeof(uint64_t));
+    }
+    enum status status = h->ops->synchronise(h->ops);
+    if (status == STATUS_OK)
+        status = comm_peers(h->comm, pattern, h->send, h->receive);
+    if (status != STATUS_OK)
+        return status;
+    for (int p = 0; p < h->peers; p++) {
+        size_t first = h->receive_first[p], count = h->receive_first[p + 1] - first;
+        for (int a = 0; a < columns; a++)
+            h->ops->copy(h->ops, (char *)column[a] + (owned + first) * sizeof(uint64_t),
+                         h->receive + pattern->receive_offset[p] + (size_t)a * count * sizeof(uint64_t),
+                         count * sizeof(uint64_t));
+    }
+    return STATUS_OK;
+}
+
+/* Ids travel as 8-byte values, like everything else. Once per halo, so through the host. */
+static enum status send_ids(struct halo *h, struct particles *p) {
+    enum status status = STATUS_OK;
+    size_t n = p->owned + p->ghosts;
+    uint64_t *wide = NULL, *host = calloc(n + 1, sizeof *host);
+    uint32_t *id = calloc(n + 1, sizeof *id);
+    if (!host || !id)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    if (status == STATUS_OK)
+        status = h->ops->allocate(h->ops, n * sizeof *wide, (void **)&wide);
+    TRY(comm_agree(h->comm, status));
+    h->ops->to_host(h->ops, id, p->id, p->owned * sizeof *id);
+    for (size_t i = 0; i < p->owned; i++)
+        host[i] = id[i];
+    h->ops->to_device(h->ops, wide, host, n * sizeof *wide);
+    TRY(send_columns(h, p->owned, 1, (void *const[]){wide}));
+    h->ops->to_host(h->ops, host, wide, n * sizeof *wide);
+    for (size_t i = 0; i < n; i++)
+        id[i] = (uint32_t)host[i];
+    h->ops->to_device(h->ops, p->id, id, n * sizeof *id);
+out:
+    h->ops->release(h->ops, wide);
+    free(host);
+    free(id);
+    return status;
+}
+
+enum status halo_create(struct particles *p, const struct domain *domain, struct comm *comm, double width,
+                        struct halo **out) {
+    enum status status = STATUS_OK;
+    struct halo *h = calloc(1, sizeof *h);
+    uint32_t *index = NULL;
+    uint64_t *q[MAX_DIMENSION] = {0};
+    *out = h;
+    p->ghosts = 0;
+    if (!h)
+        status = FAIL(STATUS_FAILURE, "out of memory for a halo");
+    TRY(comm_agree(comm, status));
+    *h = (struct halo){.ops = p->ops, .comm = comm, .d = p->d, .width = width};
+    status = find_peers(h, domain);
+    for (int a = 0; a < p->d && status == STATUS_OK; a++) {
+        q[a] = malloc((p->owned + 1) * sizeof *q[a]);
+        if (q[a])
+            p->ops->to_host(p->ops, q[a], p->q[a], p->owned * sizeof *q[a]);
+        else
+            status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    }
+    if (status == STATUS_OK)
+        status = choose_sent(h, domain, p->owned, q, &index);
+    TRY(comm_agree(comm, status));
+    status = exchange_counts(h);
+    size_t sent = h->send_first[h->peers], received = h->receive_first[h->peers];
+    if (status == STATUS_OK)
+        status = particles_reserve(p, p->owned + received);
+    if (status == STATUS_OK)
+        status = p->ops->allocate(p->ops, sent * sizeof *index, (void **)&h->send_index);
+    if (status == STATUS_OK)
+        status = p->ops->allocate(p->ops, sent * (size_t)p->d * sizeof(uint64_t), (void **)&h->send);
+    if (status == STATUS_OK)
+        status = p->ops->allocate(p->ops, received * (size_t)p->d * sizeof(uint64_t), (void **)&h->receive);
+    TRY(comm_agree(comm, status));
+    p->ops->to_device(p->ops, h->send_index, index, sent * sizeof *index);
+    p->ghosts = received;
+    TRY(send_ids(h, p));
+    TRY(halo_positions(h, p));
+    TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
+out:
+    for (int a = 0; a < p->d; a++)
+        free(q[a]);
+    free(index);
+    if (status != STATUS_OK && *out)
+        halo_destroy(out);
+    return status;
+}
+
+enum status halo_positions(struct halo *h, struct particles *p) {
+    return send_columns(h, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+}
+
+enum status halo_values(struct halo *h, const struct particles *p, double *values) {
+    return send_columns(h, p->owned, 1, (void *const[]){values});
+}
+
+/* ---- validity ---- */
+
+static int compare_ids(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A number that depends on id and position of particle i. */
+static double fingerprint(const struct particles *p, const uint32_t *id, uint64_t *const q[], size_t i) {
+    uint64_t h = id[i] * 0x9e3779b97f4a7c15u;
+    for (int a = 0; a < p->d; a++)
+        h = (h ^ q[a][i]) * 0xbf58476d1ce4e5b9u;
+    return (double)(h >> 12);
+}
+
+bool halo_is_valid(struct halo *h, const struct particles *p) {
+    size_t n = p->owned + p->ghosts;
+    double *print = NULL, *host = calloc(n + 1, sizeof *host), bad = 0;
+    uint32_t *id = calloc(n + 1, sizeof *id);
+    uint64_t *sorted = calloc(n + 1, sizeof *sorted), *q[MAX_DIMENSION] = {0};
+    h->ops->to_host(h->ops, id, p->id, n * sizeof *id);
+    for (int a = 0; a < p->d; a++) {
+        q[a] = calloc(n + 1, sizeof *q[a]);
+        h->ops->to_host(h->ops, q[a], p->q[a], n * sizeof *q[a]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = id[i];
+        host[i] = i < p->owned ? fingerprint(p, id, q, i) : 0;
+    }
+    qsort(sorted, n, sizeof *sorted, compare_ids);
+    for (size_t i = 1; i < n; i++)
+        bad += sorted[i] == sorted[i - 1];
+    if (h->ops->allocate(h->ops, n * sizeof *print, (void **)&print) == STATUS_OK) {
+        h->ops->to_device(h->ops, print, host, n * sizeof *print);
+        bad += halo_values(h, p, print) != STATUS_OK;
+        h->ops->to_host(h->ops, host, print, n * sizeof *print);
+    }
+    for (size_t i = p->owned; i < n; i++)
+        bad += host[i] != fingerprint(p, id, q, i);
+    comm_max(h->comm, &bad, 1);
+    h->ops->release(h->ops, print);
+    for (int a = 0; a < p->d; a++)
+        free(q[a]);
+    free(host);
+    free(id);
+    free(sorted);
+    return bad == 0;
+}

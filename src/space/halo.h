@@ -1,0 +1,31 @@
+/* Copies of the particles around a rank's box.
+ *
+ * A halo of width h gives a rank every particle of other ranks closer than h to its box (minimum image,
+ * one copy each). It is made once (halo_create appends the ghosts to the particles), and from then on
+ * only changed values travel: halo_positions sends the positions along the same index lists.
+ */
+#ifndef EPFLOW_SPACE_HALO_H
+#define EPFLOW_SPACE_HALO_H
+
+#include "space/particles.h"
+
+struct halo;
+
+/* Appends to `particles` id, q and g of every particle closer than width to this rank's box. Existing
+ * ghosts are dropped first. Collective. */
+enum status halo_create(struct particles *particles, const struct domain *domain, struct comm *comm,
+                        double width, struct halo **out);
+void halo_destroy(struct halo **halo);
+double halo_width(const struct halo *halo);
+size_t halo_sent(const struct halo *halo); /* particles sent per update */
+
+/* Owners' present positions into the ghosts. Collective. */
+enum status halo_positions(struct halo *halo, struct particles *particles);
+/* The same for one float64 per particle: values (owned + ghosts). Collective. */
+enum status halo_values(struct halo *halo, const struct particles *particles, double *values);
+
+/* Ghosts are exact copies of their owners' id and position, none is owned here or present twice.
+ * Collective; for tests and debug builds. */
+bool halo_is_valid(struct halo *halo, const struct particles *particles);
+
+#endif

@@ -1,0 +1,163 @@
+#include "space/neighbours.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The particles' extent on one axis, as signed distances from the first of them. An extent below half of
+ * the side has no pair that is nearer across the edge; otherwise the grid spans the whole side and wraps. */
+static enum status extent_of(const struct particles *p, int a, uint64_t *low, uint64_t *extent) {
+    size_t n = p->owned + p->ghosts;
+    uint64_t *q = malloc((n + 1) * sizeof *q);
+    if (!q)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    int64_t least = 0, most = 0;
+    p->ops->to_host(p->ops, q, p->q[a], n * sizeof *q);
+    for (size_t i = 0; i < n; i++) {
+        int64_t from_first = (int64_t)(q[i] - q[0]);
+        least = from_first < least ? from_first : least;
+        most = from_first > most ? from_first : most;
+    }
+    uint64_t range = (uint64_t)most - (uint64_t)least;
+    *low = n > 0 && range < INT64_MAX ? q[0] + (uint64_t)least : 0;
+    *extent = n > 0 && range < INT64_MAX ? range + 1 : 0;
+    free(q);
+    return STATUS_OK;
+}
+
+enum status cells_create(const struct particles *p, const struct box *box, double cell, struct cell_grid **out) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    size_t n = p->owned + p->ghosts, total = 1, most = 4 * n + 64;
+    struct cell_grid *grid = calloc(1, sizeof *grid);
+    double length[MAX_DIMENSION] = {0}, side = cell;
+    *out = grid;
+    if (!grid)
+        return FAIL(STATUS_FAILURE, "out of memory for cells");
+    for (int a = 0; a < MAX_DIMENSION; a++)
+        grid->cells[a] = 1;
+    for (int a = 0; a < box->d; a++) {
+        TRY(extent_of(p, a, &grid->low[a], &grid->extent[a]));
+        length[a] = box->side[a] * (grid->extent[a] == 0 ? 1 : (double)grid->extent[a] * 0x1p-64);
+    }
+    for (bool fits = false; !fits; side *= 1.3) { /* an almost empty box needs no more cells than particles */
+        double cells = 1;
+        for (int a = 0; a < box->d; a++)
+            cells *= fmax(1, floor(length[a] / side));
+        fits = cells <= (double)most;
+        for (int a = 0; fits && a < box->d; a++) {
+            grid->cells[a] = (int)fmax(1, floor(length[a] / side));
+            total *= (size_t)grid->cells[a];
+        }
+    }
+    TRY(ops->allocate(ops, (total + 1) * sizeof *grid->start, (void **)&grid->start));
+    TRY(ops->allocate(ops, n * sizeof *grid->item, (void **)&grid->item));
+    TRY(ops->allocate(ops, n * sizeof *grid->cell, (void **)&grid->cell));
+    ops->cells_sort(ops, box, n, p->q, grid);
+out:
+    if (status != STATUS_OK)
+        cells_destroy(ops, out);
+    return status;
+}
+
+void cells_destroy(const struct ops *ops, struct cell_grid **grid) {
+    if (!*grid)
+        return;
+    ops->release(ops, (*grid)->start);
+    ops->release(ops, (*grid)->item);
+    ops->release(ops, (*grid)->cell);
+    free(*grid);
+    *grid = NULL;
+}
+
+void pairs_release(const struct ops *ops, struct pair_list *list) {
+    ops->release(ops, list->start);
+    ops->release(ops, list->neighbour);
+    *list = (struct pair_list){0};
+}
+
+enum status pairs_build(const struct particles *p, const struct box *box, double radius, struct pair_list *list) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    struct cell_grid *grid = NULL;
+    size_t needed = 0;
+    ops->release(ops, list->start);
+    list->start = NULL;
+    TRY(ops->allocate(ops, (p->owned + 1) * sizeof *list->start, (void **)&list->start));
+    TRY(cells_create(p, box, radius, &grid));
+    while ((needed = ops->pair_list(ops, box, grid, p->owned, p->owned + p->ghosts, p->q, radius, list)) >
+           list->capacity) {
+        size_t room = needed + needed / 4 + 64;
+        ops->release(ops, list->neighbour);
+        list->neighbour = NULL;
+        list->capacity = 0;
+        if (room > UINT32_MAX)
+            status = FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", needed);
+        else
+            status = ops->allocate(ops, room * sizeof *list->neighbour, (void **)&list->neighbour);
+        if (status != STATUS_OK)
+            goto out;
+        list->capacity = room;
+    }
+out:
+    cells_destroy(ops, &grid);
+    return status;
+}
+
+/* One try with the halo as it is: the distance of the farthest k-th neighbour of any owned particle. */
+static enum status find_nearest(const struct particles *p, const struct box *box, int k, double cell,
+                                uint32_t *index, double *farthest) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    struct cell_grid *grid = NULL;
+    double *distance = NULL, *host = calloc(p->owned + 1, sizeof *host);
+    if (!host)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    TRY(status);
+    TRY(ops->allocate(ops, p->owned * sizeof *distance, (void **)&distance));
+    TRY(cells_create(p, box, cell, &grid));
+    ops->nearest(ops, box, grid, p->owned, NULL, p->owned + p->ghosts, p->q, k, index, distance);
+    ops->to_host(ops, host, distance, p->owned * sizeof *distance);
+    *farthest = 0;
+    for (size_t i = 0; i < p->owned; i++)
+        *farthest = fmax(*farthest, host[i]);
+out:
+    cells_destroy(ops, &grid);
+    ops->release(ops, distance);
+    free(host);
+    return status;
+}
+
+enum status nearest_build(struct particles *p, const struct domain *domain, struct comm *comm, size_t n, int k,
+                          double least, double margin, struct halo **halo, uint32_t **index) {
+    enum status status = STATUS_OK;
+    const struct box *box = &domain->box;
+    double volume = 1, diagonal = 0;
+    *halo = NULL;
+    *index = NULL;
+    for (int a = 0; a < box->d; a++) {
+        volume *= box->side[a];
+        diagonal += box->side[a] * box->side[a];
+    }
+    diagonal = sqrt(diagonal); /* no two points are farther apart */
+    double spacing = pow(volume / (double)n, 1.0 / box->d);
+    double cell = spacing * pow(fmax(1, k / 6.0), 1.0 / box->d);
+    double width = fmax(least, margin + spacing * pow(k + 1, 1.0 / box->d));
+    TRY(comm_agree(comm, p->ops->allocate(p->ops, p->owned * (size_t)k * sizeof **index, (void **)index)));
+    for (bool reached = false; !reached;) {
+        double farthest = INFINITY;
+        halo_destroy(halo);
+        TRY(halo_create(p, domain, comm, width, halo));
+        TRY(comm_agree(comm, find_nearest(p, box, k, cell, *index, &farthest)));
+        comm_max(comm, &farthest, 1);
+        reached = farthest + margin <= width || width > diagonal;
+        /* A neighbour found at this distance may not be the nearest yet, but none nearer is farther away. */
+        width = farthest < INFINITY ? fmax(width, (farthest + margin) * (1 + 1e-9)) : 1.6 * width;
+    }
+out:
+    if (status != STATUS_OK) {
+        halo_destroy(halo);
+        p->ops->release(p->ops, *index);
+        *index = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,60 @@
+/* The particles that a rank holds: those it owns, then read-only copies of others (ghosts). */
+#ifndef EPFLOW_SPACE_PARTICLES_H
+#define EPFLOW_SPACE_PARTICLES_H
+
+#include "space/domain.h"
+
+struct particles {
+    const struct ops *ops;         /* whose memory the arrays are in */
+    int d;
+    size_t owned, ghosts, capacity;
+    uint32_t *id;                  /* (capacity) global number, 0 ... N-1 */
+    uint64_t *q[MAX_DIMENSION];    /* (capacity) position: x = L q / 2^64 */
+    int32_t *image[MAX_DIMENSION]; /* (capacity) unwrapped = x + L image; not kept for ghosts */
+    double *g[MAX_DIMENSION];      /* (capacity) self-propulsion */
+};
+
+/* Empty, with room for `capacity`. Not collective. */
+enum status particles_create(const struct ops *ops, int d, size_t capacity, struct particles **out);
+void particles_destroy(struct particles **particles);
+
+/* Room for at least `capacity`, contents kept. */
+enum status particles_reserve(struct particles *particles, size_t capacity);
+
+/* Sends every owned particle to its owner in `domain` and drops the ghosts. With cell > 0 the owned
+ * particles come out in order of spatial cells of that side, so that neighbours are near in memory.
+ * Collective. */
+enum status particles_migrate(struct particles *particles, const struct domain *domain, struct comm *comm,
+                              double cell);
+
+/* ---- tables in order of particle id, as files have them (exchange.c) ---- */
+
+/* Rank r's share of the ids: slice_begin(N, ranks, r) ... slice_begin(N, ranks, r + 1) - 1. */
+static inline size_t slice_begin(size_t n, int ranks, int rank) {
+    return (n / (size_t)ranks) * (size_t)rank + ((n % (size_t)ranks) * (size_t)rank) / (size_t)ranks;
+}
+
+/* One rank's share of the particles, host memory. */
+struct slice {
+    size_t n;            /* particles in all */
+    int d;
+    size_t begin, count; /* ids begin ... begin + count - 1 */
+    uint64_t *q;         /* (count, d) */
+    int32_t *image;      /* (count, d) */
+    double *g;           /* (count, d) */
+};
+enum status slice_create(size_t n, int d, const struct comm *comm, struct slice **out);
+void slice_destroy(struct slice **slice);
+
+/* Particles of all ranks into slices. Collective; fails (STATUS_NUMBERS) if one is missing. */
+enum status particles_to_slice(const struct particles *particles, struct comm *comm, struct slice *slice);
+/* Slices into owned particles, balancing `domain` first. Collective. */
+enum status particles_from_slice(struct particles *particles, struct domain *domain, struct comm *comm,
+                                 const struct slice *slice, double cell);
+
+/* Rows of float64 in order of the owned particles (owned, columns), host memory, into rows in order of id of
+ * this rank's slice of n ids (slice count, columns). Collective. */
+enum status rows_to_slice(size_t owned, const uint32_t *id, int columns, const double *rows, size_t n,
+                          struct comm *comm, double *out);
+
+#endif

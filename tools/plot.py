@@ -1,0 +1,482 @@
+#!/usr/bin/env python3
+"""Draws the results of a run: tools/plot.py DIR [--output DIR].
+
+    particles.png    every particle by its entropy production rate (EPR), and by the local density
+    fields.png       EPR per area and density on a grid, with the interface between gas and dense phase
+    profile.png      density and EPR across the interface, with standard errors
+    training.png     loss, gradient, learning rate, resolved fraction on held-out frames
+    certificate.png  the identities that an exact score obeys, and the resolved fraction
+
+It reads files only (evaluation.h5, model.h5, and trajectory.h5 where there is no evaluation yet), draws what
+there is and says what it skips. A run in progress may be drawn too.
+"""
+import argparse
+import os
+import sys
+
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # the run may still be writing
+
+import h5py
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.collections import EllipseCollection
+from matplotlib.colors import LogNorm, Normalize
+
+MOST_CIRCLES = 20000  # beyond it particles are drawn as points
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # told apart by everyone
+
+plt.rcParams.update({
+    "figure.dpi": 100, "savefig.dpi": 140, "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1, "figure.constrained_layout.h_pad": 0.1,
+    "font.size": 11, "axes.titlesize": 12, "axes.titlepad": 8, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "image.cmap": "viridis",
+})
+
+
+class Skip(Exception):
+    """Why a picture cannot be drawn."""
+
+
+# ---- reading ----
+
+def open_file(folder, name):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        raise Skip(f"no {name}")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise Skip(f"{name} cannot be read: {error}")
+
+
+def dataset(group, name):
+    """A dataset, or the value of an H5MD element; None where there is none."""
+    item = group.get(name)
+    if isinstance(item, h5py.Group):
+        item = item.get("value")
+    return item
+
+
+def required(group, name):
+    item = dataset(group, name)
+    if item is None:
+        raise Skip(f"no {name} in {os.path.basename(group.file.filename)}")
+    return item
+
+
+def group_of(file, name):
+    if name not in file:
+        raise Skip(f"no {name} in {os.path.basename(file.filename)}")
+    return file[name]
+
+
+def last_frame(file, group):
+    """The last frame that is complete: those not written yet have step -1."""
+    for place in (group, group.get("position"), file):
+        step = place.get("step") if isinstance(place, h5py.Group) else None
+        if step is not None:
+            written = int(np.sum(np.cumprod(step[()] >= 0)))
+            if written == 0:
+                raise Skip(f"no frame in {os.path.basename(file.filename)} yet")
+            return written - 1
+    return -1
+
+
+def parameter(file, section, key, fallback=None):
+    group = file.get(f"parameters/{section}")
+    value = group.attrs.get(key, fallback) if group is not None else fallback
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def attribute(group, name, fallback=np.nan):
+    value = group.attrs.get(name, fallback)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def tables_with(file, *names):
+    """Every group of datasets, or dataset of records, that has all these columns."""
+    found = []
+
+    def look(_, item):
+        if isinstance(item, h5py.Group):
+            columns = {k: item[k] for k in item if isinstance(item[k], h5py.Dataset)}
+        else:
+            columns = {k: item[k] for k in (item.dtype.names or ())}
+        if all(name in columns for name in names):
+            found.append({k: np.asarray(v) for k, v in columns.items()})
+    file.visititems(look)
+    return found
+
+
+def box_sides(file, dimension):
+    """Sides of the periodic box; None in open space."""
+    sides = parameter(file, "system", "box")
+    if isinstance(sides, str):
+        sides = [float(x) for x in sides.strip("[] ").split(",") if x.strip()]
+    sides = np.atleast_1d(sides) if sides is not None else np.array([])
+    if parameter(file, "system", "trap", 0) > 0:
+        return None
+    if sides.size == 0 or not np.all(sides > 0):
+        volume = {1: 2, 2: np.pi, 3: 4 * np.pi / 3}[dimension]
+        count = parameter(file, "system", "particles")
+        fraction = parameter(file, "system", "packing_fraction")
+        sides = [(count * volume / fraction) ** (1 / dimension)] if count and fraction else []
+    sides = np.asarray(sides, float)
+    return np.broadcast_to(sides, (dimension,)) if sides.size in (1, dimension) else None
+
+
+# ---- colours ----
+
+def robust_log(values, low=2, high=99.8, decades=6):
+    """A logarithmic scale between percentiles, of at most so many decades."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if positive.size == 0:
+        return Normalize(0, 1)
+    bottom, top = np.percentile(positive, [low, high])
+    bottom = max(bottom, top * 10.0 ** -decades)
+    return LogNorm(bottom, top if top > bottom else bottom * 1.01)
+
+
+def robust_linear(values, high=99.8):
+    values = values[np.isfinite(values)]
+    return Normalize(0, np.percentile(values, high) if values.size and values.max() > 0 else 1)
+
+
+def extend_of(values, norm):
+    values = values[np.isfinite(values)]
+    below, above = np.any(values < norm.vmin), np.any(values > norm.vmax)
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[(int(below), int(above))]
+
+
+def colour_bar(figure, artist, axes, values, label):
+    bar = figure.colorbar(artist, ax=axes, location="bottom", shrink=0.86, aspect=32, pad=0.02,
+                          extend=extend_of(values, artist.norm))
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def frame_of_box(axes, low, high):
+    """A square picture of the box: sides only, with a ruler."""
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=GREY, linewidth=0.8)
+    width = high[0] - low[0]
+    rulers = [m * 10**e for e in range(6) for m in (1, 2, 5)]
+    length = next((r for r in rulers if r >= width / 8), width)
+    axes.annotate("", (low[0] + length, -0.035), (low[0], -0.035), xycoords=("data", "axes fraction"),
+                  arrowprops={"arrowstyle": "|-|", "mutation_scale": 2.5, "shrinkA": 0, "shrinkB": 0})
+    axes.annotate(f"{length:g} particle radii", (low[0] + 1.2 * length, -0.035),
+                  xycoords=("data", "axes fraction"), va="center", fontsize=9, annotation_clip=False)
+
+
+# ---- particles ----
+
+def with_images(position, values, sides):
+    """Particles that overlap an edge of the periodic box, repeated at the other side."""
+    for axis in range(2):
+        low, high = position[:, axis] < 1, position[:, axis] > sides[axis] - 1
+        step = np.eye(2)[axis] * sides[axis]
+        position = np.concatenate([position, position[low] + step, position[high] - step])
+        values = [np.concatenate([v, v[low], v[high]]) for v in values]
+    return position, values
+
+
+def draw_particles(axes, position, values, norm, cmap):
+    if len(position) <= MOST_CIRCLES:
+        two = np.full(len(position), 2.0)
+        artist = EllipseCollection(two, two, 0 * two, units="xy", offsets=position,
+                                   transOffset=axes.transData, array=values, norm=norm, cmap=cmap,
+                                   linewidths=0)
+        axes.add_collection(artist)
+        return artist
+    order = np.argsort(values)  # the strongest on top
+    diameter = 2 * 300 / np.ptp(position[:, 0])  # in points, in a panel of about 300
+    return axes.scatter(*position[order].T, s=diameter**2, c=values[order], norm=norm, cmap=cmap, linewidths=0)
+
+
+def particle_columns(folder):
+    """Position, EPR and local density of the last frame; without an evaluation the position alone."""
+    try:
+        file = open_file(folder, "evaluation.h5")
+        group = group_of(file, "particles/evaluation")
+        frame = last_frame(file, group)
+    except Skip:
+        file = open_file(folder, "trajectory.h5")
+        group = group_of(file, "particles/trajectory")
+        frame = last_frame(file, group)
+    columns = [(name, dataset(group, name)) for name in ("sigma", "local_density")]
+    dimension = int(parameter(file, "system", "dimension", 2))
+    position = required(group, "position")[frame][:, :dimension]
+    return file, position, {name: item[frame] for name, item in columns if item is not None}
+
+
+LOOKS = {
+    "sigma": ("Entropy production rate of each particle", "EPR per particle (1/time)", "magma", robust_log),
+    "local_density": ("Local density", "local packing fraction", "cividis", robust_linear),
+}
+
+
+def particles(folder):
+    file, position, columns = particle_columns(folder)
+    if position.shape[1] != 2:
+        raise Skip(f"particles are drawn in 2 dimensions, not {position.shape[1]}")
+    sides = box_sides(file, 2)
+    low, high = ((np.zeros(2), sides) if sides is not None else
+                 (np.full(2, -np.abs(position).max() - 1), np.full(2, np.abs(position).max() + 1)))
+    names = list(columns)
+    values = [columns[name].astype(float) for name in names]
+    count = len(position)
+    if sides is not None:
+        position, values = with_images(position, values, sides)
+    panels = max(1, len(names))
+    figure, axes = plt.subplots(1, panels, figsize=(4.9 * panels, 5.7), squeeze=False)
+    for panel, name, value in zip(axes[0], names, values):
+        title, label, cmap, scale = LOOKS[name]
+        norm = scale(value)
+        artist = draw_particles(panel, position, value, norm, cmap)
+        panel.set_title(title)
+        colour_bar(figure, artist, panel, value, label)
+    if not names:
+        draw_particles(axes[0][0], position, np.full(len(position), 0.4), Normalize(0, 1), "cividis")
+        axes[0][0].set_title(f"{count} particles (not evaluated yet)")
+    for panel in axes[0]:
+        frame_of_box(panel, low, high)
+    return figure
+
+
+# ---- fields ----
+
+def fields(folder):
+    file = open_file(folder, "evaluation.h5")
+    group = group_of(file, "fields")
+    frame = last_frame(file, group_of(file, "particles/evaluation"))
+    density, epr = required(group, "density")[frame], required(group, "epr")[frame]
+    if density.ndim != 2:
+        raise Skip(f"fields are drawn in 2 dimensions, not {density.ndim}")
+    spacing = np.atleast_1d(attribute(group, "spacing", attribute(group["density"], "spacing", 1.0)))
+    origin = np.atleast_1d(attribute(group, "origin", attribute(group["density"], "origin", 0.0)))
+    low = np.broadcast_to(origin, 2) if origin.size <= 2 else origin[:2]
+    step = np.broadcast_to(spacing, 2) if spacing.size <= 2 else spacing[:2]
+    high = low + step * density.shape[::-1]
+    packing = np.pi * density  # of discs of radius 1
+    # One cell more on every side, so that the contour reaches the edge of the box.
+    padded = np.pad(packing, 1, mode="wrap" if box_sides(file, 2) is not None else "edge")
+    centres = [low[a] + (np.arange(padded.shape[1 - a]) - 0.5) * step[a] for a in range(2)]
+    level = parameter(file, "evaluation", "interface_density", 0.5)
+
+    figure, axes = plt.subplots(1, 2, figsize=(9.8, 5.7))
+    shown = [(axes[0], epr, "Entropy production per area", r"EPR density (1/(time $r_0^2$))", "magma",
+              robust_log(epr, low=1, high=99.9)),
+             (axes[1], packing, "Density", r"packing fraction $\pi r_0^2 \rho$", "cividis",
+              Normalize(0, max(packing.max(), level)))]
+    for panel, value, title, label, cmap, norm in shown:
+        image = panel.imshow(value, origin="lower", extent=(low[0], high[0], low[1], high[1]), norm=norm,
+                             cmap=cmap, interpolation="nearest")
+        if packing.min() < level < packing.max():
+            panel.contour(*centres, padded, levels=[level], colors="white", linewidths=1.3)
+            title += ", with the interface"
+        panel.set_title(title)
+        colour_bar(figure, image, panel, value, label)
+        frame_of_box(panel, low, high)
+    return figure
+
+
+# ---- profile ----
+
+RATES = (  # column, label, colour
+    ("exact", r"exact, $-\mathrm{div}_x\, b$", GREY),
+    ("captured", r"of the network, $|v_g|^2/\gamma$", ORANGE),
+    ("sigma", r"of the network, $|v_g|^2/\gamma$", ORANGE),
+    ("epr", r"of the network, $|v_g|^2/\gamma$", ORANGE),
+    ("resolved", "resolved (lower bound)", GREEN),
+)
+
+
+def with_errors(axes, x, group, name, colour, label=None, factor=1.0):
+    value, error = factor * required(group, name)[()], dataset(group, name + "_error")
+    good = np.isfinite(value)
+    if error is not None:
+        error = np.where(np.isfinite(error[()]), factor * error[()], 0)[good]
+    axes.errorbar(x[good], value[good], error, color=colour, label=label, marker="o", markersize=3.5,
+                  linewidth=1.2, elinewidth=1)
+    return value[good]
+
+
+def profile(folder):
+    file = open_file(folder, "evaluation.h5")
+    group = group_of(file, "profiles")
+    x = required(group, "distance")[()]
+    if not np.any(np.isfinite(required(group, "density")[()])):
+        raise Skip("no interface between two phases was found")
+    dimension = int(parameter(file, "system", "dimension", 2))
+    volume = {1: 2, 2: np.pi, 3: 4 * np.pi / 3}[dimension]
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.2, 6.4), sharex=True, height_ratios=(1, 1.5))
+    with_errors(top, x, group, "density", BLUE, factor=volume)
+    top.set(ylabel="packing fraction", title="Across the interface (mean and standard error)")
+    top.set_ylim(bottom=0)
+
+    drawn, labels = [np.zeros(0)], set()
+    for name, label, colour in RATES:
+        if dataset(group, name) is not None and label not in labels:
+            labels.add(label)
+            drawn.append(with_errors(bottom, x, group, name, colour, label))
+    drawn = np.concatenate(drawn)
+    if np.any(drawn > 0):
+        # logarithmic, but linear about 0, since the resolved rate may be negative where nothing is resolved
+        positive = drawn[drawn > 0]
+        if np.all(drawn > 0):
+            bottom.set_yscale("log")
+        else:
+            bottom.set_yscale("symlog", linthresh=max(np.percentile(np.abs(drawn[drawn != 0]), 10),
+                                                      positive.max() * 1e-6))
+            bottom.axhline(0, color=GREY, linewidth=0.6)
+    bottom.set(xlabel=r"distance to the interface ($r_0$)", ylabel="EPR per particle (1/time)")
+    if labels:
+        bottom.legend(loc="best", fontsize=10)
+    for panel in (top, bottom):
+        panel.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
+    for side, word in (("left", "gas"), ("right", "dense phase")):
+        top.set_title(word, loc=side, fontsize=11, color=GREY, style="italic")
+    return figure
+
+
+# ---- training ----
+
+def running_median(x, y, windows=60):
+    width = max(1, len(x) // windows)
+    usable = len(x) // width * width
+    return (np.median(a[:usable].reshape(-1, width), axis=1) for a in (x, y))
+
+
+def training(folder):
+    file = open_file(folder, "model.h5")
+    logs = tables_with(file, "step", "loss")
+    if not logs or not np.any(logs[0]["step"] > 0):
+        raise Skip("no training log in model.h5")
+    log = {k: v[logs[0]["step"] > 0] for k, v in logs[0].items() if len(v) == len(logs[0]["step"])}
+    tests = tables_with(file, "step", "resolved_fraction")
+    figure, axes = plt.subplots(2, 2, figsize=(9.8, 6.4), sharex=True)
+    panels = [("loss", "Denoising loss", "loss"), ("gradient_norm", "Gradient norm, before clipping", "norm"),
+              ("rate", "Learning rate", "rate")]
+    for panel, (name, title, label) in zip(axes.flat, panels):
+        panel.set(title=title, ylabel=label)
+        if name not in log:
+            continue
+        if name == "rate":
+            panel.plot(log["step"], log[name], color=BLUE)
+            panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+            continue
+        panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.8)
+        panel.plot(*running_median(log["step"], log[name]), color=BLUE, linewidth=1.8)
+        low, high = np.nanpercentile(log[name], [0.5, 99.5])
+        if name == "gradient_norm" and low > 0:
+            panel.set_yscale("log")
+            clip = parameter(file, "training", "clip", 0)
+            if clip:
+                panel.axhline(clip, color=GREY, linestyle=":", linewidth=1)
+                panel.annotate("clipped above", (1, clip), xycoords=("axes fraction", "data"), ha="right",
+                               va="bottom", fontsize=9, color=GREY)
+        elif high > low:
+            panel.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    panel = axes[1, 1]
+    panel.set(title="Resolved fraction on held-out frames", ylabel="resolved fraction")
+    panel.axhline(0, color=GREY, linewidth=0.6)
+    if tests and len(tests[0]["step"]):
+        test = tests[0]
+        error = np.nan_to_num(test["error"]) if "error" in test else None
+        panel.errorbar(test["step"], test["resolved_fraction"], error, color=ORANGE, marker="o", markersize=4)
+    else:
+        panel.text(0.5, 0.5, "not tested yet", transform=panel.transAxes, ha="center", color=GREY)
+    for panel in axes[1]:
+        panel.set_xlabel("training step")
+    return figure
+
+
+# ---- certificate ----
+
+MEANINGS = {
+    "I1_x": r"$\langle |s_x|^2\rangle = -\langle \mathrm{div}_x s_x\rangle$",
+    "I1_g": r"$\langle |s_g|^2\rangle = -\langle \mathrm{div}_g s_g\rangle$",
+    "I2": r"$\langle \mathrm{div}\, v\rangle = 0$",
+    "I3": r"$\langle |v_g|^2\rangle/\gamma = -\langle \mathrm{div}_x b\rangle$",
+    "I4": r"$\langle \sigma\rangle = \langle |b|^2\rangle/\varepsilon + \langle \mathrm{div}_x b\rangle$",
+    "resolved": "resolved rate against exact rate",
+}
+COLUMNS = (("left", 0.53), ("right", 0.65), ("difference", 0.78), ("error", 0.89), ("z", 0.98))
+
+
+def number(value, form="{:.4g}"):
+    return form.format(value).replace("-", "\u2212") if np.isfinite(value) else "\u2013"
+
+
+def certificate(folder):
+    file = open_file(folder, "evaluation.h5")
+    group = group_of(file, "certificate")
+    names = [n for n in MEANINGS if n in group] + [n for n in group if n not in MEANINGS]
+    if not names or "resolved_fraction" not in group.attrs:
+        raise Skip("the evaluation is not complete")
+    figure, axes = plt.subplots(figsize=(9.8, 2.3 + 0.42 * len(names)))
+    axes.set(xlim=(0, 1), ylim=(-len(names) - 1.6, 2.6))
+    axes.axis("off")
+    fraction, error = attribute(group, "resolved_fraction"), attribute(group, "resolved_fraction_error")
+    axes.text(0.01, 2.0, f"The network resolves {number(fraction, '{:.3g}')} ± {number(error, '{:.1g}')} "
+              "of the exact entropy production", fontsize=15, weight="bold")
+    convention = attribute(group, "epr_convention", "")
+    axes.text(0.01, 1.15, f"exact EPR {number(attribute(group, 'exact'))}, resolved at least "
+              f"{number(attribute(group, 'resolved'))}, per particle and unit time"
+              + (f" ({convention})" if convention else ""), color="#444444")
+    axes.text(0.01, 0.15, "identity", weight="bold")
+    for name, x in COLUMNS:
+        axes.text(x, 0.15, {"left": "left side", "right": "right side", "z": "z-score"}.get(name, name),
+                  weight="bold", ha="right")
+    axes.plot([0, 1], [-0.15, -0.15], color="black", linewidth=1.2, clip_on=False)
+    for row, name in enumerate(names):
+        item, y = group[name], -0.85 - row
+        axes.text(0.01, y, name.replace("I1_", "I1 ") if name != "resolved" else "resolved", color=GREY)
+        axes.text(0.11, y, MEANINGS.get(name, attribute(item, "description", "")))
+        for column, x in COLUMNS:
+            form = "{:.2f}" if column == "z" else "{:.4g}"
+            axes.text(x, y, number(attribute(item, column), form), ha="right")
+        axes.plot([0, 1], [y - 0.3] * 2, color="#dddddd", linewidth=0.8, clip_on=False)
+    sigma = attribute(group, "sigma")
+    axes.text(0.01, -len(names) - 1.35, "z-score: difference over its standard error. I1, I2: what any good "
+              "network fulfils; I3, resolved: what it misses."
+              + (f" Noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""),
+              fontsize=9.5, color=GREY)
+    return figure
+
+
+# ---- all of them ----
+
+PICTURES = (particles, fields, profile, training, certificate)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Draws the results of a run.")
+    parser.add_argument("directory", help="output folder of the run")
+    parser.add_argument("--output", help="folder for the pictures (default: the same)")
+    options = parser.parse_args()
+    if not os.path.isdir(options.directory):
+        parser.error(f"{options.directory} is not a folder")
+    output = options.output or options.directory
+    os.makedirs(output, exist_ok=True)
+    drawn = 0
+    for picture in PICTURES:
+        name = picture.__name__ + ".png"
+        try:
+            figure = picture(options.directory)
+        except Skip as why:
+            print(f"skipped {name}: {why}")
+            continue
+        figure.savefig(os.path.join(output, name))
+        plt.close(figure)
+        print(f"wrote {os.path.join(output, name)}")
+        drawn += 1
+    return 0 if drawn else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
