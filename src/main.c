@@ -1,6 +1,4 @@
 /* Command line, MPI and log up and down, one command. */
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "base/provenance.h"
 #include "commands/usage.h"
@@ -22,7 +20,6 @@ int main(int argc, char **argv) {
     struct session session = {.ops = ops_cpu(), .device = "cpu"};
     const struct command *command = NULL;
     bool print = false;
-    setenv("OPENBLAS_NUM_THREADS", "1", 0); /* a rank is a core */
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK)

@@ -194,7 +194,7 @@ def draw_particles(axes, position, values, norm, cmap):
         return artist
     order = np.argsort(values)  # the strongest on top
     diameter = 2 * 300 / np.ptp(position[:, 0])  # in points, in a panel of about 300
-    return axes.scatter(*position[order].T, s=diameter**2, c=values[order], norm=norm, cmap=cmap, linewidths=0)
+    return axes.scatter(*position[order].T, s=diameter**2, c=values[order], norm=norm, cmap=cmap, lw=0)
 
 
 def particle_columns(folder):
@@ -398,9 +398,10 @@ def training(folder):
 # ---- certificate ----
 
 MEANINGS = {
+    "I0": r"$\langle F\cdot b\rangle = (dt/2)\, \langle b\cdot K b\rangle$",
     "I1_x": r"$\langle |s_x|^2\rangle = -\langle \mathrm{div}_x s_x\rangle$",
     "I1_g": r"$\langle |s_g|^2\rangle = -\langle \mathrm{div}_g s_g\rangle$",
-    "I2": r"$\langle \mathrm{div}\, v\rangle = 0$",
+    "I2": r"$\langle \mathrm{div}_g v_g\rangle = -\langle \mathrm{div}_x b\rangle$",
     "I3": r"$\langle |v_g|^2\rangle/\gamma = -\langle \mathrm{div}_x b\rangle$",
     "I4": r"$\langle \sigma\rangle = \langle |b|^2\rangle/\varepsilon + \langle \mathrm{div}_x b\rangle$",
     "resolved": "resolved rate against exact rate",
@@ -418,8 +419,8 @@ def certificate(folder):
     names = [n for n in MEANINGS if n in group] + [n for n in group if n not in MEANINGS]
     if not names or "resolved_fraction" not in group.attrs:
         raise Skip("the evaluation is not complete")
-    figure, axes = plt.subplots(figsize=(9.8, 2.3 + 0.42 * len(names)))
-    axes.set(xlim=(0, 1), ylim=(-len(names) - 1.6, 2.6))
+    figure, axes = plt.subplots(figsize=(9.8, 2.6 + 0.42 * len(names)), constrained_layout=False)
+    axes.set(xlim=(0, 1), ylim=(-len(names) - 2.1, 2.6), position=(0.02, 0.02, 0.96, 0.96))
     axes.axis("off")
     fraction, error = attribute(group, "resolved_fraction"), attribute(group, "resolved_fraction_error")
     axes.text(0.01, 2.0, f"The network resolves {number(fraction, '{:.3g}')} ± {number(error, '{:.1g}')} "
@@ -438,14 +439,14 @@ def certificate(folder):
         axes.text(0.01, y, name.replace("I1_", "I1 ") if name != "resolved" else "resolved", color=GREY)
         axes.text(0.11, y, MEANINGS.get(name, attribute(item, "description", "")))
         for column, x in COLUMNS:
-            form = "{:.2f}" if column == "z" else "{:.4g}"
+            form = {"z": "{:.1f}", "error": "{:.2g}", "difference": "{:.3g}"}.get(column, "{:.4g}")
             axes.text(x, y, number(attribute(item, column), form), ha="right")
         axes.plot([0, 1], [y - 0.3] * 2, color="#dddddd", linewidth=0.8, clip_on=False)
     sigma = attribute(group, "sigma")
-    axes.text(0.01, -len(names) - 1.35, "z-score: difference over its standard error. I1, I2: what any good "
-              "network fulfils; I3, resolved: what it misses."
-              + (f" Noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""),
-              fontsize=9.5, color=GREY)
+    axes.text(0.01, -len(names) - 1.85, "z-score: difference over its standard error. I0: the trajectory alone. "
+              "I1, I2: what a good network fulfils.\nI3, resolved: what it misses."
+              + (f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""),
+              fontsize=9.5, color=GREY, linespacing=1.4)
     return figure
 
 

@@ -33,7 +33,7 @@ SMALL = """
 system: {particles: %(particles)d, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
 simulation: {dt: 0.05, burn_in: 100, frames: %(frames)d, frame_interval: 10, seed: 7, restart_interval: 0.001}
 network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
-training: {sigma: 0.1, batch: 64, steps: 2000, warm_up: 50, rate: 1e-3, average: 0.9, checkpoint_interval: 0.001}
+training: {sigma: 0.1, batch: 64, steps: 2000, warm_up: 50, rate: 1e-3, average: 0.99, checkpoint_interval: 0.001}
 evaluation: {frames: all, grid: 0.25}
 output: {directory: %(output)s}
 """
@@ -48,8 +48,8 @@ def command(ranks, *arguments):
 
 def run(ranks, *arguments, **options):
     """Runs epflow to its end, on so many ranks (0: without mpirun)."""
-    return subprocess.run(command(ranks, *arguments), env={**os.environ, **CROWDED}, capture_output=True, text=True,
-                          check=False, **options)
+    return subprocess.run(command(ranks, *arguments), env={**os.environ, **CROWDED}, capture_output=True,
+                          text=True, check=False, **options)
 
 
 def write_small(folder, output, particles=256, frames=40):
@@ -141,7 +141,7 @@ def pipeline(folder):
 
     frames = frames_written(whole / "trajectory.h5")
     moments = {
-        "simulate": lambda: (killed / "restart.h5").exists() and frames_written(killed / "trajectory.h5") >= 3,
+        "simulate": lambda: (killed / "restart.h5").exists() and 3 <= frames_written(killed / "trajectory.h5"),
         "train": lambda: (killed / "model.h5").exists(),
         "evaluate": lambda: 2 <= frames_written(killed / "evaluation.h5") < frames,
     }
@@ -155,7 +155,8 @@ def pipeline(folder):
     yield at_least("resumptions_in_log", resumed, 3)
     for name, groups in (("trajectory", ["/particles"]), ("model", ["/weights", "/average"]),
                          ("evaluation", ["/particles", "/fields", "/profiles", "/certificate"])):
-        yield equal(f"{name}_differences", differences(whole / f"{name}.h5", killed / f"{name}.h5", *groups), "none")
+        said = differences(whole / f"{name}.h5", killed / f"{name}.h5", *groups)
+        yield equal(f"{name}_differences", said, "none")
 
 
 # ---- ranks ----
@@ -225,7 +226,8 @@ def learns(folder):
     seconds = {}
     for stage in ("simulate", "train", "evaluate"):
         begun = time.monotonic()
-        yield finished(f"{stage}_exit_code", run(0, stage, ROOT / "inputs/learns.yaml", "--output", folder / "learns"))
+        result = run(0, stage, ROOT / "inputs/learns.yaml", "--output", folder / "learns")
+        yield finished(f"{stage}_exit_code", result)
         seconds[stage] = time.monotonic() - begun
     with h5py.File(folder / "learns/evaluation.h5", "r") as file:
         fraction = float(file["certificate"].attrs["resolved_fraction"])
@@ -245,7 +247,8 @@ def measurements(case, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tools/verify", description="Runs epflow and holds results against targets.")
+    parser = argparse.ArgumentParser(prog="tools/verify",
+                                     description="Runs epflow and holds its results against targets.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
     parser.add_argument("--list", action="store_true", help="names the cases and ends")
     parser.add_argument("--keep", action="store_true", help="keeps the folders of the runs and names them")
@@ -262,8 +265,8 @@ def main():
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"epflow-{name}-"))
         try:
             for quantity, value, target, reached in measurements(name, folder):
-                print(f"{name:10} {quantity:26} {value!s:>16} {target!s:>12}  {'pass' if reached else 'short'}",
-                      flush=True)
+                verdict = "pass" if reached else "short"
+                print(f"{name:10} {quantity:26} {value!s:>16} {target!s:>12}  {verdict}", flush=True)
                 short += not reached
         finally:
             if options.keep:

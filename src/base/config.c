@@ -1,5 +1,6 @@
 #include "base/config.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,21 +22,27 @@ static enum status apply_default(struct config *config, const struct parameter *
 
 /* "section.key=value". */
 static enum status apply_setting(struct reading *r, const char *setting) {
-    char section[64], key[64], where[160];
+    static const char where[] = "--set";
+    enum status status;
+    char section[64], key[64];
     const char *dot = strchr(setting, '.'), *equals = strchr(setting, '=');
     if (!dot || !equals || dot > equals || dot == setting || equals == dot + 1 ||
         (size_t)(dot - setting) >= sizeof section || (size_t)(equals - dot) > sizeof key)
         return FAIL(STATUS_BAD_INPUT, "--set %s: a setting is section.key=value", setting);
     snprintf(section, sizeof section, "%.*s", (int)(dot - setting), setting);
     snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
-    snprintf(where, sizeof where, "--set");
     int p = parameter_find(section, key);
-    if (p < 0) { /* let the document reader say what is known */
-        char text[256];
-        snprintf(text, sizeof text, "%s: {%s: 0}", section, key);
-        return config_yaml_document(r, where, text);
-    }
-    return config_yaml_value(r, p, where, equals + 1);
+    if (p < 0)
+        return parameter_unknown(where, section, key);
+    const char *value = equals + 1;
+    bool literal = parameter_table[p].type == TYPE_TEXT && value[0] != '"' && value[0] != '\'';
+    if (literal) /* a path is what it says, whatever YAML would make of its characters */
+        status = parameter_set(r->config, &parameter_table[p], where, value);
+    else
+        status = config_yaml_value(r, p, where, value);
+    r->origin[p].given = true;
+    snprintf(r->origin[p].place, sizeof r->origin[p].place, "%s", where);
+    return status;
 }
 
 enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
@@ -153,6 +160,7 @@ enum status config_visit(const struct config *c, config_visitor *visit, void *co
         const struct parameter *p = &parameter_table[i];
         const char *at = (const char *)c + p->offset;
         char word[64];
+        uint64_t seed;
         struct config_value v = {.section = p->section, .key = p->key, .unit = p->unit, .type = CONFIG_STRING};
         switch (p->type) {
         case TYPE_REAL:
@@ -168,7 +176,8 @@ enum status config_visit(const struct config *c, config_visitor *visit, void *co
             memcpy(&v.integer, at, sizeof v.integer);
             break;
         case TYPE_SEED:
-            snprintf(word, sizeof word, "%llu", *(const unsigned long long *)(const void *)at);
+            memcpy(&seed, at, sizeof seed);
+            snprintf(word, sizeof word, "%" PRIu64, seed);
             v.text = word;
             break;
         case TYPE_TEXT:
@@ -225,32 +234,38 @@ static void print_wrapped(const char *text) {
     printf("%*s", HELP_INDENT, "");
     while (*text) {
         int word = (int)strcspn(text, " ");
-        if (column + word > HELP_WIDTH) {
+        if (column + 1 + word > HELP_WIDTH) {
             printf("\n%*s", HELP_INDENT, "");
             column = HELP_INDENT;
         }
-        printf("%.*s%s", word, text, text[word] ? " " : "");
-        column += word + 1;
+        column += printf("%s%.*s", column > HELP_INDENT ? " " : "", word, text);
         text += word + (text[word] == ' ');
     }
     printf("\n");
 }
 
+static const char *type_name(enum parameter_type type) {
+    static const char *const name[] = {
+        [TYPE_REAL] = "number",          [TYPE_INTEGER] = "whole number", [TYPE_LONG] = "whole number",
+        [TYPE_SEED] = "whole number",    [TYPE_TEXT] = "text",            [TYPE_CHOICE] = "choice",
+        [TYPE_SIDES] = "number or list", [TYPE_FILES] = "list of files",  [TYPE_WEIGHTED] = "list"};
+    return name[type];
+}
+
 static void print_parameter(const struct parameter *p) {
-    char allowed[256] = "", line[512];
+    char allowed[256] = "", fallback[64] = "";
     bool list = p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
     if (!list && p->type != TYPE_TEXT)
         parameter_allowed(p, allowed, sizeof allowed);
     if (p->type == TYPE_SEED)
-        snprintf(allowed, sizeof allowed, "a whole number");
+        snprintf(allowed, sizeof allowed, "from 0 to 18446744073709551615");
+    bool none = p->fallback && (p->fallback[0] == '\0' || p->fallback[0] == '[');
     if (!p->fallback)
-        snprintf(line, sizeof line, "required");
-    else if (p->fallback[0] == '\0' || list || p->type == TYPE_SIDES || strcmp(p->key, "packing_fraction") == 0)
-        line[0] = '\0';
-    else
-        snprintf(line, sizeof line, "default %s", p->fallback);
+        snprintf(fallback, sizeof fallback, ", required");
+    else if (!none && strcmp(p->key, "packing_fraction") != 0)
+        snprintf(fallback, sizeof fallback, ", default %s", p->fallback);
     printf("  %-*s", HELP_INDENT - 3, p->key);
-    printf(" %s%s%s\n", line, line[0] && allowed[0] ? "; " : "", allowed);
+    printf(" %s%s%s%s\n", type_name(p->type), fallback, allowed[0] ? "; " : "", allowed);
     print_wrapped(p->help);
 }
 

@@ -21,6 +21,12 @@ static const char *place(const struct reading *r, const char *name, const char *
     return o->given ? o->place : name;
 }
 
+/* The same for a contradiction of two keys: the first one that was given. */
+static const char *place_of_pair(const struct reading *r, const char *name, const char *section, const char *key,
+                                 const char *other_section, const char *other_key) {
+    return given(r, section, key) ? place(r, name, section, key) : place(r, name, other_section, other_key);
+}
+
 static enum status check_required(const struct reading *r, const char *name) {
     for (int i = 0; i < parameter_count; i++)
         if (!parameter_table[i].fallback && !r->origin[i].given)
@@ -48,8 +54,8 @@ static enum status check_box(const struct reading *r, const char *name) {
     if (s->box_sides == 0 && s->packing_fraction == 0)
         return FAIL(STATUS_BAD_INPUT, "%s: give system.packing_fraction or system.box", name);
     if (s->box_sides > 0 && s->packing_fraction > 0)
-        return FAIL(STATUS_BAD_INPUT, "%s: system.packing_fraction and system.box are both given: leave one out",
-                    place(r, name, "system", "packing_fraction"));
+        return FAIL(STATUS_BAD_INPUT, "%s: system.packing_fraction and system.box (%s) are both given: leave one out",
+                    place(r, name, "system", "packing_fraction"), box);
     if (s->box_sides > 1 && s->box_sides != s->dimension)
         return FAIL(STATUS_BAD_INPUT, "%s: system.box has %d sides in %d dimensions: give one side, or %d", box,
                     s->box_sides, s->dimension, s->dimension);
@@ -59,38 +65,43 @@ static enum status check_box(const struct reading *r, const char *name) {
 static enum status check_reach(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const double least_skin = 0.05;
-    double side[MAX_DIMENSION], cutoff = config_cutoff(&c->system, &c->simulation);
-    double reach = cutoff + (c->simulation.skin > 0 ? c->simulation.skin : least_skin);
+    const double cutoff = config_cutoff(&c->system, &c->simulation);
+    const double skin = c->simulation.skin > 0 ? c->simulation.skin : least_skin;
+    double side[MAX_DIMENSION];
     config_box(&c->system, side);
     for (int a = 0; a < c->system.dimension && !config_is_open(&c->system); a++)
-        if (2 * reach > side[a])
+        if (2 * (cutoff + skin) > side[a])
             return FAIL(STATUS_BAD_INPUT, "%s: the box is too small: its side of %.4g must be at least twice the cut-off "
-                                          "r_c = %.4g and the skin of the neighbour lists, %.4g: use more particles, a "
-                                          "larger box or a larger simulation.cutoff_tolerance",
+                                          "and the skin of neighbour lists, 2 (%.4g + %.4g): use more particles, a larger "
+                                          "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance",
                         place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"), side[a],
-                        cutoff, 2 * reach);
+                        cutoff, skin);
     return STATUS_OK;
 }
 
 static enum status check_simulation(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct simulation_parameters *s = &c->simulation;
-    const char *dt = place(r, name, "simulation", "dt");
     if (s->dt * c->system.gamma >= 1)
         return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is too long for system.gamma = %g: their product must be "
-                                      "below 1", dt, s->dt, c->system.gamma);
+                                      "below 1", place_of_pair(r, name, "simulation", "dt", "system", "gamma"), s->dt,
+                    c->system.gamma);
     if (s->dt * c->system.k > 1)
         return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.k = %g: their product must be at "
-                                      "most 1", dt, s->dt, c->system.k);
+                                      "most 1", place_of_pair(r, name, "simulation", "dt", "system", "k"), s->dt, c->system.k);
     if (s->dt * c->system.trap > 1)
         return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.trap = %g: their product must be "
-                                      "at most 1", dt, s->dt, c->system.trap);
+                                      "at most 1", place_of_pair(r, name, "simulation", "dt", "system", "trap"), s->dt,
+                    c->system.trap);
+    if (s->burn_in > 0 && config_burn_in_steps(c) < 1)
+        return FAIL(STATUS_BAD_INPUT, "%s: simulation.burn_in = %g is shorter than half a step of simulation.dt = %g; "
+                                      "0 leaves it out", place(r, name, "simulation", "burn_in"), s->burn_in, s->dt);
     if (config_interval_steps(c) < 1)
         return FAIL(STATUS_BAD_INPUT, "%s: simulation.frame_interval = %g is shorter than half a step of simulation.dt = %g",
-                    place(r, name, "simulation", "frame_interval"), s->frame_interval, s->dt);
+                    place_of_pair(r, name, "simulation", "frame_interval", "simulation", "dt"), s->frame_interval, s->dt);
     if (config_burn_in_steps(c) + (double)config_interval_steps(c) * s->frames > 9e15)
         return FAIL(STATUS_BAD_INPUT, "%s: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt",
-                    dt);
+                    place_of_pair(r, name, "simulation", "frame_interval", "simulation", "burn_in"));
     const char *at = strrchr(s->start, '@');
     bool frame = at && at > s->start && (strcmp(at + 1, "last") == 0 ||
                                          (at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1)));
@@ -103,23 +114,22 @@ static enum status check_simulation(const struct reading *r, const char *name) {
 static enum status check_learning(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct network_parameters *n = &c->network;
-    const char *width = place(r, name, "network", "width");
     if (n->width % 2 != 0)
         return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be even: half of a token is the embedding of g, half "
-                                      "that of x", width, n->width);
+                                      "that of x", place(r, name, "network", "width"), n->width);
     if (n->width % n->heads != 0)
-        return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d", width, n->width,
-                    n->heads);
+        return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d",
+                    place_of_pair(r, name, "network", "width", "network", "heads"), n->width, n->heads);
     if (n->neighbours >= c->system.particles)
         return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
-                    place(r, name, "network", "neighbours"), n->neighbours, (long long)c->system.particles);
+                    place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours, (long long)c->system.particles);
     if (c->training.warm_up > c->training.steps)
         return FAIL(STATUS_BAD_INPUT, "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
-                    place(r, name, "training", "warm_up"), (long long)c->training.warm_up,
+                    place_of_pair(r, name, "training", "warm_up", "training", "steps"), (long long)c->training.warm_up,
                     (long long)c->training.steps);
     if (c->evaluation.profile_bin > c->evaluation.profile_extent)
         return FAIL(STATUS_BAD_INPUT, "%s: evaluation.profile_bin = %g is wider than evaluation.profile_extent = %g",
-                    place(r, name, "evaluation", "profile_bin"), c->evaluation.profile_bin,
+                    place_of_pair(r, name, "evaluation", "profile_bin", "evaluation", "profile_extent"), c->evaluation.profile_bin,
                     c->evaluation.profile_extent);
     if (c->evaluation.model_count > 1)
         return FAIL(STATUS_BAD_INPUT, "%s: evaluation.models has %d entries: one model at a time is evaluated",

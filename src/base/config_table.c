@@ -150,6 +150,61 @@ int parameter_find(const char *section, const char *key) {
     return -1;
 }
 
+bool section_is_known(const char *section) {
+    for (int i = 0; i < parameter_count; i++)
+        if (strcmp(parameter_table[i].section, section) == 0)
+            return true;
+    return false;
+}
+
+/* ---- names that are not in the table ---- */
+
+/* A value or name of an input as a message shows it: its beginning. */
+#define SHOWN "%.80s"
+
+/* The section that has a key of this name, or NULL. */
+static const char *section_with(const char *key) {
+    for (int i = 0; i < parameter_count; i++)
+        if (strcmp(parameter_table[i].key, key) == 0)
+            return parameter_table[i].section;
+    return NULL;
+}
+
+enum status parameter_unknown_section(const char *where, const char *section) {
+    const char *known[16];
+    int count = 0;
+    for (int i = 0; i < parameter_count; i++)
+        if (count == 0 || strcmp(known[count - 1], parameter_table[i].section) != 0)
+            known[count++] = parameter_table[i].section;
+    const char *nearest = text_nearest(section, count, known), *home = section_with(section);
+    if (home)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s is a key, not a section; did you mean %s.%s?", where, section, home, section);
+    if (nearest)
+        return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section, nearest);
+    return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
+                                  "training, evaluation, output and run", where, section);
+}
+
+enum status parameter_unknown(const char *where, const char *section, const char *key) {
+    const char *known[64];
+    int count = 0;
+    for (int i = 0; i < parameter_count; i++)
+        if (strcmp(parameter_table[i].section, section) == 0)
+            known[count++] = parameter_table[i].key;
+    if (count == 0)
+        return parameter_unknown_section(where, section);
+    const char *nearest = text_nearest(key, count, known), *home = section_with(key);
+    if (home)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key, home, key);
+    if (nearest)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; did you mean %s.%s?", where, section, key, section,
+                    nearest);
+    return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; epflow help lists the keys of every section", where,
+                section, key);
+}
+
+/* ---- values ---- */
+
 void parameter_allowed(const struct parameter *p, char *out, size_t size) {
     char unit[64] = "";
     if (p->unit[0] != '\0')
@@ -168,7 +223,10 @@ void parameter_allowed(const struct parameter *p, char *out, size_t size) {
 static enum status refuse(const struct parameter *p, const char *where, const char *text, const char *what) {
     char allowed[256];
     parameter_allowed(p, allowed, sizeof allowed);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = %s %s: it must be %s", where, p->section, p->key, text, what, allowed);
+    if (text[0] == '\0')
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s has no value: it must be %s", where, p->section, p->key, allowed);
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " %s: it must be %s", where, p->section, p->key, text, what,
+                allowed);
 }
 
 /* A number in decimal, the whole of the text, finite. */
@@ -208,6 +266,22 @@ static int choice_of(const char *choices, const char *text) {
     return -1;
 }
 
+enum status parameter_set_text(const struct parameter *p, const char *where, const char *text, char out[CONFIG_TEXT]) {
+    const size_t length = strlen(text);
+    bool plain = text[0] != '[';
+    for (size_t i = 0; i < length; i++)
+        plain = plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
+    if (length == 0 || length >= CONFIG_TEXT)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section, p->key,
+                    CONFIG_TEXT - 1);
+    if (!plain)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a text must not hold double quotes, backslashes or control characters, "
+                                      "nor begin with [", where, p->section, p->key);
+    memset(out, 0, CONFIG_TEXT);
+    memcpy(out, text, length);
+    return STATUS_OK;
+}
+
 enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text) {
     char *target = (char *)config + p->offset;
     double number = 0;
@@ -215,11 +289,7 @@ enum status parameter_set(struct config *config, const struct parameter *p, cons
     int choice;
     switch (p->type) {
     case TYPE_TEXT:
-        if (text[0] == '\0' || strlen(text) >= CONFIG_TEXT)
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section, p->key,
-                        CONFIG_TEXT - 1);
-        strncpy(target, text, CONFIG_TEXT - 1);
-        return STATUS_OK;
+        return parameter_set_text(p, where, text, target);
     case TYPE_CHOICE:
         choice = choice_of(p->choices, text);
         if (choice < 0)
@@ -228,8 +298,8 @@ enum status parameter_set(struct config *config, const struct parameter *p, cons
         return STATUS_OK;
     case TYPE_SEED:
         if (!read_seed(text, &seed))
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = %s is not a whole number from 0 to 18446744073709551615", where,
-                        p->section, p->key, text);
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " is not a whole number from 0 to 18446744073709551615",
+                        where, p->section, p->key, text);
         memcpy(target, &seed, sizeof seed);
         return STATUS_OK;
     default:

@@ -47,10 +47,19 @@ struct reading {
 /* Index of section.key in the table, or -1. */
 int parameter_find(const char *section, const char *key);
 
+bool section_is_known(const char *section);
+
+/* Messages about names that are not in the table, with what may have been meant. */
+enum status parameter_unknown(const char *where, const char *section, const char *key);
+enum status parameter_unknown_section(const char *where, const char *section);
+
 /* Stores a scalar value written as text, after checking type and range. `where` leads the message. */
 enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text);
 
-/* "it must be above 0 (time units)": what a parameter allows. */
+/* Stores a text after checking that it can be written to outputs and read back; the rest of out is zero. */
+enum status parameter_set_text(const struct parameter *p, const char *where, const char *text, char out[CONFIG_TEXT]);
+
+/* "above 0 (time)": what a parameter allows, for "it must be ...". */
 void parameter_allowed(const struct parameter *p, char *out, size_t size);
 
 /* config_yaml.c: reads a document of sections; `name` stands for the file in messages. */

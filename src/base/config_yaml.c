@@ -9,27 +9,50 @@
 #include <yaml.h>
 
 #include "base/config_table.h"
-#include "base/text.h"
 
-static enum status syntax_error(const yaml_parser_t *parser, const char *name) {
-    return FAIL(STATUS_BAD_INPUT, "%s:%zu: not valid YAML: %s%s%s", name, parser->problem_mark.line + 1,
-                parser->problem ? parser->problem : "unreadable", parser->context ? ", " : "",
-                parser->context ? parser->context : "");
+enum { PLACE = CONFIG_TEXT + 32 };
+
+/* A setting of the command line has no lines, and its name stands for itself. */
+static void place_at(const char *name, size_t line, char out[PLACE]) {
+    if (strncmp(name, "--set", 5) == 0)
+        snprintf(out, PLACE, "%s", name);
+    else
+        snprintf(out, PLACE, "%s:%zu", name, line + 1);
 }
 
-/* Looks for what is not part of an input. */
+/* A byte that is no UTF-8 is reported by its offset alone, everything else by its line. */
+static enum status syntax_error(const yaml_parser_t *parser, const char *name, const char *text) {
+    char place[PLACE];
+    size_t line = parser->problem_mark.line;
+    if (parser->error == YAML_READER_ERROR) {
+        line = 0;
+        for (size_t i = 0; i < parser->problem_offset && text[i]; i++)
+            line += text[i] == '\n';
+    }
+    place_at(name, line, place);
+    return FAIL(STATUS_BAD_INPUT, "%s: not valid YAML: %s%s%s", place, parser->problem ? parser->problem : "unreadable",
+                parser->context ? ", " : "", parser->context ? parser->context : "");
+}
+
+static bool has_control_characters(const yaml_token_t *token) {
+    for (size_t i = 0; i < token->data.scalar.length; i++)
+        if (token->data.scalar.value[i] < 0x20 || token->data.scalar.value[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* Looks for what is not part of an input (several documents are found by load). */
 static enum status refuse_extras(const char *name, const char *text) {
     enum status status = STATUS_OK;
     yaml_parser_t parser;
     bool end = false;
-    int documents = 0;
     if (!yaml_parser_initialize(&parser))
         return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
     while (!end && status == STATUS_OK) {
         yaml_token_t token;
         if (!yaml_parser_scan(&parser, &token)) {
-            status = syntax_error(&parser, name);
+            status = syntax_error(&parser, name, text);
             break;
         }
         const char *what = NULL;
@@ -37,15 +60,31 @@ static enum status refuse_extras(const char *name, const char *text) {
             what = "anchors and aliases";
         else if (token.type == YAML_TAG_TOKEN || token.type == YAML_TAG_DIRECTIVE_TOKEN)
             what = "tags";
-        else if (token.type == YAML_DOCUMENT_START_TOKEN && documents++ > 0)
-            what = "several documents";
-        if (what)
-            status = FAIL(STATUS_BAD_INPUT, "%s:%zu: %s are not part of an input: write the values out", name,
-                          token.start_mark.line + 1, what);
+        else if (token.type == YAML_SCALAR_TOKEN && has_control_characters(&token))
+            what = "line breaks and control characters inside a value";
+        if (what) {
+            char place[PLACE];
+            place_at(name, token.start_mark.line, place);
+            status = FAIL(STATUS_BAD_INPUT, "%s: %s are not part of an input: write the values out", place, what);
+        }
         end = token.type == YAML_STREAM_END_TOKEN;
         yaml_token_delete(&token);
     }
     yaml_parser_delete(&parser);
+    return status;
+}
+
+/* The document is to be all there is: what follows it would be ignored. */
+static enum status refuse_more(yaml_parser_t *parser, const char *name, const char *text) {
+    enum status status = STATUS_OK;
+    char place[PLACE];
+    yaml_document_t rest;
+    if (!yaml_parser_load(parser, &rest))
+        return syntax_error(parser, name, text);
+    place_at(name, rest.start_mark.line, place);
+    if (yaml_document_get_root_node(&rest))
+        status = FAIL(STATUS_BAD_INPUT, "%s: several documents are not part of an input: put all sections into one", place);
+    yaml_document_delete(&rest);
     return status;
 }
 
@@ -57,8 +96,11 @@ static enum status load(const char *name, const char *text, yaml_document_t *doc
     if (!yaml_parser_initialize(&parser))
         return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
-    if (!yaml_parser_load(&parser, document))
-        status = syntax_error(&parser, name);
+    if (!yaml_parser_load(&parser, document)) {
+        status = syntax_error(&parser, name, text);
+    } else if ((status = refuse_more(&parser, name, text)) != STATUS_OK) {
+        yaml_document_delete(document);
+    }
     yaml_parser_delete(&parser);
     return status;
 }
@@ -67,8 +109,8 @@ static const char *scalar_text(const yaml_node_t *node) {
     return (const char *)node->data.scalar.value;
 }
 
-static void place_of(const char *name, const yaml_node_t *node, char *out, size_t size) {
-    snprintf(out, size, "%s:%zu", name, node->start_mark.line + 1);
+static bool is_word(const yaml_node_t *node, const char *word) {
+    return node->type == YAML_SCALAR_NODE && strcmp(scalar_text(node), word) == 0;
 }
 
 /* ---- lists ---- */
@@ -79,12 +121,14 @@ static enum status read_sides(struct config *config, const struct parameter *p, 
     struct parameter one = *p;
     one.type = TYPE_REAL;
     *count = 0;
+    memset((char *)config + p->offset, 0, MAX_DIMENSION * sizeof(double)); /* a setting replaces the file's sides */
     if (node->type == YAML_SCALAR_NODE) {
         *count = 1;
         return parameter_set(config, &one, where, scalar_text(node));
     }
-    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
-        const yaml_node_t *side = yaml_document_get_node(document, *item);
+    for (yaml_node_item_t *item = node->data.sequence.items.start;
+         node->type == YAML_MAPPING_NODE || item < node->data.sequence.items.top; item++) {
+        const yaml_node_t *side = node->type == YAML_MAPPING_NODE ? node : yaml_document_get_node(document, *item);
         if (side->type != YAML_SCALAR_NODE || *count == MAX_DIMENSION)
             return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section,
                         p->key, MAX_DIMENSION);
@@ -97,44 +141,48 @@ static enum status read_sides(struct config *config, const struct parameter *p, 
     return STATUS_OK;
 }
 
-static enum status read_file(const struct parameter *p, const char *where, const yaml_node_t *node, char *out) {
-    if (node->type != YAML_SCALAR_NODE || scalar_text(node)[0] == '\0' ||
-        node->data.scalar.length >= CONFIG_TEXT)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a file must be a text of 1 to %d characters", where, p->section,
-                    p->key, CONFIG_TEXT - 1);
-    strncpy(out, scalar_text(node), CONFIG_TEXT - 1);
-    return STATUS_OK;
+static enum status read_file(const struct parameter *p, const char *where, const yaml_node_t *node,
+                             char out[CONFIG_TEXT]) {
+    if (node->type != YAML_SCALAR_NODE)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a file must be a path, not a list or a mapping", where, p->section,
+                    p->key);
+    return parameter_set_text(p, where, scalar_text(node), out);
 }
 
-/* {file: PATH, weight: W}; weight 1 if it is not there. */
-static enum status read_choice(const struct parameter *p, const char *where, yaml_document_t *document,
-                               const yaml_node_t *node, struct file_choice *out) {
+static enum status read_weight(const struct parameter *p, const char *where, const yaml_node_t *node, double *out) {
     struct parameter weight = *p;
     weight.type = TYPE_REAL;
     weight.offset = 0;
+    weight.key = "trajectories: weight";
+    if (node->type != YAML_SCALAR_NODE)
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a weight must be a number", where, p->section, p->key);
+    return parameter_set((struct config *)(void *)out, &weight, where, scalar_text(node));
+}
+
+/* PATH, or {file: PATH, weight: W}; weight 1 if it is not there. */
+static enum status read_choice(const struct parameter *p, const char *where, yaml_document_t *document,
+                               const yaml_node_t *node, struct file_choice *out) {
+    enum status status = STATUS_OK;
+    bool file = false, weight = false;
     out->weight = 1;
     if (node->type == YAML_SCALAR_NODE)
         return read_file(p, where, node, out->file);
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         node->type == YAML_MAPPING_NODE && pair < node->data.mapping.pairs.top; pair++) {
+    for (yaml_node_pair_t *pair = node->type == YAML_MAPPING_NODE ? node->data.mapping.pairs.start : NULL;
+         pair && pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(document, pair->value);
-        enum status status;
-        if (key->type == YAML_SCALAR_NODE && strcmp(scalar_text(key), "file") == 0)
-            status = read_file(p, where, value, out->file);
-        else if (key->type == YAML_SCALAR_NODE && strcmp(scalar_text(key), "weight") == 0 &&
-                 value->type == YAML_SCALAR_NODE)
-            status = parameter_set((struct config *)(void *)&out->weight, &weight, where, scalar_text(value));
-        else
-            status = FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry has the keys file and weight only", where, p->section,
-                          p->key);
-        if (status != STATUS_OK)
-            return status;
+        bool *seen = is_word(key, "file") ? &file : is_word(key, "weight") ? &weight : NULL;
+        if (!seen || *seen)
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry has the keys file and weight only, each once", where,
+                        p->section, p->key);
+        *seen = true;
+        TRY(seen == &file ? read_file(p, where, value, out->file) : read_weight(p, where, value, &out->weight));
     }
-    if (out->file[0] == '\0')
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry must be {file: PATH, weight: NUMBER}", where, p->section,
-                    p->key);
-    return STATUS_OK;
+    if (!file)
+        status = FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry must be {file: PATH, weight: NUMBER}", where, p->section,
+                      p->key);
+out:
+    return status;
 }
 
 static enum status read_list(struct config *config, const struct parameter *p, const char *where,
@@ -142,6 +190,7 @@ static enum status read_list(struct config *config, const struct parameter *p, c
     int *count = (int *)(void *)((char *)config + p->count_offset);
     char *target = (char *)config + p->offset;
     *count = 0;
+    memset(target, 0, CONFIG_FILES * (p->type == TYPE_FILES ? CONFIG_TEXT : sizeof(struct file_choice)));
     if (node->type != YAML_SEQUENCE_NODE)
         return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a list: [%s, ...]", where, p->section, p->key,
                     p->type == TYPE_FILES ? "PATH" : "{file: PATH, weight: NUMBER}");
@@ -166,7 +215,7 @@ static enum status read_value(struct config *config, const struct parameter *p, 
                               yaml_document_t *document, yaml_node_t *node) {
     if (p->type == TYPE_FILES || p->type == TYPE_WEIGHTED)
         return read_list(config, p, where, document, node);
-    if (p->type == TYPE_SIDES && node->type != YAML_MAPPING_NODE)
+    if (p->type == TYPE_SIDES)
         return read_sides(config, p, where, document, node);
     if (node->type != YAML_SCALAR_NODE) {
         char allowed[256];
@@ -178,54 +227,18 @@ static enum status read_value(struct config *config, const struct parameter *p, 
 
 /* ---- sections ---- */
 
-static enum status unknown_section(const char *where, const char *section) {
-    const char *known[16];
-    int count = 0;
-    for (int i = 0; i < parameter_count; i++)
-        if (count == 0 || strcmp(known[count - 1], parameter_table[i].section) != 0)
-            known[count++] = parameter_table[i].section;
-    const char *nearest = text_nearest(section, count, known);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: section %s is not known; did you mean %s?", where, section, nearest);
-    return FAIL(STATUS_BAD_INPUT, "%s: section %s is not known; the sections are system, simulation, network, "
-                                  "training, evaluation, output and run", where, section);
-}
-
-static enum status unknown_key(const char *where, const char *section, const char *key) {
-    const char *known[64];
-    int count = 0;
-    bool in_section = false;
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0) {
-            known[count++] = parameter_table[i].key;
-            in_section = true;
-        }
-    if (!in_section)
-        return unknown_section(where, section);
-    const char *nearest = text_nearest(key, count, known);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key, section,
-                    nearest);
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].key, key) == 0)
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key,
-                        parameter_table[i].section, key);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; epflow help lists the keys of every section", where, section,
-                key);
-}
-
 static enum status read_section(struct reading *r, const char *name, yaml_document_t *document, const char *section,
                                 const yaml_node_t *keys) {
-    char where[CONFIG_TEXT + 32];
+    char where[PLACE];
     for (yaml_node_pair_t *pair = keys->data.mapping.pairs.start; pair < keys->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         yaml_node_t *value = yaml_document_get_node(document, pair->value);
-        place_of(name, key, where, sizeof where);
+        place_at(name, key->start_mark.line, where);
         if (key->type != YAML_SCALAR_NODE)
             return FAIL(STATUS_BAD_INPUT, "%s: a key of section %s must be a word", where, section);
         int p = parameter_find(section, scalar_text(key));
         if (p < 0)
-            return unknown_key(where, section, scalar_text(key));
+            return parameter_unknown(where, section, scalar_text(key));
         if (r->origin[p].given)
             return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is given twice, first at %s", where, section, scalar_text(key),
                         r->origin[p].place);
@@ -239,7 +252,7 @@ static enum status read_section(struct reading *r, const char *name, yaml_docume
 }
 
 enum status config_yaml_document(struct reading *r, const char *name, const char *text) {
-    char where[CONFIG_TEXT + 32];
+    char where[PLACE];
     yaml_document_t document;
     enum status status = load(name, text, &document);
     if (status != STATUS_OK)
@@ -252,12 +265,18 @@ enum status config_yaml_document(struct reading *r, const char *name, const char
          status == STATUS_OK && root && pair < root->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(&document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(&document, pair->value);
-        place_of(name, key, where, sizeof where);
-        bool word = key->type == YAML_SCALAR_NODE, known = false;
-        for (int i = 0; word && i < parameter_count; i++)
-            known = known || strcmp(parameter_table[i].section, scalar_text(key)) == 0;
-        if (!known)
-            status = unknown_section(where, word ? scalar_text(key) : "(not a word)");
+        place_at(name, key->start_mark.line, where);
+        bool twice = false;
+        for (yaml_node_pair_t *before = root->data.mapping.pairs.start; key->type == YAML_SCALAR_NODE && before < pair;
+             before++)
+            twice = twice || is_word(yaml_document_get_node(&document, before->key), scalar_text(key));
+        if (key->type != YAML_SCALAR_NODE)
+            status = FAIL(STATUS_BAD_INPUT, "%s: the name of a section must be a word", where);
+        else if (!section_is_known(scalar_text(key)))
+            status = parameter_unknown_section(where, scalar_text(key));
+        else if (twice)
+            status = FAIL(STATUS_BAD_INPUT, "%s: section %s is given twice: write its keys below one heading", where,
+                          scalar_text(key));
         else if (value->type == YAML_MAPPING_NODE)
             status = read_section(r, name, &document, scalar_text(key), value);
         else if (value->type != YAML_SCALAR_NODE || scalar_text(value)[0] != '\0')
@@ -269,7 +288,9 @@ enum status config_yaml_document(struct reading *r, const char *name, const char
 
 enum status config_yaml_value(struct reading *r, int p, const char *where, const char *text) {
     yaml_document_t document;
-    enum status status = load(where, text, &document);
+    char setting[PLACE];
+    snprintf(setting, sizeof setting, "%s %s.%s", where, parameter_table[p].section, parameter_table[p].key);
+    enum status status = load(setting, text, &document);
     if (status != STATUS_OK)
         return status;
     yaml_node_t *root = yaml_document_get_root_node(&document);
@@ -279,9 +300,5 @@ enum status config_yaml_value(struct reading *r, int p, const char *where, const
     else
         status = read_value(r->config, &parameter_table[p], where, &document, root);
     yaml_document_delete(&document);
-    if (status == STATUS_OK) {
-        r->origin[p].given = true;
-        snprintf(r->origin[p].place, sizeof r->origin[p].place, "%s", where);
-    }
     return status;
 }

@@ -39,7 +39,7 @@ const char *text_nearest(const char *word, int count, const char *const words[])
 
 void text_duration(double seconds, char *out, size_t size) {
     double whole = round(seconds);
-    if (seconds < 60)
+    if (seconds < 59.95)
         snprintf(out, size, "%.1f s", seconds);
     else if (whole < 3600)
         snprintf(out, size, "%.0f min %02.0f s", floor(whole / 60), fmod(whole, 60));
@@ -50,7 +50,7 @@ void text_duration(double seconds, char *out, size_t size) {
 void text_bytes(double bytes, char *out, size_t size) {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     int u = 0;
-    for (; bytes >= 1024 && u < 5; u++)
+    for (; bytes >= (u == 0 ? 1024 : 1023.95) && u < 5; u++) /* 1023.95 would be written 1024.0 */
         bytes /= 1024;
     snprintf(out, size, u == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[u]);
 }

@@ -112,6 +112,14 @@ static enum status parse_option(int argc, char **argv, int *i, struct session *s
     return STATUS_OK;
 }
 
+/* The command that help is asked for: "epflow simulate --help", "epflow help simulate"; NULL for all of them. */
+static const char *help_topic(int argc, char **argv) {
+    const char *first = argc > 1 ? argv[1] : "-";
+    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
+    return first[0] != '-' ? first : NULL;
+}
+
 static bool asks_for_help(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--version") == 0)
@@ -123,8 +131,10 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     enum status status = STATUS_OK;
     *command = NULL;
     *print = asks_for_help(argc, argv);
-    if (*print)
-        return STATUS_OK;
+    if (*print) {
+        const char *topic = help_topic(argc, argv);
+        return topic && !find_command(topic) ? unknown_command(topic) : STATUS_OK;
+    }
     if (argc < 2)
         return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
     const struct command *c = find_command(argv[1]);
@@ -178,9 +188,8 @@ void usage_print(int argc, char **argv) {
             printf("epflow %s (%s)\n", provenance_version(), provenance_revision());
             return;
         }
-    const struct command *c = find_command(argv[1]);
-    if (!c && argc > 2)
-        c = find_command(argv[2]);
+    const char *topic = help_topic(argc, argv);
+    const struct command *c = topic ? find_command(topic) : NULL;
     if (!c) {
         print_overview();
         return;

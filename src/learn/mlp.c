@@ -1,3 +1,7 @@
+/* A perceptron on rows, with its tangent and its gradient, each the chain of the primitives' own. Forward
+ * keeps what goes into every GELU and what comes out: the first is where slopes are taken, the second what a
+ * layer's weights see. Gradients alternate between two scratch arrays, so their number does not grow with
+ * depth. */
 #include "learn/mlp.h"
 
 static int width_in(const struct mlp *m, int layer) {
@@ -45,8 +49,8 @@ void mlp_forward(struct mlp *m, const real *weights, size_t rows, const real *x,
                  size_t ldy) {
     const size_t hidden = (size_t)m->hidden;
     for (int l = 0; l < m->layers; l++) {
-        m->ops->linear(m->ops, rows, width_in(m, l), m->hidden, l == 0 ? x : m->post[l - 1], l == 0 ? ldx : hidden,
-                       weights + m->w[l], weights + m->b[l], m->pre[l], hidden);
+        m->ops->linear(m->ops, rows, width_in(m, l), m->hidden, l == 0 ? x : m->post[l - 1],
+                       l == 0 ? ldx : hidden, weights + m->w[l], weights + m->b[l], m->pre[l], hidden);
         m->ops->gelu(m->ops, rows * hidden, m->pre[l], m->post[l]);
     }
     const int last = m->layers;
@@ -71,8 +75,9 @@ void mlp_backward(struct mlp *m, const real *weights, size_t rows, const real *x
                   size_t lddy, real *gradient, real *dx, size_t lddx) {
     const size_t hidden = (size_t)m->hidden;
     const int last = m->layers;
-    m->ops->linear_backward(m->ops, rows, m->hidden, m->out, m->post[last - 1], hidden, weights + m->w[last], dy,
-                            lddy, gradient + m->w[last], gradient + m->b[last], m->scratch[0], hidden, false);
+    m->ops->linear_backward(m->ops, rows, m->hidden, m->out, m->post[last - 1], hidden, weights + m->w[last],
+                            dy, lddy, gradient + m->w[last], gradient + m->b[last], m->scratch[0], hidden,
+                            false);
     for (int l = last - 1; l >= 0; l--) {
         real *now = m->scratch[(last - 1 - l) % 2], *next = m->scratch[(last - l) % 2];
         m->ops->gelu_backward(m->ops, rows * hidden, m->pre[l], now, now);

@@ -28,7 +28,7 @@ void mlp_forward(struct mlp *mlp, const real *weights, size_t rows, const real *
 void mlp_tangent(struct mlp *mlp, const real *weights, size_t rows, const real *dx, size_t lddx, real *dy,
                  size_t lddy);
 /* dy (rows, out) -> gradient += ..., dx (rows, in) unless NULL. x as in forward. */
-void mlp_backward(struct mlp *mlp, const real *weights, size_t rows, const real *x, size_t ldx, const real *dy,
-                  size_t lddy, real *gradient, real *dx, size_t lddx);
+void mlp_backward(struct mlp *mlp, const real *weights, size_t rows, const real *x, size_t ldx,
+                  const real *dy, size_t lddy, real *gradient, real *dx, size_t lddx);
 
 #endif

@@ -1,3 +1,5 @@
+/* What decides a step (norm, clipping, rate) is here, in float64; what touches every weight is one pass, in
+ * ops->radam. The average is not corrected for its start: it begins at the first weights. */
 #include "learn/optimizer.h"
 
 #include <math.h>
@@ -46,11 +48,13 @@ void optimizer_destroy(struct optimizer **optimizer) {
 enum status optimizer_step(struct optimizer *o, const real *gradient) {
     o->norm = sqrt(o->ops->sum_squares(o->ops, o->size, gradient));
     if (!isfinite(o->norm))
-        return FAIL(STATUS_NUMBERS, "the gradient is not finite at training step %lld: use a smaller training.rate",
+        return FAIL(STATUS_NUMBERS,
+                    "the gradient is not finite at training step %lld: use a smaller training.rate",
                     (long long)o->step + 1);
     o->rate = schedule_rate(&o->schedule, o->step); /* step t uses the rate after t - 1 steps */
     double scale = o->clip > 0 && o->norm > o->clip ? o->clip / o->norm : 1;
     o->step++;
-    o->ops->radam(o->ops, o->size, o->step, o->rate, scale, o->decay, gradient, o->mu, o->nu, o->theta, o->average);
+    o->ops->radam(o->ops, o->size, o->step, o->rate, scale, o->decay, gradient, o->mu, o->nu, o->theta,
+                  o->average);
     return STATUS_OK;
 }

@@ -1,3 +1,4 @@
+/* One table row per kind of model; a call goes to the row that the model was made by. */
 #include "learn/score_kind.h"
 
 static const struct score_kind *const kinds[] = {[NETWORK_WINDOW] = &window_kind};

@@ -10,9 +10,10 @@ struct score_kind {
     void (*destroy)(struct score_model *model);
     void (*initialise)(const struct score_model *model, uint64_t seed, real *weights);
     struct score_cost (*operations)(const struct score_model *model);
-    enum status (*forward)(struct score_model *model, const real *weights, const struct score_input *in, real *s);
-    enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in, real *s,
-                              real *divergence);
+    enum status (*forward)(struct score_model *model, const real *weights, const struct score_input *in,
+                           real *s);
+    enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in,
+                              real *s, real *divergence);
     enum status (*denoising)(struct score_model *model, const real *weights, const struct score_input *in,
                              const real *zeta, double sign, double sigma, double scale, double *term,
                              real *gradient, real *s);

@@ -1,3 +1,5 @@
+/* Tensors lie one after the other in the order they are added, without gaps: that order is the layout of the
+ * flat buffer, of a gradient, and of the model file. */
 #include "learn/tensors.h"
 
 #include <stdarg.h>

@@ -3,7 +3,8 @@
 #include "learn/window_network.h"
 
 /* n->dt holds the gradient of the block's output rows; on return, that of its input tokens. */
-static void backward_block(struct window_network *n, const real *weights, int index, size_t count, real *gradient) {
+static void backward_block(struct window_network *n, const real *weights, int index, size_t count,
+                           real *gradient) {
     const struct ops *ops = n->base.ops;
     struct window_block *b = &n->block[index];
     const int w = n->width, f = n->feed_forward;
@@ -14,8 +15,8 @@ static void backward_block(struct window_network *n, const real *weights, int in
     /* second norm: dy receives the gradient of y1 + mlp(y1), which reaches y1 both ways */
     ops->norm_backward(ops, rows, w, weights + b->norm2_scale, b->n2, b->root2, n->dt, wide,
                        gradient + b->norm2_scale, gradient + b->norm2_offset, n->dy, wide);
-    ops->linear_backward(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, n->dy, wide, gradient + b->mlp1_w,
-                         gradient + b->mlp1_b, n->dwide, (size_t)f, false);
+    ops->linear_backward(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, n->dy, wide,
+                         gradient + b->mlp1_w, gradient + b->mlp1_b, n->dwide, (size_t)f, false);
     ops->gelu_backward(ops, rows * (size_t)f, b->pre, n->dwide, n->dwide);
     ops->linear_backward(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, n->dwide, (size_t)f,
                          gradient + b->mlp0_w, gradient + b->mlp0_b, n->dy, wide, true);
@@ -25,16 +26,16 @@ static void backward_block(struct window_network *n, const real *weights, int in
         ops->zero(ops, dt, tokens * wide * sizeof(real));
     ops->norm_backward(ops, rows, w, weights + b->norm1_scale, b->n1, b->root1, n->dy, wide,
                        gradient + b->norm1_scale, gradient + b->norm1_offset, dt, ldt);
-    ops->linear_backward(ops, rows, w, w, b->attended, wide, weights + b->output_w, dt, ldt, gradient + b->output_w,
-                         gradient + b->output_b, n->dy, wide, false);
-    ops->attention_backward(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, n->dy, n->dq, n->dk,
-                            n->dv);
+    ops->linear_backward(ops, rows, w, w, b->attended, wide, weights + b->output_w, dt, ldt,
+                         gradient + b->output_w, gradient + b->output_b, n->dy, wide, false);
+    ops->attention_backward(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, n->dy,
+                            n->dq, n->dk, n->dv);
     ops->linear_backward(ops, rows, w, w, b->t, ldt, weights + b->query_w, n->dq, wide, gradient + b->query_w,
                          gradient + b->query_b, dt, ldt, true);
     ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->key_w, n->dk, wide, gradient + b->key_w,
                          gradient + b->key_b, dt, wide, true);
-    ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->value_w, n->dv, wide, gradient + b->value_w,
-                         gradient + b->value_b, dt, wide, true);
+    ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->value_w, n->dv, wide,
+                         gradient + b->value_w, gradient + b->value_b, dt, wide, true);
     n->dt_next = n->dt;
     n->dt = dt;
 }
@@ -43,9 +44,11 @@ void window_backward(struct window_network *n, const real *weights, size_t at, s
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, half = wide / 2, d = (size_t)n->base.d;
     const size_t tokens = count * (size_t)n->tokens;
-    mlp_backward(&n->decoder, weights, count, n->block[n->blocks - 1].y2, wide, n->ds, d, gradient, n->dt, wide);
+    mlp_backward(&n->decoder, weights, count, n->block[n->blocks - 1].y2, wide, n->ds, d, gradient, n->dt,
+                 wide);
     for (int b = n->blocks - 1; b >= 0; b--)
         backward_block(n, weights, b, count, gradient);
     mlp_backward(&n->embed_x, weights, tokens, n->offsets, d, n->dt + half, wide, gradient, NULL, 0);
-    ops->scatter_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->dt, wide, n->dtable, half);
+    ops->scatter_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->dt, wide, n->dtable,
+                      half);
 }

@@ -1,3 +1,9 @@
+/* From particles to scores: first the table of E_g, then chunk by chunk tokens, blocks and decoder.
+ *
+ * E_g(g_j) is the same in every window that holds particle j, so a batch of windows is first reduced to its
+ * distinct particles; every token knows its place in that table. In a block, Q of T tokens ask: all, or in
+ * the last block token 0 alone, whose rows are then T rows apart in the tokens and next to each other from
+ * the query on. That is the only difference between blocks. */
 #include "learn/window_network.h"
 
 #include <stdlib.h>
@@ -26,9 +32,9 @@ static uint32_t place_in_table(struct window_network *n, uint32_t particle) {
     return n->slot[particle];
 }
 
-/* E_g of members first ... first + count - 1 of the table; out NULL: only what backward needs. */
-static void embed_members(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
-                          size_t count, real *out) {
+/* E_g of members first ... first + count - 1 of the table; embed_g keeps what its backward needs. */
+static void embed_members(struct window_network *n, const real *weights, const struct score_input *in,
+                          size_t first, size_t count, real *out) {
     const struct ops *ops = n->base.ops;
     ops->propulsion_rows(ops, n->base.d, count, n->member + first, in->g, n->g_rows);
     mlp_forward(&n->embed_g, weights, count, n->g_rows, (size_t)n->base.d, out, (size_t)n->width / 2);
@@ -46,6 +52,13 @@ enum status window_tabulate(struct window_network *n, const real *weights, const
     ops->to_host(ops, near, in->centre + first, count * sizeof *near);
     ops->to_host(ops, near + count, in->neighbour + first * k, count * k * sizeof *near);
     n->members = 0;
+    for (size_t m = 0; m < count * tokens; m++)
+        if (near[m] >= in->particles) {
+            status = FAIL(STATUS_FAILURE,
+                          "a window of %zu particles has no neighbour number %zu: the halo is too thin",
+                          tokens, m < count ? 0 : (m - count) % k + 1);
+            goto out;
+        }
     for (size_t w = 0; w < count; w++) {
         n->place_host[w * tokens] = place_in_table(n, near[w]);
         for (size_t m = 0; m < k; m++)
@@ -79,19 +92,21 @@ static void forward_block(struct window_network *n, const real *weights, int ind
     struct window_block *b = &n->block[index];
     const int w = n->width, f = n->feed_forward;
     const size_t wide = (size_t)w, tokens = count * (size_t)n->tokens, rows = count * (size_t)b->queries;
-    const size_t ldt = b->queries == 1 ? (size_t)n->tokens * wide : wide; /* from one asking token to the next */
+    const size_t ldt =
+        b->queries == 1 ? (size_t)n->tokens * wide : wide; /* from one asking token to the next */
     ops->linear(ops, rows, w, w, b->t, ldt, weights + b->query_w, weights + b->query_b, b->q, wide);
     ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
     ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v, wide);
     ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
-    ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy, wide);
-    ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset, b->n1,
-              b->root1, b->y1, wide);
+    ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
+                wide);
+    ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset,
+              b->n1, b->root1, b->y1, wide);
     ops->linear(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, (size_t)f);
     ops->gelu(ops, rows * (size_t)f, b->pre, b->post);
     ops->linear(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, weights + b->mlp1_b, n->dy, wide);
-    ops->norm(ops, rows, w, b->y1, wide, n->dy, wide, weights + b->norm2_scale, weights + b->norm2_offset, b->n2,
-              b->root2, b->y2, wide);
+    ops->norm(ops, rows, w, b->y1, wide, n->dy, wide, weights + b->norm2_scale, weights + b->norm2_offset,
+              b->n2, b->root2, b->y2, wide);
 }
 
 void window_forward(struct window_network *n, const real *weights, const struct score_input *in, size_t first,

@@ -1,4 +1,5 @@
-/* The score network of the paper: a transformer over a particle and its nearest neighbours (theory.md section 3).
+/* The score network of the paper: a transformer over a particle and its nearest neighbours (theory.md section
+ * 3).
  *
  * Windows are computed in chunks of about `rows` tokens, so that matrix products are large while everything
  * a chunk touches stays near in memory. What need not be computed again is not: the embedding of g depends
@@ -17,7 +18,8 @@ enum { CHUNKS_PER_TABLE = 32 };
 
 /* ---- layout of the weights: the names and their order are the file's ---- */
 
-static enum status add_linear(struct tensors *t, int in, int out, size_t *w, size_t *b, const char *name, int block) {
+static enum status add_linear(struct tensors *t, int in, int out, size_t *w, size_t *b, const char *name,
+                              int block) {
     enum status status = STATUS_OK;
     *w = t->size;
     TRY(tensors_add(t, in, out, "block%d/%s/w", block, name));
@@ -159,15 +161,15 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt, n->dt_next, n->dq, n->dk, n->dv, n->dy, n->dwide, n->offsets, n->s, n->ds,
-                            n->axes, n->g_rows, n->table, n->dtable, n->member, n->place};
+    void *const shared[] = {n->dt, n->dt_next, n->dq,   n->dk,     n->dv,    n->dy,     n->dwide,  n->offsets,
+                            n->s,  n->ds,      n->axes, n->g_rows, n->table, n->dtable, n->member, n->place};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);
     for (int index = 0; index < n->blocks; index++) {
         struct window_block *b = &n->block[index];
-        void *const kept[] = {b->q, b->k, b->v, b->p, b->attended, b->n1, b->root1, b->y1, b->pre, b->post,
-                              b->n2, b->root2, b->y2};
+        void *const kept[] = {b->q,  b->k,   b->v,    b->p,  b->attended, b->n1, b->root1,
+                              b->y1, b->pre, b->post, b->n2, b->root2,    b->y2};
         for (size_t m = 0; m < sizeof kept / sizeof *kept; m++)
             ops->release(ops, kept[m]);
     }
@@ -227,8 +229,8 @@ static struct score_cost window_operations(const struct score_model *model) {
         double q = n->block[b].queries;
         blocks += 2 * (2 * t * w * w + 2 * q * w * w + 2 * q * w * f + 2 * q * t * w);
     }
-    const double shared = mlp_cost(&n->embed_g), forward = shared + t * mlp_cost(&n->embed_x) + blocks +
-                                                           mlp_cost(&n->decoder);
+    const double shared = mlp_cost(&n->embed_g),
+                 forward = shared + t * mlp_cost(&n->embed_x) + blocks + mlp_cost(&n->decoder);
     const double tangents = d * (shared + blocks + mlp_cost(&n->decoder));
     return (struct score_cost){forward, forward + shared + tangents, 3 * forward + shared};
 }
@@ -244,7 +246,8 @@ struct pass {
     real *gradient;
 };
 
-static void forward_chunk(struct window_network *n, const struct pass *p, size_t first, size_t at, size_t count) {
+static void forward_chunk(struct window_network *n, const struct pass *p, size_t first, size_t at,
+                          size_t count) {
     const struct ops *ops = n->base.ops;
     const size_t d = (size_t)n->base.d;
     window_forward(n, p->weights, p->in, first, at, count);
@@ -253,8 +256,8 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     if (p->divergence)
         window_tangent(n, p->weights, p->in, first, count, p->divergence + first);
     if (p->gradient) {
-        ops->denoising(ops, count, n->base.d, n->s, p->zeta + first * d, p->sign, p->sigma, p->scale, p->term + first,
-                       n->ds);
+        ops->denoising(ops, count, n->base.d, n->s, p->zeta + first * d, p->sign, p->sigma, p->scale,
+                       p->term + first, n->ds);
         window_backward(n, p->weights, at, count, p->gradient);
     }
 }
@@ -277,12 +280,13 @@ out:
     return status;
 }
 
-static enum status run_forward(struct score_model *model, const real *weights, const struct score_input *in, real *s) {
+static enum status run_forward(struct score_model *model, const real *weights, const struct score_input *in,
+                               real *s) {
     return run_pass((struct window_network *)model, &(struct pass){.weights = weights, .in = in, .s = s});
 }
 
-static enum status run_divergence(struct score_model *model, const real *weights, const struct score_input *in,
-                                  real *s, real *divergence) {
+static enum status run_divergence(struct score_model *model, const real *weights,
+                                  const struct score_input *in, real *s, real *divergence) {
     return run_pass((struct window_network *)model,
                     &(struct pass){.weights = weights, .in = in, .s = s, .divergence = divergence});
 }

@@ -10,44 +10,44 @@ enum { WINDOW_BLOCKS = 64 };
 /* One block: what its weights are called, and what forward keeps of a chunk. B windows, T tokens, Q queries
  * (T, in the last block 1). */
 struct window_block {
-    int queries;                   /* Q */
+    int queries;                                                                 /* Q */
     size_t query_w, query_b, key_w, key_b, value_w, value_b, output_w, output_b; /* offsets of weights */
     size_t norm1_scale, norm1_offset, mlp0_w, mlp0_b, mlp1_w, mlp1_b, norm2_scale, norm2_offset;
-    real *t;                       /* (B, T, W) tokens that come in */
-    real *q;                       /* (B, Q, W) */
-    real *k, *v;                   /* (B, T, W) */
-    real *p;                       /* (B, heads, Q, T) attention weights */
-    real *attended;                /* (B, Q, W) */
-    real *n1, *root1, *y1;         /* (B Q, W), (B Q), (B Q, W) after the first norm */
-    real *pre, *post;              /* (B Q, F) */
-    real *n2, *root2;              /* (B Q, W), (B Q) */
-    real *y2;                      /* (B Q, W) tokens that go out: the next block's t */
+    real *t;               /* (B, T, W) tokens that come in */
+    real *q;               /* (B, Q, W) */
+    real *k, *v;           /* (B, T, W) */
+    real *p;               /* (B, heads, Q, T) attention weights */
+    real *attended;        /* (B, Q, W) */
+    real *n1, *root1, *y1; /* (B Q, W), (B Q), (B Q, W) after the first norm */
+    real *pre, *post;      /* (B Q, F) */
+    real *n2, *root2;      /* (B Q, W), (B Q) */
+    real *y2;              /* (B Q, W) tokens that go out: the next block's t */
 };
 
 struct window_network {
     struct score_model base;
     int width, hidden, feed_forward, heads, blocks, tokens;
-    size_t windows;                /* B, most windows of a chunk */
-    size_t batch;                  /* most windows for which E_g is tabulated at once */
+    size_t windows; /* B, most windows of a chunk */
+    size_t batch;   /* most windows for which E_g is tabulated at once */
     struct mlp embed_g, embed_x, decoder;
     struct window_block block[WINDOW_BLOCKS];
-    real *offsets;                 /* (B, T, d) x_i - x_j */
-    real *s;                       /* (B, d) */
+    real *offsets; /* (B, T, d) x_i - x_j */
+    real *s;       /* (B, d) */
     /* gradients and tangents of a chunk, shared by all blocks. A tangent has d sets of everything. */
-    real *ds;                      /* (B, d), tangents (d, B, d) */
-    real *dt, *dt_next;            /* (d, B, T, W) */
-    real *dq, *dk, *dv;            /* (d, B, T, W) */
-    real *dwide;                   /* (d B T, F) */
-    real *dy;                      /* (d, B T, W) */
-    real *axes;                    /* (d, B, d) unit vectors along each axis of g, for the tangents */
+    real *ds;           /* (B, d), tangents (d, B, d) */
+    real *dt, *dt_next; /* (d, B, T, W) */
+    real *dq, *dk, *dv; /* (d, B, T, W) */
+    real *dwide;        /* (d B T, F) */
+    real *dy;           /* (d, B T, W) */
+    real *axes;         /* (d, B, d) unit vectors along each axis of g, for the tangents */
     /* E_g of the distinct particles of a batch of windows */
-    uint32_t *slot;                /* host (particles): place of a particle in the table, or none */
+    uint32_t *slot; /* host (particles): place of a particle in the table, or none */
     size_t slot_count;
-    uint32_t *member, *member_host;/* (batch T) particles in the table */
-    uint32_t *place, *place_host;  /* (batch, T) each token's place in the table */
+    uint32_t *member, *member_host; /* (batch T) particles in the table */
+    uint32_t *place, *place_host;   /* (batch, T) each token's place in the table */
     size_t members;
-    real *g_rows;                  /* (rows of embed_g, d) */
-    real *table, *dtable;          /* (batch T, W/2) E_g, and its gradient */
+    real *g_rows;         /* (rows of embed_g, d) */
+    real *table, *dtable; /* (batch T, W/2) E_g, and its gradient */
 };
 
 /* Tabulates E_g of the particles in windows first ... first + count - 1. */

@@ -4,12 +4,13 @@
 #include "learn/window_network.h"
 
 /* dE_g(g_i) along every axis, into the first half of token 0: n->dt (d, B, T, W), zero elsewhere. */
-static void tangent_tokens(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
-                           size_t count) {
+static void tangent_tokens(struct window_network *n, const real *weights, const struct score_input *in,
+                           size_t first, size_t count) {
     const struct ops *ops = n->base.ops;
     const size_t d = (size_t)n->base.d, wide = (size_t)n->width, window = (size_t)n->tokens * wide;
     ops->propulsion_rows(ops, n->base.d, count, in->centre + first, in->g, n->g_rows);
-    mlp_forward(&n->embed_g, weights, count, n->g_rows, d, n->dy, wide / 2); /* keeps the slopes; value not used */
+    mlp_forward(&n->embed_g, weights, count, n->g_rows, d, n->dy,
+                wide / 2); /* keeps the slopes; value not used */
     ops->zero(ops, n->dt, d * count * window * sizeof(real));
     for (size_t a = 0; a < d; a++)
         mlp_tangent(&n->embed_g, weights, count, n->axes + a * n->windows * d, d, n->dt + a * count * window,
@@ -32,8 +33,8 @@ static void tangent_block(struct window_network *n, const real *weights, int ind
         ops->zero(ops, n->dv, sets * tokens * wide * sizeof(real));
     }
     const bool all_ask = b->queries > 1;
-    ops->linear(ops, first ? sets * count : sets * rows, w, w, n->dt, first ? window : ldt, weights + b->query_w, NULL,
-                n->dq, first && all_ask ? window : wide);
+    ops->linear(ops, first ? sets * count : sets * rows, w, w, n->dt, first ? window : ldt,
+                weights + b->query_w, NULL, n->dq, first && all_ask ? window : wide);
     ops->linear(ops, moving, w, w, n->dt, ldm, weights + b->key_w, NULL, n->dk, ldm);
     ops->linear(ops, moving, w, w, n->dt, ldm, weights + b->value_w, NULL, n->dv, ldm);
     for (size_t s = 0; s < sets; s++)
@@ -41,13 +42,15 @@ static void tangent_block(struct window_network *n, const real *weights, int ind
                                n->dq + s * rows * wide, n->dk + s * tokens * wide, n->dv + s * tokens * wide,
                                n->dy + s * rows * wide);
     ops->linear(ops, sets * rows, w, w, n->dy, wide, weights + b->output_w, NULL, n->dq, wide);
-    ops->norm_tangent(ops, sets, rows, w, n->dt, ldt, n->dq, wide, weights + b->norm1_scale, b->n1, b->root1, n->dy);
+    ops->norm_tangent(ops, sets, rows, w, n->dt, ldt, n->dq, wide, weights + b->norm1_scale, b->n1, b->root1,
+                      n->dy);
     ops->linear(ops, sets * rows, w, f, n->dy, wide, weights + b->mlp0_w, NULL, n->dwide, (size_t)f);
     for (size_t s = 0; s < sets; s++)
         ops->gelu_tangent(ops, rows * (size_t)f, b->pre, n->dwide + s * rows * (size_t)f,
                           n->dwide + s * rows * (size_t)f);
     ops->linear(ops, sets * rows, f, w, n->dwide, (size_t)f, weights + b->mlp1_w, NULL, n->dq, wide);
-    ops->norm_tangent(ops, sets, rows, w, n->dy, wide, n->dq, wide, weights + b->norm2_scale, b->n2, b->root2, n->dt);
+    ops->norm_tangent(ops, sets, rows, w, n->dy, wide, n->dq, wide, weights + b->norm2_scale, b->n2, b->root2,
+                      n->dt);
 }
 
 void window_tangent(struct window_network *n, const real *weights, const struct score_input *in, size_t first,

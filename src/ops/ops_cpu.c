@@ -1,6 +1,8 @@
 /* The CPU table: every entry of ops.h, filled by field name. */
 #include "ops/ops_cpu.h"
 
+#include <cblas.h>
+
 static const struct ops table = {
     .name = "cpu",
     .allocate = cpu_allocate,
@@ -47,5 +49,6 @@ static const struct ops table = {
 };
 
 const struct ops *ops_cpu(void) {
+    openblas_set_num_threads(1); /* a rank is a core; the environment is read too early to say so there */
     return &table;
 }

@@ -29,8 +29,8 @@ static bool is_small(int m, int n, int k) {
 }
 
 /* c (m, n) = or += a (m, k) b (k, n), a read as its transpose if `flip` (then a is (k, m) in memory). */
-static void product(int m, int n, int k, bool flip, const real *a, size_t lda, const real *b, size_t ldb, bool add,
-                    real *c, size_t ldc) {
+static void product(int m, int n, int k, bool flip, const real *a, size_t lda, const real *b, size_t ldb,
+                    bool add, real *c, size_t ldc) {
     if (is_small(m, n, k)) {
         const struct steps step = flip ? (struct steps){1, lda} : (struct steps){lda, 1};
         small_product((size_t)m, n, k, a, step, b, ldb, add ? c : NULL, ldc, c, ldc);
@@ -46,7 +46,8 @@ static void product_transposed(int m, int n, int k, real factor, const real *a, 
     if (is_small(m, n, k) && n <= SMALL_TOKENS && k <= SMALL_COLUMNS) {
         real turned[SMALL_COLUMNS * SMALL_TOKENS];
         turn(n, k, factor, b, ldb, turned, (size_t)n);
-        small_product((size_t)m, n, k, a, (struct steps){lda, 1}, turned, (size_t)n, add ? c : NULL, ldc, c, ldc);
+        small_product((size_t)m, n, k, a, (struct steps){lda, 1}, turned, (size_t)n, add ? c : NULL, ldc, c,
+                      ldc);
         return;
     }
     gemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, factor, a, (int)lda, b, (int)ldb, add ? 1 : 0, c,
@@ -78,9 +79,10 @@ static void softmax_tangent_row(int n, const real *restrict p, real *restrict dp
 
 /* Where window w and head h are in each array. */
 struct part {
-    size_t query, token, weight; /* offsets in (.., queries, width), (.., tokens, width), (.., queries, tokens) */
-    int columns;                 /* width of a head */
-    real scale;                  /* of the logits */
+    size_t query, token,
+        weight;  /* offsets in (.., queries, width), (.., tokens, width), (.., queries, tokens) */
+    int columns; /* width of a head */
+    real scale;  /* of the logits */
 };
 
 static struct part part_of(size_t w, int h, int queries, int tokens, int heads, int width) {
@@ -100,11 +102,12 @@ void cpu_attention(const struct ops *ops, size_t windows, int queries, int token
         for (int h = 0; h < heads; h++) {
             struct part at = part_of(w, h, queries, tokens, heads, width);
             real *weight = p + at.weight;
-            product_transposed(queries, tokens, at.columns, at.scale, q + at.query, ld, k + at.token, ld, false,
-                               weight, ldp);
+            product_transposed(queries, tokens, at.columns, at.scale, q + at.query, ld, k + at.token, ld,
+                               false, weight, ldp);
             for (int i = 0; i < queries; i++)
                 softmax_row(tokens, weight + (size_t)i * ldp);
-            product(queries, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + at.query, ld);
+            product(queries, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + at.query,
+                    ld);
         }
 }
 
@@ -116,9 +119,9 @@ static int queries_at_once(int queries, int tokens) {
     return fit < 1 ? 1 : fit < queries ? fit : queries;
 }
 
-void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
-                           const real *q, const real *k, const real *v, const real *p, const real *dq,
-                           const real *dk, const real *dv, real *dout) {
+void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                           int width, const real *q, const real *k, const real *v, const real *p,
+                           const real *dq, const real *dk, const real *dv, real *dout) {
     (void)ops;
     const size_t ld = (size_t)width, ldp = (size_t)tokens;
     const int most = queries_at_once(queries, tokens);

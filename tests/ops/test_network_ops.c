@@ -62,7 +62,9 @@ static void test_linear(void **state) {
     static const struct {
         size_t rows;
         int in, out;
-    } size[] = {{0, 3, 5}, {1, 2, 7}, {13, 3, 9}, {17, 33, 31}, {65, 64, 2}};
+    } size[] = {{0, 3, 5},    {1, 2, 7},    {13, 3, 9},   {17, 33, 31}, {64, 80, 72}, /* few rows */
+                {65, 64, 2},  {67, 33, 31}, {131, 2, 49}, {70, 5, 3},                 /* small */
+                {65, 80, 72}, {0, 80, 72}};                                           /* the library */
     for (size_t m = 0; m < sizeof size / sizeof *size; m++) {
         const size_t rows = size[m].rows, in = (size_t)size[m].in, out = (size_t)size[m].out, ldx = in + 3;
         real *x = numbers(rows * ldx), *w = numbers(in * out), *b = numbers(out), *dy = numbers(rows * out);
@@ -76,13 +78,25 @@ static void test_linear(void **state) {
                     want += (double)x[r * ldx + i] * (double)w[i * out + c];
                 assert_below(fabs((double)y[r * out + c] - want), EXACT * 10);
             }
+        for (size_t i = 0; i < rows * ldx; i++)
+            dx[i] = 7;
         ops->linear_backward(ops, rows, (int)in, (int)out, x, ldx, w, dy, out, dw, db, dx, ldx, false);
+        for (size_t i = 0; i < rows * ldx; i++) /* nothing between the rows is touched */
+            if (i % ldx >= in)
+                assert_true(dx[i] == 7);
         /* y is linear in each of x, w, b: <dy, y> = <dx, x> + <db, b>, and = <dw, w> + <db, b> */
         double whole = dot(rows * out, dy, y), bias = dot(out, db, b), by_x = 0;
         for (size_t r = 0; r < rows; r++)
             by_x += dot(in, dx + r * ldx, x + r * ldx);
         assert_adjoint(whole, by_x + bias, 1 + (double)(rows * out));
         assert_adjoint(whole, dot(in * out, dw, w) + bias, 1 + (double)(rows * out));
+        ops->linear_backward(ops, rows, (int)in, (int)out, x, ldx, w, dy, out, dw, NULL, dx, ldx,
+                             true); /* doubles */
+        double twice_x = 0;
+        for (size_t r = 0; r < rows; r++)
+            twice_x += dot(in, dx + r * ldx, x + r * ldx);
+        assert_adjoint(2 * (whole - bias), twice_x, 1 + (double)(rows * out));
+        assert_adjoint(2 * (whole - bias), dot(in * out, dw, w), 1 + (double)(rows * out));
         real *const all[] = {x, w, b, dy, y, dx, dw, db};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             free(all[i]);
@@ -93,7 +107,8 @@ static void test_gelu(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
     const size_t n = 1003;
-    real *x = numbers(n), *dx = numbers(n), *dy = numbers(n), *y = numbers(n), *t = numbers(n), *back = numbers(n);
+    real *x = numbers(n), *dx = numbers(n), *dy = numbers(n), *y = numbers(n), *t = numbers(n),
+         *back = numbers(n);
     for (size_t i = 0; i < n; i++)
         x[i] *= 9;
     ops->gelu(ops, n, x, y);
@@ -119,24 +134,30 @@ static void test_norm(void **state) {
     static const size_t sizes[][2] = {{0, 8}, {1, 5}, {19, 33}};
     for (size_t m = 0; m < 3; m++) {
         const size_t rows = sizes[m][0], columns = sizes[m][1], n = rows * columns;
-        real *a = numbers(n), *b = numbers(n), *da = numbers(n), *db = numbers(n), *dy = numbers(n), *y = numbers(n);
-        real *scale = numbers(columns), *offset = numbers(columns), *normal = numbers(n), *root = numbers(rows);
+        real *a = numbers(n), *b = numbers(n), *da = numbers(n), *db = numbers(n), *dy = numbers(n),
+             *y = numbers(n);
+        real *scale = numbers(columns), *offset = numbers(columns), *normal = numbers(n),
+             *root = numbers(rows);
         real *t = numbers(n), *du = numbers(n), *dscale = calloc(columns, sizeof(real));
         real *doffset = calloc(columns, sizeof(real)), *n2 = numbers(n), *root2 = numbers(rows);
         ops->norm(ops, rows, (int)columns, a, columns, b, columns, scale, offset, normal, root, y, columns);
         ops->norm_tangent(ops, 1, rows, (int)columns, da, columns, db, columns, scale, normal, root, t);
         real *up_a = shifted(n, a, da, STEP), *up_b = shifted(n, b, db, STEP);
         real *down_a = shifted(n, a, da, -STEP), *down_b = shifted(n, b, db, -STEP);
-        ops->norm(ops, rows, (int)columns, up_a, columns, up_b, columns, scale, offset, n2, root2, up_a, columns);
-        ops->norm(ops, rows, (int)columns, down_a, columns, down_b, columns, scale, offset, n2, root2, down_a, columns);
+        ops->norm(ops, rows, (int)columns, up_a, columns, up_b, columns, scale, offset, n2, root2, up_a,
+                  columns);
+        ops->norm(ops, rows, (int)columns, down_a, columns, down_b, columns, scale, offset, n2, root2, down_a,
+                  columns);
         if (n > 0)
             assert_tangent(n, up_a, down_a, t);
-        ops->norm_backward(ops, rows, (int)columns, scale, normal, root, dy, columns, dscale, doffset, du, columns);
+        ops->norm_backward(ops, rows, (int)columns, scale, normal, root, dy, columns, dscale, doffset, du,
+                           columns);
         assert_adjoint(dot(n, dy, t), dot(n, du, da) + dot(n, du, db), 1 + 10 * (double)n);
         /* y is linear in scale and offset */
-        assert_adjoint(dot(n, dy, y), dot(columns, dscale, scale) + dot(columns, doffset, offset), 1 + (double)n);
-        real *const all[] = {a, b, da, db, dy, y, scale, offset, normal, root, t, du, dscale, doffset, n2, root2,
-                             up_a, up_b, down_a, down_b};
+        assert_adjoint(dot(n, dy, y), dot(columns, dscale, scale) + dot(columns, doffset, offset),
+                       1 + (double)n);
+        real *const all[] = {a, b,  da,     db,      dy, y,     scale, offset, normal, root,
+                             t, du, dscale, doffset, n2, root2, up_a,  up_b,   down_a, down_b};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             free(all[i]);
     }
@@ -148,8 +169,8 @@ struct attention_size {
 };
 
 /* The definition, in float64. */
-static double attended(const struct attention_size *z, size_t w, int i, int column, const real *q, const real *k,
-                       const real *v) {
+static double attended(const struct attention_size *z, size_t w, int i, int column, const real *q,
+                       const real *k, const real *v) {
     const int hd = z->width / z->heads, first = column / hd * hd;
     double sum = 0, total = 0;
     for (int j = 0; j < z->tokens; j++) {
@@ -176,10 +197,12 @@ static void check_attention(const struct attention_size *z) {
     for (size_t w = 0; w < z->windows; w++)
         for (int i = 0; i < z->queries; i++)
             for (int c = 0; c < z->width; c++)
-                assert_below(fabs((double)out[(w * (size_t)z->queries + (size_t)i) * (size_t)z->width + (size_t)c] -
-                                  attended(z, w, i, c, q, k, v)),
-                             EXACT);
-    ops->attention_tangent(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dq, dk, dv, t);
+                assert_below(
+                    fabs((double)out[(w * (size_t)z->queries + (size_t)i) * (size_t)z->width + (size_t)c] -
+                         attended(z, w, i, c, q, k, v)),
+                    EXACT);
+    ops->attention_tangent(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dq, dk, dv,
+                           t);
     real *end[2];
     for (int m = 0; m < 2; m++) {
         double step = m == 0 ? STEP : -STEP;
@@ -192,7 +215,8 @@ static void check_attention(const struct attention_size *z) {
     }
     if (nq > 0)
         assert_tangent(nq, end[0], end[1], t);
-    ops->attention_backward(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dout, bq, bk, bv);
+    ops->attention_backward(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dout, bq,
+                            bk, bv);
     assert_adjoint(dot(nq, dout, t), dot(nq, bq, dq) + dot(nt, bk, dk) + dot(nt, bv, dv), 1 + (double)nq);
     real *const all[] = {q, k, v, p, out, dq, dk, dv, t, dout, bq, bk, bv, p2, end[0], end[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -202,7 +226,7 @@ static void check_attention(const struct attention_size *z) {
 /* Small sizes take the loops, large ones the library: both against the definition. */
 static void test_attention(void **state) {
     (void)state;
-    static const struct attention_size size[] = {{0, 3, 3, 1, 4},   {1, 1, 1, 1, 2},     {3, 5, 5, 2, 6},
+    static const struct attention_size size[] = {{0, 3, 3, 1, 4},    {1, 1, 1, 1, 2},     {3, 5, 5, 2, 6},
                                                  {2, 17, 17, 4, 32}, {2, 1, 17, 4, 32},   {1, 65, 65, 2, 128},
                                                  {1, 1, 65, 4, 256}, {1, 140, 140, 1, 3}, {2, 9, 9, 1, 70}};
     for (size_t m = 0; m < sizeof size / sizeof *size; m++)
@@ -213,7 +237,8 @@ static void test_gather_scatter(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
     static const uint32_t index[] = {3, 0, 3, 1, 4, 3};
-    real *x = numbers(5 * 7), *y = numbers(6 * 7), *gathered = numbers(6 * 7), *scattered = calloc(5 * 7, sizeof(real));
+    real *x = numbers(5 * 7), *y = numbers(6 * 7), *gathered = numbers(6 * 7),
+         *scattered = calloc(5 * 7, sizeof(real));
     ops->gather_rows(ops, 6, 7, index, x, 7, gathered, 7);
     ops->scatter_rows(ops, 6, 7, index, y, 7, scattered, 7);
     assert_adjoint(dot(6 * 7, y, gathered), dot(5 * 7, scattered, x), 10);

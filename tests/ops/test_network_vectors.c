@@ -4,10 +4,10 @@
 #include "learn/optimizer.h"
 #include "vectors.h"
 
-/* float32: the scores are small differences of activations of order 1, so a plain float32 pass (NumPy, the same
- * operations) is off by 1e-6 of the largest score already, and the loss magnifies that by 1/sigma. */
-#define SCORE_TOLERANCE TOLERANCE(1e-12, 6e-6)
-#define LOSS_TOLERANCE TOLERANCE(1e-10, 1e-3)
+/* float32: activations rounded once after every exact operation move the scores by 3e-7 of the largest and
+ * the loss, which magnifies that by 1/sigma, by 6e-5 of the largest term; measured here: 1e-6 and 1.2e-4. */
+#define SCORE_TOLERANCE TOLERANCE(1e-12, 2e-6)
+#define LOSS_TOLERANCE TOLERANCE(1e-10, 3e-4)
 
 /* A configuration, a network, its weights. */
 struct net {
@@ -17,7 +17,7 @@ struct net {
     struct score_model *model;
     real *weights;
     uint32_t *centre;
-    uint32_t *neighbour;  /* (batch, k) of the windows in use */
+    uint32_t *neighbour; /* (batch, k) of the windows in use */
     size_t batch;
 };
 
@@ -75,16 +75,18 @@ static void widen(size_t n, const real *from, double *to) {
 static void check_scores(struct net *c, hid_t at) {
     const size_t rows = c->batch * c->d;
     struct score_input in = input_of(c);
-    real *s = calloc(rows, sizeof *s), *again = calloc(rows, sizeof *again), *div = calloc(c->batch, sizeof *div);
+    real *s = calloc(rows, sizeof *s), *again = calloc(rows, sizeof *again),
+         *div = calloc(c->batch, sizeof *div);
     double *wide = calloc(rows, sizeof *wide);
-    double *want_s = vectors_reals(at, "s_g", NULL, NULL), *want_div = vectors_reals(at, "div_g_s_g", NULL, NULL);
+    double *want_s = vectors_reals(at, "s_g", NULL, NULL),
+           *want_div = vectors_reals(at, "div_g_s_g", NULL, NULL);
     assert_int_equal(score_forward(c->model, c->weights, &in, s), STATUS_OK);
     widen(rows, s, wide);
     assert_below(relative_error(rows, wide, want_s), SCORE_TOLERANCE);
     assert_int_equal(score_divergence(c->model, c->weights, &in, again, div), STATUS_OK);
     assert_memory_equal(s, again, rows * sizeof *s);
     widen(c->batch, div, wide);
-    assert_below(relative_error(c->batch, wide, want_div), TOLERANCE(1e-11, 1e-5));
+    assert_below(relative_error(c->batch, wide, want_div), TOLERANCE(1e-11, 5e-6));
     free(s);
     free(again);
     free(div);
@@ -93,15 +95,16 @@ static void check_scores(struct net *c, hid_t at) {
     free(want_div);
 }
 
-/* The loss at the moved configurations: gradient (flat) and the terms of the batch. Neighbours are found by the
- * program itself in each. */
+/* The loss at the moved configurations: gradient (flat) and the terms of the batch. Neighbours are found by
+ * the program itself in each. */
 static double run_loss(struct net *c, hid_t at, const char *name, real *gradient, double *term, real *s[2]) {
     hid_t loss = H5Gopen2(at, name, H5P_DEFAULT);
     const double sigma = vectors_attribute(loss, "sigma");
     const bool move_x = strcmp(name, "L_dn_xg") == 0;
     const struct ops *ops = ops_cpu();
     size_t rows = c->n * c->d;
-    double *zeta_x = vectors_reals(at, "zeta_x", NULL, NULL), *zeta_g = vectors_reals(at, "zeta_g", NULL, NULL);
+    double *zeta_x = vectors_reals(at, "zeta_x", NULL, NULL),
+           *zeta_g = vectors_reals(at, "zeta_g", NULL, NULL);
     double *farthest = malloc(c->batch * sizeof *farthest), sum = 0;
     real *zeta = calloc(c->batch * c->d, sizeof *zeta);
     uint64_t *q[MAX_DIMENSION];
@@ -126,8 +129,8 @@ static double run_loss(struct net *c, hid_t at, const char *name, real *gradient
         struct score_input in = input_of(c);
         in.q = q;
         in.g = g;
-        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, sign, sigma, 1.0 / (double)c->batch, term,
-                                         gradient, s[sign < 0]),
+        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, sign, sigma, 1.0 / (double)c->batch,
+                                         term, gradient, s[sign < 0]),
                          STATUS_OK);
     }
     for (size_t m = 0; m < c->batch; m++)
@@ -182,9 +185,12 @@ static void check_loss(struct net *c, hid_t at, const char *name) {
     }
     want = vectors_reals(group, "terms", NULL, NULL);
     assert_below(relative_error(c->batch, term, want), LOSS_TOLERANCE);
+    double largest = 0; /* the loss is a mean of terms of both signs */
+    for (size_t m = 0; m < c->batch; m++)
+        largest = fmax(largest, fabs(want[m]));
     free(want);
     want = vectors_reals(group, "loss", NULL, NULL);
-    assert_below(relative(loss, *want), LOSS_TOLERANCE);
+    assert_below(fabs(loss - *want) / TOLERANCE(fabs(*want), largest), LOSS_TOLERANCE);
     free(want);
     check_gradient(c, group, gradient);
     free(gradient);
@@ -238,11 +244,8 @@ static uint64_t splitmix64(uint64_t x) {
     return z ^ (z >> 31);
 }
 
-static void weights_by_rule(hid_t at, struct net *c) {
-    const struct tensors *t = score_tensors(c->model);
-    double *amplitude = vectors_reals(at, "amplitude", NULL, NULL), *offset = vectors_reals(at, "offset", NULL, NULL);
-    double *first = vectors_reals(at, "first_values", NULL, NULL);
-    uint64_t seed = (uint64_t)vectors_attribute(at, "rule_seed");
+/* The tensors in the order of `weight_path`, which is that of the file's arrays. Returns their number. */
+static size_t tensors_in_order(hid_t at, const struct tensors *t, const struct tensor **out) {
     hid_t set = H5Dopen2(at, "weight_path", H5P_DEFAULT), type = H5Tcopy(H5T_C_S1);
     hid_t space = H5Dget_space(set);
     size_t count = (size_t)H5Sget_simple_extent_npoints(space);
@@ -263,8 +266,27 @@ static void weights_by_rule(hid_t at, struct net *c) {
     }
     assert_int_equal(count, (size_t)t->count);
     for (size_t m = 0; m < count; m++) {
-        const struct tensor *tensor = tensors_find(t, path[m]);
-        assert_non_null(tensor);
+        out[m] = tensors_find(t, path[m]);
+        assert_non_null(out[m]);
+        variable ? (void)H5free_memory(path[m]) : free(path[m]);
+    }
+    free(path);
+    free(fixed);
+    H5Tclose(type);
+    H5Tclose(own);
+    H5Sclose(space);
+    H5Dclose(set);
+    return count;
+}
+
+static void weights_by_rule(hid_t at, struct net *c, const struct tensor **order) {
+    double *amplitude = vectors_reals(at, "amplitude", NULL, NULL),
+           *offset = vectors_reals(at, "offset", NULL, NULL);
+    double *first = vectors_reals(at, "first_values", NULL, NULL);
+    uint64_t seed = (uint64_t)vectors_attribute(at, "rule_seed");
+    const size_t count = tensors_in_order(at, score_tensors(c->model), order);
+    for (size_t m = 0; m < count; m++) {
+        const struct tensor *tensor = order[m];
         for (size_t e = 0; e < (size_t)tensor->rows * (size_t)tensor->columns; e++) {
             double u = (double)(splitmix64(seed + ((uint64_t)m << 40) + e) >> 11) * 0x1p-53;
             double value = offset[m] + amplitude[m] * (2 * u - 1);
@@ -273,20 +295,33 @@ static void weights_by_rule(hid_t at, struct net *c) {
                 assert_below(fabs(value - first[m * 4 + e]), 1e-12);
         }
     }
-    for (size_t m = 0; m < count; m++)
-        variable ? (void)H5free_memory(path[m]) : free(path[m]);
-    free(path);
-    free(fixed);
     free(amplitude);
     free(offset);
     free(first);
-    H5Tclose(type);
-    H5Tclose(own);
-    H5Sclose(space);
-    H5Dclose(set);
 }
 
-static void check_paper_loss(struct net *c, hid_t at, const char *name) {
+/* Norm and first values of every tensor of the gradient, in units of the largest of them. */
+static void check_paper_gradient(hid_t group, const struct net *c, const struct tensor *const *order,
+                                 const real *gradient) {
+    const size_t count = (size_t)score_tensors(c->model)->count;
+    double *norm = calloc(count, sizeof *norm), *first = calloc(count * 4, sizeof *first);
+    for (size_t m = 0; m < count; m++) {
+        const size_t size = (size_t)order[m]->rows * (size_t)order[m]->columns;
+        norm[m] = sqrt(ops_cpu()->sum_squares(ops_cpu(), size, gradient + order[m]->offset));
+        for (size_t e = 0; e < 4; e++)
+            first[m * 4 + e] = (double)gradient[order[m]->offset + e % size];
+    }
+    double *want_norm = vectors_reals(group, "gradient_norm", NULL, NULL);
+    double *want_first = vectors_reals(group, "gradient_first_values", NULL, NULL);
+    assert_below(relative_error(count, norm, want_norm), TOLERANCE(1e-10, 1e-4));
+    assert_below(relative_error(count * 4, first, want_first), TOLERANCE(1e-10, 1e-4));
+    free(norm);
+    free(first);
+    free(want_norm);
+    free(want_first);
+}
+
+static void check_paper_loss(struct net *c, hid_t at, const struct tensor *const *order, const char *name) {
     hid_t group = H5Gopen2(at, name, H5P_DEFAULT);
     const size_t size = score_tensors(c->model)->size;
     real *gradient = calloc(size, sizeof *gradient), *none[2] = {NULL, NULL};
@@ -296,8 +331,10 @@ static void check_paper_loss(struct net *c, hid_t at, const char *name) {
     assert_below(relative(loss, *want), LOSS_TOLERANCE);
     free(want);
     want = vectors_reals(group, "gradient_global_norm", NULL, NULL);
-    assert_below(relative(sqrt(ops_cpu()->sum_squares(ops_cpu(), size, gradient)), *want), TOLERANCE(1e-10, 1e-4));
+    assert_below(relative(sqrt(ops_cpu()->sum_squares(ops_cpu(), size, gradient)), *want),
+                 TOLERANCE(1e-10, 1e-4));
     free(want);
+    check_paper_gradient(group, c, order, gradient);
     free(gradient);
     free(term);
     H5Gclose(group);
@@ -307,15 +344,17 @@ static void check_paper(hid_t at, const char *name) {
     (void)name;
     struct net c;
     create(at, 1040, &c);
-    weights_by_rule(at, &c);
+    const struct tensor **order = calloc((size_t)score_tensors(c.model)->count, sizeof *order);
+    weights_by_rule(at, &c, order);
     int *batch = vectors_integers(at, "batch", &c.batch, NULL);
     for (size_t m = 0; m < c.batch; m++)
         c.centre[m] = (uint32_t)batch[m];
     free(batch);
     use_neighbours(&c, at, "neighbour_index");
     check_scores(&c, at);
-    check_paper_loss(&c, at, "L_dn_g");
-    check_paper_loss(&c, at, "L_dn_xg");
+    check_paper_loss(&c, at, order, "L_dn_g");
+    check_paper_loss(&c, at, order, "L_dn_xg");
+    free(order);
     destroy(&c);
 }
 
@@ -329,8 +368,10 @@ static void test_paper(void **state) {
 static void check_optimizer(hid_t at, const char *name) {
     (void)name;
     size_t shape[5], size;
-    double *gradient = vectors_reals(at, "gradient", NULL, shape), *theta_0 = vectors_reals(at, "theta_0", &size, NULL);
-    double *theta = vectors_reals(at, "theta", NULL, NULL), *average = vectors_reals(at, "average", NULL, NULL);
+    double *gradient = vectors_reals(at, "gradient", NULL, shape),
+           *theta_0 = vectors_reals(at, "theta_0", &size, NULL);
+    double *theta = vectors_reals(at, "theta", NULL, NULL),
+           *average = vectors_reals(at, "average", NULL, NULL);
     double *mu = vectors_reals(at, "mu", NULL, NULL), *nu = vectors_reals(at, "nu", NULL, NULL);
     double *norm = vectors_reals(at, "norm", NULL, NULL), *rate = vectors_reals(at, "rate", NULL, NULL);
     real *start = malloc(size * sizeof *start), *g = malloc(size * sizeof *g);

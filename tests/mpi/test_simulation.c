@@ -1,0 +1,191 @@
+/* The integrator on many ranks against the same laws applied to the whole system at once, on every rank by itself
+ * without domains, halos or lists that are reused: the same bits, through a phase-separating run with
+ * rebalancing; and the sums for the identities, to rounding. */
+#include "dynamics/simulation.h"
+#include "ranks.h"
+
+struct reference {
+    struct particles *p;
+    struct pair_list list;
+    int64_t *force[MAX_DIMENSION];
+    uint64_t *q_list[MAX_DIMENSION];
+};
+
+static struct config config_of(int d, int64_t n, double phi, double trap, double eps, double dt) {
+    struct config c = {.system = {.dimension = d, .particles = n, .packing_fraction = phi, .v0 = 0.25, .k = 1,
+                                  .beta = 7.5, .gamma = 0.05, .eps = eps, .trap = trap},
+                       .simulation = {.dt = dt, .start = "random", .seed = 5, .cutoff_tolerance = 1e-5, .skin = 0.4}};
+    if (trap > 0) {
+        c.system.packing_fraction = 0;
+        c.system.box_sides = 1;
+        c.system.box[0] = 200;
+    }
+    return c;
+}
+
+/* The whole system on this rank, from the same start. */
+static struct reference reference_make(const struct config *c, const struct box *box) {
+    struct reference r = {0};
+    const size_t n = (size_t)c->system.particles, d = (size_t)box->d;
+    struct slice all = {.n = n, .d = box->d, .count = n};
+    all.q = calloc(n * d, sizeof *all.q);
+    all.g = calloc(n * d, sizeof *all.g);
+    all.image = calloc(n * d, sizeof *all.image);
+    system_start(c, &all);
+    assert_int_equal(particles_create(ops_cpu(), box->d, n, &r.p), STATUS_OK);
+    r.p->owned = n;
+    for (size_t a = 0; a < d; a++) {
+        r.force[a] = calloc(n, sizeof(int64_t));
+        r.q_list[a] = calloc(n, sizeof(uint64_t));
+        for (size_t i = 0; i < n; i++) {
+            r.p->id[i] = (uint32_t)i;
+            r.p->q[a][i] = all.q[i * d + a];
+            r.p->g[a][i] = all.g[i * d + a];
+        }
+    }
+    free(all.q);
+    free(all.g);
+    free(all.image);
+    return r;
+}
+
+static void reference_step(struct reference *r, const struct box *box, const struct pair_law *law,
+                           const struct step_law *step) {
+    struct step_result result;
+    assert_int_equal(pairs_build(r->p, box, law->cutoff + 0.01, &r->list), STATUS_OK);
+    ops_cpu()->pair_force(ops_cpu(), box, law, r->p->owned, r->p->owned, r->p->q, &r->list, r->force);
+    ops_cpu()->step(ops_cpu(), box, step, r->p->owned, r->p->id, r->force, r->q_list, r->p->q, r->p->image, r->p->g, NULL,
+                    NULL, &result);
+    assert_int_equal(result.bad, 0);
+}
+
+static void assert_same_bits(const struct simulation *s, const struct reference *r) {
+    for (int a = 0; a < s->box.d; a++)
+        for (size_t i = 0; i < s->particles->owned; i++) {
+            uint32_t id = s->particles->id[i];
+            assert_int_equal(s->particles->q[a][i], r->p->q[a][id]);
+            assert_int_equal(s->particles->image[a][i], r->p->image[a][id]);
+            assert_memory_equal(&s->particles->g[a][i], &r->p->g[a][id], sizeof(double));
+        }
+}
+
+/* The sums over the whole system, from the definition. */
+static void assert_sums(const struct simulation *s, struct reference *r, const struct config *c) {
+    const size_t n = r->p->owned, d = (size_t)s->box.d;
+    double *column[2 * MAX_DIMENSION], *divergence = calloc(n, sizeof(double));
+    struct simulation_sums got, want = {0};
+    assert_int_equal(simulation_sums((struct simulation *)s, &got), STATUS_OK);
+    for (size_t a = 0; a < 2 * d; a++)
+        column[a] = calloc(n, sizeof(double));
+    assert_int_equal(pairs_build(r->p, &s->box, s->law.cutoff, &r->list), STATUS_OK);
+    ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, r->p->q, &r->list, column, divergence);
+    ops_cpu()->drift(ops_cpu(), &s->box, c->system.v0, c->system.trap, n, r->p->q, r->p->g, column, divergence, column + d);
+    for (size_t i = 0; i < n; i++) {
+        want.div_b += divergence[i];
+        for (size_t a = 0; a < d; a++) {
+            want.b_squared += column[d + a][i] * column[d + a][i];
+            want.force_b += column[a][i] * column[d + a][i];
+            want.g_b += r->p->g[a][i] * column[d + a][i];
+        }
+    }
+    /* b . K b as the slope of the force along b: -b . (F(x + h b) - F(x - h b)) / 2h */
+    const double h = 1e-5;
+    uint64_t *q[MAX_DIMENSION];
+    for (int sign = -1; sign <= 1; sign += 2) {
+        struct particles moved = *r->p;
+        struct pair_list list = {0};
+        for (size_t a = 0; a < d; a++) {
+            q[a] = calloc(n, sizeof(uint64_t));
+            for (size_t i = 0; i < n; i++)
+                q[a][i] = r->p->q[a][i] + (uint64_t)llrint(sign * h * column[d + a][i] / (s->box.side[a] * 0x1p-64));
+            moved.q[a] = q[a];
+        }
+        double *force[MAX_DIMENSION], *ignored[MAX_DIMENSION], *none = calloc(n, sizeof(double));
+        for (size_t a = 0; a < d; a++) {
+            force[a] = calloc(n, sizeof(double));
+            ignored[a] = calloc(n, sizeof(double));
+        }
+        assert_int_equal(pairs_build(&moved, &s->box, s->law.cutoff, &list), STATUS_OK);
+        ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, q, &list, force, none);
+        ops_cpu()->drift(ops_cpu(), &s->box, 0, c->system.trap, n, q, r->p->g, force, none, ignored);
+        for (size_t a = 0; a < d; a++) {
+            for (size_t i = 0; i < n; i++)
+                want.b_stiffness_b -= sign * column[d + a][i] * force[a][i] / (2 * h);
+            free(force[a]);
+            free(ignored[a]);
+            free(q[a]);
+        }
+        free(none);
+        pairs_release(ops_cpu(), &list);
+    }
+    const double pair[][2] = {{got.div_b, want.div_b}, {got.b_squared, want.b_squared}, {got.force_b, want.force_b},
+                              {got.g_b, want.g_b}, {got.b_stiffness_b, want.b_stiffness_b}};
+    const double scale = fabs(want.b_squared) + fabs(want.g_b);
+    for (size_t m = 0; m < sizeof pair / sizeof *pair; m++) /* a force is cut off, so K jumps by its tolerance there */
+        assert_below(fabs(pair[m][0] - pair[m][1]) / (fabs(pair[m][1]) + scale), m == 4 ? 1e-3 : 1e-9);
+    for (size_t a = 0; a < 2 * d; a++)
+        free(column[a]);
+    free(divergence);
+}
+
+static void run_both(const struct config *c, int steps) {
+    struct simulation *s = NULL;
+    struct slice *slice = NULL;
+    assert_int_equal(simulation_create(ops_cpu(), comm, c, &s), STATUS_OK);
+    assert_int_equal(slice_create((size_t)c->system.particles, c->system.dimension, comm, &slice), STATUS_OK);
+    system_start(c, slice);
+    assert_int_equal(simulation_load(s, slice, 0), STATUS_OK);
+    struct reference r = reference_make(c, &s->box);
+    for (int m = 0; m < steps; m++) {
+        bool stop = m == steps - 1 && comm_rank(comm) == comm_size(comm) - 1;
+        struct step_law step = s->step_law;
+        assert_int_equal(simulation_step(s, &stop), STATUS_OK);
+        assert_int_equal(stop, m == steps - 1); /* one rank's wish reaches all */
+        reference_step(&r, &s->box, &s->law, &step);
+        if (m % 50 == 0)
+            assert_same_bits(s, &r);
+    }
+    assert_same_bits(s, &r);
+    assert_true(domain_is_valid(s->domain));
+    assert_true(halo_is_valid(s->halo, s->particles));
+    assert_true(s->builds < (uint64_t)steps); /* lists were reused */
+    assert_sums(s, &r, c);
+    for (int a = 0; a < s->box.d; a++) {
+        free(r.force[a]);
+        free(r.q_list[a]);
+    }
+    pairs_release(ops_cpu(), &r.list);
+    particles_destroy(&r.p);
+    slice_destroy(&slice);
+    simulation_destroy(&s);
+}
+
+static void test_phase_separation(void **state) {
+    (void)state;
+    struct config c = config_of(2, 400, 0.5, 0, 0, 0.1);
+    run_both(&c, 1500);
+}
+
+static void test_diffusion_3d(void **state) {
+    (void)state;
+    struct config c = config_of(3, 300, 0.4, 0, 0.02, 0.005);
+    run_both(&c, 300);
+}
+
+static void test_line(void **state) {
+    (void)state;
+    struct config c = config_of(1, 40, 0.6, 0, 0.05, 0.02);
+    run_both(&c, 600);
+}
+
+static void test_trap(void **state) {
+    (void)state;
+    struct config c = config_of(2, 100, 0, 0.05, 0.1, 0.005);
+    run_both(&c, 600);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_phase_separation), cmocka_unit_test(test_diffusion_3d),
+                                       cmocka_unit_test(test_line), cmocka_unit_test(test_trap)};
+    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+}

@@ -1,0 +1,150 @@
+/* Gradient, loss and resolved fraction on many ranks against the same quantities of the whole frame computed by
+ * one rank without domains and halos: equal to rounding. Noise on g, and on x and g. */
+#include "learn/trainer.h"
+#include "ranks.h"
+
+static const struct network_parameters network = {NETWORK_WINDOW, 16, 16, 24, 2, 2, 2, 9};
+static const struct training_parameters training = {.sigma = 0.05, .batch = 100, .steps = 10, .rate = 1e-3,
+                                                    .average = 0.9, .clip = 1, .seed = 3};
+
+static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-10;
+
+/* The gradient of a batch from the definition, on the whole configuration. */
+static double whole_gradient(const struct whole *w, const struct training_parameters *p, struct score_model *model,
+                             const real *weights, uint64_t step, size_t batch, const uint32_t *ids, real *gradient) {
+    const struct ops *ops = ops_cpu();
+    const size_t d = (size_t)w->box.d, k = (size_t)score_neighbours(model);
+    struct particles *all = NULL;
+    assert_int_equal(particles_create(ops, w->box.d, w->n, &all), STATUS_OK);
+    all->owned = w->n;
+    double *zeta_g = calloc(w->n * d, sizeof(double)), *zeta_x = calloc(w->n * d, sizeof(double)), loss = 0;
+    double *term = calloc(batch, sizeof(double)), *farthest = calloc(batch, sizeof(double));
+    real *zeta = calloc(batch * d, sizeof(real));
+    uint32_t *near = calloc(batch * k, sizeof(uint32_t));
+    for (uint32_t i = 0; i < w->n; i++)
+        all->id[i] = i;
+    ops->normal(ops, p->seed, STREAM_ZETA, 2 * step, w->n, all->id, w->box.d, zeta_g);
+    ops->normal(ops, p->seed, STREAM_ZETA, 2 * step + 1, w->n, all->id, w->box.d, zeta_x);
+    for (size_t m = 0; m < batch; m++)
+        for (size_t a = 0; a < d; a++)
+            zeta[m * d + a] = (real)zeta_g[ids[m] * d + a];
+    for (int sign = 1; sign >= -1; sign -= 2) {
+        struct cell_grid *grid = NULL;
+        ops->shift_propulsion(ops, w->box.d, w->n, sign * p->sigma, zeta_g, w->g, all->g);
+        ops->shift_positions(ops, &w->box, w->n, p->noise_on == NOISE_ON_XG ? sign * p->sigma : 0, zeta_x, w->q, all->q);
+        assert_int_equal(cells_create(all, &w->box, 2, &grid), STATUS_OK);
+        ops->nearest(ops, &w->box, grid, batch, ids, w->n, all->q, (int)k, near, farthest);
+        cells_destroy(ops, &grid);
+        struct score_input in = {&w->box, all->q, all->g, w->n, batch, ids, near};
+        assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term, gradient,
+                                         NULL),
+                         STATUS_OK);
+    }
+    for (size_t m = 0; m < batch; m++)
+        loss += term[m] / (double)batch;
+    particles_destroy(&all);
+    free(zeta_g);
+    free(zeta_x);
+    free(zeta);
+    free(term);
+    free(farthest);
+    free(near);
+    return loss;
+}
+
+/* 2 g.w - 2 div w - |w|^2 over the whole configuration. */
+static double whole_resolved(const struct whole *w, struct score_model *model, const real *weights) {
+    const struct ops *ops = ops_cpu();
+    const size_t d = (size_t)w->box.d, k = (size_t)score_neighbours(model);
+    struct particles p = {.ops = ops, .d = w->box.d, .owned = w->n};
+    struct cell_grid *grid = NULL;
+    uint32_t *near = calloc(w->n * k, sizeof(uint32_t)), *all = calloc(w->n, sizeof(uint32_t));
+    double *farthest = calloc(w->n, sizeof(double)), sum = 0;
+    real *s = calloc(w->n * d, sizeof(real)), *div = calloc(w->n, sizeof(real));
+    for (int a = 0; a < w->box.d; a++)
+        p.q[a] = w->q[a];
+    for (uint32_t i = 0; i < w->n; i++)
+        all[i] = i;
+    assert_int_equal(cells_create(&p, &w->box, 3, &grid), STATUS_OK);
+    ops->nearest(ops, &w->box, grid, w->n, NULL, w->n, w->q, (int)k, near, farthest);
+    struct score_input in = {&w->box, w->q, w->g, w->n, w->n, all, near};
+    assert_int_equal(score_divergence(model, weights, &in, s, div), STATUS_OK);
+    for (size_t i = 0; i < w->n; i++) {
+        sum -= 2 * ((double)d + (double)div[i]);
+        for (size_t a = 0; a < d; a++) {
+            double own = w->g[a][i], flow = own + (double)s[i * d + a];
+            sum += 2 * own * flow - flow * flow;
+        }
+    }
+    cells_destroy(ops, &grid);
+    free(near);
+    free(all);
+    free(farthest);
+    free(s);
+    free(div);
+    return sum;
+}
+
+static void check(int d, enum noise_target noise_on) {
+    struct whole w = whole_make(d, 500, d == 2 ? 40 : 14, true, 2);
+    struct training_parameters p = training;
+    struct trainer *t = NULL;
+    struct frame *frame = NULL;
+    struct slice *slice = whole_slice(&w);
+    uint32_t ids[100];
+    p.noise_on = noise_on;
+    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, 0, training_margin(&p, d), &frame),
+                     STATUS_OK);
+    assert_int_equal(trainer_create(ops_cpu(), comm, &network, &p, d, 200, NULL, &t), STATUS_OK);
+    const size_t size = score_tensors(t->model)->size;
+    double *mine = calloc(size, sizeof(double)), *want = calloc(size, sizeof(double)), loss = 0;
+    real *gradient = calloc(size, sizeof(real));
+    for (uint32_t m = 0; m < 100; m++)
+        ids[m] = rng_permute(9, STREAM_BATCH, 0, m, w.n);
+    assert_int_equal(trainer_gradient(t, frame, 7, 100, ids, &loss), STATUS_OK);
+    double want_loss = whole_gradient(&w, &p, t->model, t->optimizer->theta, 7, 100, ids, gradient);
+    for (size_t i = 0; i < size; i++) {
+        mine[i] = (double)t->gradient[i];
+        want[i] = (double)gradient[i];
+    }
+    assert_below(relative_error(size, mine, want), SLACK);
+    assert_below(fabs(loss - want_loss) / fabs(want_loss), SLACK);
+
+    /* a whole step, then the held-out test with the average weights */
+    struct frame *frames[] = {frame, frame};
+    struct dataset_part part = {1, 2, frames};
+    struct dataset dataset = {1, &part};
+    double fraction, error;
+    frame->exact = 1234;
+    assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
+    assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
+    assert_int_equal(trainer_test(t, &dataset, 0, &fraction, &error), STATUS_OK);
+    double resolved = whole_resolved(&w, t->model, t->optimizer->average);
+    assert_below(fabs(fraction * 1234 - resolved) / fabs(resolved), SLACK);
+    assert_below(error, 1e-6); /* two equal frames */
+
+    trainer_destroy(&t);
+    frame_destroy(&frame);
+    slice_destroy(&slice);
+    free(mine);
+    free(want);
+    free(gradient);
+    whole_free(&w);
+}
+
+static void test_noise_on_g(void **state) {
+    (void)state;
+    check(2, NOISE_ON_G);
+    check(3, NOISE_ON_G);
+}
+
+static void test_noise_on_xg(void **state) {
+    (void)state;
+    check(2, NOISE_ON_XG);
+    check(3, NOISE_ON_XG);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_noise_on_g), cmocka_unit_test(test_noise_on_xg)};
+    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+}
