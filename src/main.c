@@ -22,8 +22,10 @@ int main(int argc, char **argv) {
     bool print = false;
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        log_error(status_message(), status_place());
         return status;
+    }
     log_start(comm_rank(session.comm));
     session_catch_signals();
     status = comm_agree(session.comm, usage_parse(argc, argv, &session, &command, &print));

@@ -443,10 +443,10 @@ def certificate(folder):
             axes.text(x, y, number(attribute(item, column), form), ha="right")
         axes.plot([0, 1], [y - 0.3] * 2, color="#dddddd", linewidth=0.8, clip_on=False)
     sigma = attribute(group, "sigma")
-    axes.text(0.01, -len(names) - 1.85, "z-score: difference over its standard error. I0: the trajectory alone. "
-              "I1, I2: what a good network fulfils.\nI3, resolved: what it misses."
-              + (f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""),
-              fontsize=9.5, color=GREY, linespacing=1.4)
+    noise = f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""
+    axes.text(0.01, -len(names) - 1.85,
+              "z-score: difference over its standard error. I0: the trajectory alone. I1, I2: what a good\n"
+              "network fulfils. I3, resolved: what it misses." + noise, fontsize=9.5, color=GREY, linespacing=1.4)
     return figure
 
 

@@ -115,6 +115,11 @@ static bool is_word(const yaml_node_t *node, const char *word) {
 
 /* ---- lists ---- */
 
+static enum status sides_expected(const struct parameter *p, const char *where) {
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section, p->key,
+                MAX_DIMENSION);
+}
+
 static enum status read_sides(struct config *config, const struct parameter *p, const char *where,
                               yaml_document_t *document, yaml_node_t *node) {
     int *count = (int *)(void *)((char *)config + p->count_offset);
@@ -126,12 +131,12 @@ static enum status read_sides(struct config *config, const struct parameter *p, 
         *count = 1;
         return parameter_set(config, &one, where, scalar_text(node));
     }
-    for (yaml_node_item_t *item = node->data.sequence.items.start;
-         node->type == YAML_MAPPING_NODE || item < node->data.sequence.items.top; item++) {
-        const yaml_node_t *side = node->type == YAML_MAPPING_NODE ? node : yaml_document_get_node(document, *item);
+    if (node->type != YAML_SEQUENCE_NODE)
+        return sides_expected(p, where);
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        const yaml_node_t *side = yaml_document_get_node(document, *item);
         if (side->type != YAML_SCALAR_NODE || *count == MAX_DIMENSION)
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section,
-                        p->key, MAX_DIMENSION);
+            return sides_expected(p, where);
         enum status status = parameter_set(config, &one, where, scalar_text(side));
         if (status != STATUS_OK)
             return status;

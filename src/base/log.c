@@ -1,3 +1,6 @@
+/* One line at a time, to standard error and to the log file. The only state is who speaks (the rank), the file,
+ * and whether the terminal shows a progress line: the next ordinary line must not be written behind it. The file
+ * gets a time stamp on every line and is flushed, so that it tells the story of a run that was killed. */
 #include "base/log.h"
 
 #include <math.h>
@@ -93,13 +96,14 @@ void log_rank(const char *format, ...) {
 
 void log_error(const char *message, const char *place) {
     char line[LINE];
-    (void)place;
     if (own_rank != 0)
         return;
     snprintf(line, sizeof line, "epflow: error: %s", message);
     say(line);
-    if (file)
-        fprintf(file, "                     (recorded at %s)\n", place);
+    if (!file)
+        return;
+    fprintf(file, "                     (recorded at %s)\n", place);
+    fflush(file);
 }
 
 /* ---- progress ---- */
@@ -111,13 +115,25 @@ void progress_start(struct progress *p, const char *what, double total, double d
     p->started = p->shown = timer_now();
 }
 
-static void show(struct progress *p, double done, const char *detail, bool terminal) {
-    char line[LINE], left[64];
-    double elapsed = timer_now() - p->started, rate = elapsed > 0 ? (done - p->done_before) / elapsed : 0;
-    text_duration(rate > 0 ? (p->total - done) / rate : 0, left, sizeof left);
-    snprintf(line, sizeof line, "%s  %3.0f %%  %.3g/s  %s left%s%s", p->what,
-             p->total > 0 ? floor(100 * done / p->total) : 100, rate, left, detail ? "  " : "",
-             detail ? detail : "");
+/* Three digits and an exponent that is a multiple of three: "850", "12.3e6". */
+static void rate_text(double rate, char *out, size_t size) {
+    int exponent = 0;
+    for (; rate >= 999.5; exponent += 3)
+        rate /= 1000;
+    if (exponent > 0)
+        snprintf(out, size, "%.3ge%d", rate, exponent);
+    else
+        snprintf(out, size, "%.3g", rate);
+}
+
+static void show(struct progress *p, double now, double done, const char *detail, bool terminal) {
+    char line[LINE], speed[32], left[64] = "unknown time";
+    double elapsed = now - p->started, rate = elapsed > 0 ? (done - p->done_before) / elapsed : 0;
+    if (rate > 0)
+        text_duration((p->total - done) / rate, left, sizeof left);
+    rate_text(rate, speed, sizeof speed);
+    snprintf(line, sizeof line, "%s %3.0f %%  %s /s  %s left%s%s", p->what,
+             p->total > 0 ? floor(100 * done / p->total) : 100, speed, left, detail ? "  " : "", detail ? detail : "");
     if (!terminal) {
         say(line);
         return;
@@ -128,14 +144,14 @@ static void show(struct progress *p, double done, const char *detail, bool termi
 }
 
 void progress_show(struct progress *p, double done, const char *detail) {
-    if (own_rank != 0)
-        return;
-    bool terminal = isatty(STDERR_FILENO);
     double now = timer_now();
-    if (now - p->shown < (terminal ? SHOW_TERMINAL : SHOW_FILE))
+    if (own_rank != 0 || now - p->shown < SHOW_TERMINAL)
+        return;
+    bool terminal = isatty(STDERR_FILENO); /* a system call, so not at every step */
+    if (!terminal && now - p->shown < SHOW_FILE)
         return;
     p->shown = now;
-    show(p, done, detail, terminal);
+    show(p, now, done, detail, terminal);
 }
 
 void progress_end(struct progress *p, const char *detail) {

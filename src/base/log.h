@@ -21,7 +21,7 @@ void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_rank(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* An error, once: "epflow: error: MESSAGE"; a second line names the place in the source. */
+/* An error, once: "epflow: error: MESSAGE"; in the file a second line names the place in the source. */
 void log_error(const char *message, const char *place);
 
 /* Progress of long work: one line that rewrites itself on a terminal; where standard error is not a

@@ -52,7 +52,7 @@ void plan_simulate(const struct session *s) {
 /* ---- where to start ---- */
 
 /* FILE@FRAME: another trajectory's frame, of as many particles in the same box. */
-static enum status start_from_file(struct session *s, struct run *r) {
+static enum status start_from_frame(struct session *s, struct run *r) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct box box = system_box(&c->system);
@@ -83,7 +83,7 @@ out:
 }
 
 static struct restart restart_of(struct run *r) {
-    return (struct restart){.step = r->simulation->step_law.step,
+    return (struct restart){.step = r->simulation ? r->simulation->step_law.step : 0,
                             .frames = r->frames,
                             .begin = r->slice->begin,
                             .count = r->slice->count,
@@ -117,19 +117,23 @@ static enum status find_restart(struct session *s, struct run *r, bool *found, u
     return STATUS_OK;
 }
 
-static enum status begin(struct session *s, struct run *r) {
+/* Fills the slice with the start or the restart, before anything is written. */
+static enum status find_start(struct session *s, struct run *r, bool *resuming, uint64_t *step) {
+    enum status status = find_restart(s, r, resuming, step);
+    if (status != STATUS_OK || *resuming)
+        return status;
+    if (strchr(s->config.simulation.start, '@'))
+        return start_from_frame(s, r);
+    system_start(&s->config, r->slice);
+    return STATUS_OK;
+}
+
+static enum status begin(struct session *s, struct run *r, bool resuming, uint64_t step) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
-    bool resuming = false;
-    uint64_t step = 0;
-    TRY(find_restart(s, r, &resuming, &step));
     if (resuming) {
         TRY(trajectory_continue(s->comm, r->path, c, &r->trajectory));
     } else {
-        if (strchr(c->simulation.start, '@'))
-            TRY(start_from_file(s, r));
-        else
-            system_start(c, r->slice);
         struct box box = system_box(&c->system);
         struct trajectory_shape shape = {.particles = r->slice->n,
                                          .d = box.d,
@@ -209,14 +213,14 @@ out:
     return status;
 }
 
-static enum status simulate(struct session *s, struct run *r) {
+static enum status simulate(struct session *s, struct run *r, bool resuming, uint64_t step) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     const uint64_t frames = (uint64_t)c->simulation.frames;
     const double n = (double)c->system.particles, begun = timer_now();
     struct progress progress;
     char rate[96];
-    TRY(begin(s, r));
+    TRY(begin(s, r, resuming, step));
     const uint64_t first = r->simulation->step_law.step;
     r->last_restart = timer_now();
     progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
@@ -239,6 +243,8 @@ enum status command_simulate(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct run r = {0};
+    bool resuming = false;
+    uint64_t step = 0;
     plan_simulate(s);
     if (s->dry_run)
         return STATUS_OK;
@@ -246,16 +252,16 @@ enum status command_simulate(struct session *s) {
     session_path(s, "restart.h5", r.restart);
     session_path(s, "restart.previous.h5", r.previous);
     TRY(session_refuse_existing(s, r.path));
-    TRY(session_open_output(s));
     TRY(comm_agree(s->comm, slice_create((size_t)c->system.particles, c->system.dimension, s->comm, &r.slice)));
     r.position = malloc((r.slice->count * (size_t)r.slice->d + 1) * sizeof *r.position);
     if (!r.position)
         status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", c->system.particles);
-    if (status == STATUS_OK)
-        status = simulation_create(s->ops, s->comm, c, &r.simulation);
     TRY(comm_agree(s->comm, status));
+    TRY(find_start(s, &r, &resuming, &step));
+    TRY(session_open_output(s));
+    TRY(comm_agree(s->comm, simulation_create(s->ops, s->comm, c, &r.simulation)));
     r.timer_files = timings_add(&r.simulation->timings, "files");
-    TRY(simulate(s, &r));
+    TRY(simulate(s, &r, resuming, step));
 out:
     if (r.trajectory) {
         enum status closed = trajectory_close(&r.trajectory);

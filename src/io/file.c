@@ -192,6 +192,10 @@ enum status file_open(struct comm *comm, const char *path, const char *kind, boo
     if (!file_exists(comm, path))
         return FAIL(STATUS_BAD_INPUT, "%s is not there%s%s: is the path right, and did the stage that makes it run?", path,
                     kind ? ", a file of kind " : "", kind ? kind : "");
+    if (!h5_is_hdf5(comm, path)) {
+        status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow: it is not HDF5", path);
+        goto out;
+    }
     TRY(h5_open(comm, path, writable, out));
     if (!h5_has_attribute(*out, "/", "epflow_kind")) {
         status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow", path);

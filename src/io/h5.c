@@ -67,6 +67,15 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
     return status;
 }
 
+bool h5_is_hdf5(struct comm *comm, const char *path) {
+    char is = 0;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (comm_rank(comm) == 0)
+        is = H5Fis_hdf5(path) > 0;
+    comm_broadcast(comm, &is, sizeof is);
+    return is;
+}
+
 enum status h5_create(struct comm *comm, const char *path, struct h5_file **out) {
     return open_file(comm, path, true, true, out);
 }

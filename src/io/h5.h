@@ -22,6 +22,8 @@ enum { H5_RANK = 5 };
 
 struct h5_file;
 
+/* Whether a file begins as HDF5 does. Rank 0 looks. */
+bool h5_is_hdf5(struct comm *comm, const char *path);
 /* create: replaces what is there. Nothing of the file may be assumed on disk before h5_sync. */
 enum status h5_create(struct comm *comm, const char *path, struct h5_file **out);
 enum status h5_open(struct comm *comm, const char *path, bool writable, struct h5_file **out);

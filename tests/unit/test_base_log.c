@@ -1,0 +1,205 @@
+/* log: who speaks, what reaches the file, and progress on a terminal (a pseudo-terminal) and elsewhere. Standard
+ * error is turned to where the test can read it. Moments of progress are public, so that the tests move them instead
+ * of waiting. */
+#include "test.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/timer.h"
+
+static int saved; /* the standard error of the test program */
+static char heard[16384];
+
+static void listen_to(int descriptor) {
+    fflush(stderr);
+    saved = dup(STDERR_FILENO);
+    dup2(descriptor, STDERR_FILENO);
+}
+
+static void listen_end(void) {
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+}
+
+static char *contents(FILE *stream) {
+    rewind(stream);
+    heard[fread(heard, 1, sizeof heard - 1, stream)] = '\0';
+    return heard;
+}
+
+/* One message of every kind, as `rank`; what standard error got. */
+static const char *heard_from(int rank, const char *path) {
+    FILE *stream = tmpfile();
+    log_start(rank);
+    if (path)
+        assert_int_equal(log_open(path), STATUS_OK);
+    listen_to(fileno(stream));
+    log_info("step %d of %s", 3, "run");
+    log_warning("skin %.2f", 0.5);
+    log_rank("lost %d", 7);
+    log_error("no such file", "file.c:12");
+    listen_end();
+    log_stop();
+    log_start(0);
+    contents(stream);
+    fclose(stream);
+    return heard;
+}
+
+static void rank_zero_speaks(void **state) {
+    (void)state;
+    assert_string_equal(heard_from(0, NULL), "step 3 of run\nwarning: skin 0.50\nrank 0: lost 7\n"
+                                             "epflow: error: no such file\n");
+    assert_string_equal(heard_from(2, NULL), "rank 2: lost 7\n");
+}
+
+/* Time stamps are cut off; an older log is kept; other ranks make no file. */
+static void file_keeps_the_story(void **state) {
+    (void)state;
+    static const char *const lines[] = {"step 3 of run", "warning: skin 0.50", "rank 0: lost 7",
+                                        "epflow: error: no such file", "(recorded at file.c:12)"};
+    char path[] = "/tmp/epflow_log_XXXXXX", line[256];
+    close(mkstemp(path));
+    heard_from(0, path);
+    heard_from(0, path);
+    FILE *file = fopen(path, "r");
+    for (int i = 0; i < 10; i++) {
+        int year, month, day, hour, minute, second;
+        assert_non_null(fgets(line, sizeof line, file));
+        line[strcspn(line, "\n")] = '\0';
+        assert_string_equal(line + 21, lines[i % 5]);
+        if (i % 5 < 4)
+            assert_int_equal(sscanf(line, "%4d-%2d-%2d %2d:%2d:%2d  ", &year, &month, &day, &hour, &minute, &second), 6);
+    }
+    assert_null(fgets(line, sizeof line, file));
+    fclose(file);
+    remove(path);
+    heard_from(1, path);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void file_that_cannot_be(void **state) {
+    (void)state;
+    status_clear();
+    assert_int_equal(log_open("/no/such/folder/log.txt"), STATUS_STORAGE);
+    assert_non_null(strstr(status_message(), "/no/such/folder/log.txt"));
+    status_clear();
+}
+
+/* Longer than the room for a line: cut, not overrun. */
+static void long_message(void **state) {
+    (void)state;
+    static char word[9000];
+    memset(word, 'x', sizeof word - 1);
+    FILE *stream = tmpfile();
+    listen_to(fileno(stream));
+    log_info("%s", word);
+    log_error(word, "");
+    listen_end();
+    size_t length = strlen(contents(stream));
+    assert_true(length > 2000 && length < 2 * 4000);
+    fclose(stream);
+}
+
+/* 1.23e9 units in 100 s, and as many more as take 125 s; an earlier run did 1e9 that do not count. */
+static struct progress started(double seconds) {
+    struct progress p;
+    progress_start(&p, "burn-in", 1e9 + 1.23e9 + 125 * 12.3e6, 1e9);
+    p.started -= seconds;
+    return p;
+}
+
+static void progress_in_a_file(void **state) {
+    (void)state;
+    struct progress p = started(100);
+    FILE *stream = tmpfile();
+    listen_to(fileno(stream));
+    p.shown -= 29; /* too soon */
+    progress_show(&p, 2.23e9, NULL);
+    p.shown -= 2;
+    progress_show(&p, 2.23e9, NULL);
+    progress_show(&p, 2.23e9, NULL); /* too soon again */
+    p.shown -= 31;
+    progress_show(&p, 2.23e9, "loss 0.5");
+    p.shown -= 31;
+    progress_show(&p, 1e9, NULL);    /* nothing done yet: no rate to tell from */
+    log_start(1);
+    p.shown -= 31;
+    progress_show(&p, 2.23e9, NULL); /* not rank 0 */
+    log_start(0);
+    progress_end(&p, "3 frames");
+    listen_end();
+    assert_string_equal(contents(stream), "burn-in  59 %  12.3e6 /s  2 min 05 s left\n"
+                                          "burn-in  59 %  12.3e6 /s  2 min 05 s left  loss 0.5\n"
+                                          "burn-in  26 %  0 /s  unknown time left\n"
+                                          "burn-in done in 1 min 40 s  3 frames\n");
+    fclose(stream);
+}
+
+/* Rates of every size have three digits, and exponents are multiples of three. */
+static void rates(void **state) {
+    (void)state;
+    static const struct {
+        double rate;
+        const char *text;
+    } known[] = {{0.0123, "0.0123"}, {7, "7"}, {850, "850"}, {999.6, "1e3"}, {1234, "1.23e3"}, {5.61e11, "561e9"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct progress p;
+        char wanted[64], got[64];
+        FILE *stream = tmpfile();
+        progress_start(&p, "x", known[i].rate * 2e5, 0);
+        p.started -= 1e5;
+        p.shown -= 31;
+        listen_to(fileno(stream));
+        progress_show(&p, known[i].rate * 1e5, NULL);
+        listen_end();
+        assert_int_equal(sscanf(contents(stream), "x 50 %% %63s", got), 1);
+        snprintf(wanted, sizeof wanted, "%s", known[i].text);
+        assert_string_equal(got, wanted);
+        fclose(stream);
+    }
+}
+
+/* On a terminal the line rewrites itself twice a second, an ordinary line goes below it, and the end replaces it. */
+static void progress_on_a_terminal(void **state) {
+    (void)state;
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0)
+        skip(); /* this machine has no pseudo-terminals */
+    const int slave = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(slave >= 0);
+    struct progress p = started(100);
+    listen_to(slave);
+    p.shown -= 0.4; /* too soon */
+    progress_show(&p, 2.23e9, NULL);
+    p.shown -= 0.2;
+    progress_show(&p, 2.23e9, NULL);
+    p.shown -= 0.6;
+    progress_show(&p, 2.23e9, "loss 0.5");
+    log_info("restart written");
+    p.shown -= 0.6;
+    progress_show(&p, 2.23e9, NULL);
+    progress_end(&p, NULL);
+    listen_end();
+    ssize_t length = read(terminal, heard, sizeof heard - 1);
+    assert_true(length > 0);
+    heard[length] = '\0';
+    assert_string_equal(heard, "\r\033[Kburn-in  59 %  12.3e6 /s  2 min 05 s left"
+                               "\r\033[Kburn-in  59 %  12.3e6 /s  2 min 05 s left  loss 0.5\r\n"
+                               "restart written\r\n"
+                               "\r\033[Kburn-in  59 %  12.3e6 /s  2 min 05 s left"
+                               "\r\033[Kburn-in done in 1 min 40 s\r\n");
+    close(slave);
+    close(terminal);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rank_zero_speaks), cmocka_unit_test(file_keeps_the_story),
+        cmocka_unit_test(file_that_cannot_be), cmocka_unit_test(long_message), cmocka_unit_test(progress_in_a_file),
+        cmocka_unit_test(rates), cmocka_unit_test(progress_on_a_terminal)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,326 @@
+/* Every kind of bad input, with the one message it gets: where, what, what is allowed. The list is the
+ * specification: a message that changes is to be read again here, by someone who pretends not to know the program. */
+#include "test.h"
+
+#include <unistd.h>
+
+#include "base/config.h"
+
+#define GOOD "system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: out}\n"
+#define SYSTEM(more) "system: {particles: 1024, packing_fraction: 0.5, " more "}\noutput: {directory: out}\n"
+
+static const struct {
+    const char *text, *setting, *message;
+} bad[] = {
+    /* ---- names of sections and keys ---- */
+    {"system:\n  particles: 1024\n  packing_fraction: 0.5\n  gama: 1\noutput: {directory: out}\n", NULL,
+     "a.yaml:4: system.gama is not known; did you mean system.gamma?"},
+    {GOOD "simulaton: {dt: 0.1}\n", NULL,
+     "a.yaml:3: section simulaton is not known; did you mean simulation?"},
+    {GOOD "physics: {dt: 0.1}\n", NULL,
+     "a.yaml:3: section physics is not known; the sections are system, simulation, network, training, "
+     "evaluation, output and run"},
+    {GOOD "dt: 0.1\n", NULL, "a.yaml:3: dt is a key, not a section; did you mean simulation.dt?"},
+    {SYSTEM("dt: 0.1"), NULL, "a.yaml:1: system.dt is not known; did you mean simulation.dt?"},
+    {GOOD "training: {temperature: 3}\n", NULL,
+     "a.yaml:3: training.temperature is not known; epflow help lists the keys of every section"},
+    {GOOD "network:\n  width: 64\n  heads: 4\n  width: 32\n", NULL,
+     "a.yaml:6: network.width is given twice, first at a.yaml:4"},
+    {GOOD "output: {directory: b}\n", NULL,
+     "a.yaml:3: section output is given twice: write its keys below one heading"},
+    {GOOD "[a]: {b: 1}\n", NULL, "a.yaml:3: the name of a section must be a word"},
+    {GOOD "run: {[a]: 1}\n", NULL, "a.yaml:3: a key of section run must be a word"},
+    {GOOD "run: 3\n", NULL, "a.yaml:3: section run must hold keys, indented below it"},
+    {GOOD "run: [cpu]\n", NULL, "a.yaml:3: section run must hold keys, indented below it"},
+    /* ---- documents ---- */
+    {"- system\n- output\n", NULL,
+     "a.yaml:1: an input is sections with keys: `system:`, and below it, indented, `particles: 1024`"},
+    {"system\n", NULL,
+     "a.yaml:1: an input is sections with keys: `system:`, and below it, indented, `particles: 1024`"},
+    {"system: {particles: 10,\noutput: {directory: out}\n", NULL,
+     "a.yaml:3: not valid YAML: did not find expected ',' or '}', while parsing a flow mapping"},
+    {"system:\n\tparticles: 10\n", NULL,
+     "a.yaml:2: not valid YAML: found character that cannot start any token, while scanning for the next "
+     "token"},
+    {GOOD "run: &anchor {chunk: 1}\n", NULL,
+     "a.yaml:3: anchors and aliases are not part of an input: write the values out"},
+    {GOOD "run: *other\n", NULL,
+     "a.yaml:3: anchors and aliases are not part of an input: write the values out"},
+    {GOOD "run: {chunk: !!int 3}\n", NULL, "a.yaml:3: tags are not part of an input: write the values out"},
+    {GOOD "---\n" GOOD, NULL,
+     "a.yaml:3: several documents are not part of an input: put all sections into one"},
+    {GOOD "simulation: {start: \"a\\nb\"}\n", NULL,
+     "a.yaml:3: line breaks and control characters inside a value are not part of an input: write the "
+     "values out"},
+    {GOOD "simulation: {start: \"a\\0b\"}\n", NULL,
+     "a.yaml:3: line breaks and control characters inside a value are not part of an input: write the "
+     "values out"},
+    {GOOD "# caf\xe9""\n", NULL, "a.yaml:3: not valid YAML: incomplete UTF-8 octet sequence"},
+    {"", NULL, "a.yaml: system.particles is required: N, number of particles"},
+    /* ---- types ---- */
+    {SYSTEM("v0: fast"), NULL, "a.yaml:1: system.v0 = fast is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: nan"), NULL, "a.yaml:1: system.v0 = nan is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: .inf"), NULL, "a.yaml:1: system.v0 = .inf is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: 0x10"), NULL, "a.yaml:1: system.v0 = 0x10 is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: 1_000"), NULL,
+     "a.yaml:1: system.v0 = 1_000 is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: 1e999"), NULL,
+     "a.yaml:1: system.v0 = 1e999 is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: 0.1 0.2"), NULL,
+     "a.yaml:1: system.v0 = 0.1 0.2 is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0:"), NULL, "a.yaml:1: not valid YAML: found unexpected ':', while scanning a plain scalar"},
+    {SYSTEM("v0: ~"), NULL, "a.yaml:1: system.v0 = ~ is not a number: it must be at least 0 (r0/time)"},
+    {SYSTEM("v0: [1, 2]"), NULL, "a.yaml:1: system.v0 must be a single value: at least 0 (r0/time)"},
+    {SYSTEM("v0: {a: 1}"), NULL, "a.yaml:1: system.v0 must be a single value: at least 0 (r0/time)"},
+    {SYSTEM("dimension: 2.5"), NULL,
+     "a.yaml:1: system.dimension = 2.5 is not a whole number: it must be at least 1 and at most 3"},
+    {GOOD "simulation: {frames: 20.5}\n", NULL,
+     "a.yaml:3: simulation.frames = 20.5 is not a whole number: it must be at least 1 and at most 1000000"},
+    {GOOD "training: {steps: many}\n", NULL,
+     "a.yaml:3: training.steps = many is not a number: it must be at least 1 and at most 1e+12"},
+    {GOOD "simulation: {seed: -1}\n", NULL,
+     "a.yaml:3: simulation.seed = -1 is not a whole number from 0 to 18446744073709551615"},
+    {GOOD "simulation: {seed: 18446744073709551616}\n", NULL,
+     "a.yaml:3: simulation.seed = 18446744073709551616 is not a whole number from 0 to 18446744073709551615"},
+    {GOOD "training: {seed: 1.5}\n", NULL,
+     "a.yaml:3: training.seed = 1.5 is not a whole number from 0 to 18446744073709551615"},
+    {SYSTEM("kind: abp"), NULL, "a.yaml:1: system.kind = abp is not known: it must be one of aoup"},
+    {GOOD "training: {noise_on: x}\n", NULL,
+     "a.yaml:3: training.noise_on = x is not known: it must be one of g|xg"},
+    {GOOD "run: {device: gpu}\n", NULL,
+     "a.yaml:3: run.device = gpu is not known: it must be one of auto|cpu|cuda"},
+    {GOOD "run: {device: }\n", NULL, "a.yaml:3: run.device has no value: it must be one of auto|cpu|cuda"},
+    /* ---- ranges ---- */
+    {SYSTEM("dimension: 4"), NULL,
+     "a.yaml:1: system.dimension = 4 is out of range: it must be at least 1 and at most 3"},
+    {SYSTEM("gamma: 0"), NULL, "a.yaml:1: system.gamma = 0 is out of range: it must be above 0 (1/time)"},
+    {SYSTEM("gamma: -1"), NULL, "a.yaml:1: system.gamma = -1 is out of range: it must be above 0 (1/time)"},
+    {SYSTEM("beta: 0.4"), NULL,
+     "a.yaml:1: system.beta = 0.4 is out of range: it must be at least 0.5 and at most 1000 (1/r0)"},
+    {SYSTEM("beta: 1001"), NULL,
+     "a.yaml:1: system.beta = 1001 is out of range: it must be at least 0.5 and at most 1000 (1/r0)"},
+    {SYSTEM("eps: -1e-9"), NULL,
+     "a.yaml:1: system.eps = -1e-9 is out of range: it must be at least 0 (r0^2/time)"},
+    {GOOD "simulation: {dt: -0.1}\n", NULL,
+     "a.yaml:3: simulation.dt = -0.1 is out of range: it must be above 0 (time)"},
+    {GOOD "simulation: {dt: 0}\n", NULL,
+     "a.yaml:3: simulation.dt = 0 is out of range: it must be above 0 (time)"},
+    {"system: {particles: 1, packing_fraction: 0.5}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.particles = 1 is out of range: it must be at least 2 and at most 2147483647"},
+    {"system: {particles: 2147483648, packing_fraction: 0.5}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.particles = 2147483648 is out of range: it must be at least 2 and at most 2147483647"},
+    {"system: {particles: 1024, packing_fraction: 0}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.packing_fraction = 0 is out of range: it must be above 0 and at most 4"},
+    {GOOD "training: {average: 1}\n", NULL,
+     "a.yaml:3: training.average = 1 is out of range: it must be at least 0 and below 1"},
+    {GOOD "training: {held_out: 1}\n", NULL,
+     "a.yaml:3: training.held_out = 1 is out of range: it must be at least 0 and below 1"},
+    {GOOD "network: {neighbours: 4097}\n", NULL,
+     "a.yaml:3: network.neighbours = 4097 is out of range: it must be at least 1 and at most 4096"},
+    {GOOD "simulation: {frames: 0}\n", NULL,
+     "a.yaml:3: simulation.frames = 0 is out of range: it must be at least 1 and at most 1000000"},
+    /* ---- lists ---- */
+    {"system: {particles: 1024, box: [60, 60, 60, 60]}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+    {"system: {particles: 1024, box: [60, 60, 60]}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.box has 3 sides in 2 dimensions: give one side, or 2"},
+    {"system: {particles: 1024, box: [60, -60]}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.box = -60 is out of range: it must be above 0 (r0)"},
+    {"system: {particles: 1024, box: {x: 60}}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+    {"system: {particles: 1024, box: [[60], 60]}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+    {GOOD "training: {trajectories: a.h5}\n", NULL,
+     "a.yaml:3: training.trajectories must be a list: [{file: PATH, weight: NUMBER}, ...]"},
+    {GOOD "training: {trajectories: [{weight: 2}]}\n", NULL,
+     "a.yaml:3: training.trajectories: an entry must be {file: PATH, weight: NUMBER}"},
+    {GOOD "training: {trajectories: [{file: a.h5, weight: 0}]}\n", NULL,
+     "a.yaml:3: training.trajectories: weight = 0 is out of range: it must be above 0"},
+    {GOOD "training: {trajectories: [{file: a.h5, wieght: 2}]}\n", NULL,
+     "a.yaml:3: training.trajectories: an entry has the keys file and weight only, each once"},
+    {GOOD "training: {trajectories: [{file: a.h5, file: b.h5}]}\n", NULL,
+     "a.yaml:3: training.trajectories: an entry has the keys file and weight only, each once"},
+    {GOOD "training: {trajectories: [[a.h5]]}\n", NULL,
+     "a.yaml:3: training.trajectories: an entry must be {file: PATH, weight: NUMBER}"},
+    {GOOD "training: {trajectories: [{file: a.h5, weight: [1]}]}\n", NULL,
+     "a.yaml:3: training.trajectories: a weight must be a number"},
+    {GOOD "evaluation: {trajectories: [{file: a.h5}]}\n", NULL,
+     "a.yaml:3: evaluation.trajectories: a file must be a path, not a list or a mapping"},
+    {GOOD "evaluation: {models: a.h5}\n", NULL, "a.yaml:3: evaluation.models must be a list: [PATH, ...]"},
+    {GOOD "evaluation: {models: [a.h5, b.h5]}\n", NULL,
+     "a.yaml:3: evaluation.models has 2 entries: one model at a time is evaluated"},
+    /* ---- required keys and contradictions ---- */
+    {"output: {directory: out}\n", NULL, "a.yaml: system.particles is required: N, number of particles"},
+    {"system: {particles: 1024, packing_fraction: 0.5}\n", NULL,
+     "a.yaml: output.directory is required: folder of all results; made if it is not there"},
+    {"system: {particles: 1024}\noutput: {directory: out}\n", NULL,
+     "a.yaml: give system.packing_fraction or system.box"},
+    {SYSTEM("box: 80"), NULL,
+     "a.yaml:1: system.packing_fraction and system.box (a.yaml:1) are both given: leave one out"},
+    {SYSTEM("trap: 0.1"), NULL,
+     "a.yaml:1: system.trap = 0.1 needs system.box, the side of the open space, of which the particles may "
+     "reach the middle half; packing_fraction does not apply"},
+    {"system:\n  particles: 65\n  box: 6\noutput: {directory: out}\n", NULL,
+     "a.yaml:3: the box is too small: its side of 6 must be at least twice the cut-off and the skin of "
+     "neighbour lists, 2 (3.266 + 0.05): use more particles, a larger box, a smaller simulation.skin or a "
+     "larger simulation.cutoff_tolerance"},
+    {"system: {particles: 4, packing_fraction: 0.5}\nnetwork: {neighbours: 3}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: the box is too small: its side of 5.013 must be at least twice the cut-off and the skin of "
+     "neighbour lists, 2 (3.266 + 0.05): use more particles, a larger box, a smaller simulation.skin or a "
+     "larger simulation.cutoff_tolerance"},
+    {GOOD "simulation: {skin: 40}\n", NULL,
+     "a.yaml:1: the box is too small: its side of 80.21 must be at least twice the cut-off and the skin of "
+     "neighbour lists, 2 (3.266 + 40): use more particles, a larger box, a smaller simulation.skin or a "
+     "larger simulation.cutoff_tolerance"},
+    {"system: {particles: 64, packing_fraction: 0.1}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: network.neighbours = 64 must be below system.particles = 64"},
+    {GOOD "network: {width: 63, heads: 3}\n", NULL,
+     "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
+    {GOOD "network: {width: 64, heads: 3}\n", NULL,
+     "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
+    {GOOD "training: {steps: 100}\n", NULL,
+     "a.yaml:3: training.warm_up = 10000 is longer than training.steps = 100, which include it"},
+    {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: {directory: out}\n", NULL,
+     "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},
+    {SYSTEM("k: 11"), NULL,
+     "a.yaml:1: simulation.dt = 0.1 is unstable with system.k = 11: their product must be at most 1"},
+    {"system: {particles: 1024, box: 800, trap: 11}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: simulation.dt = 0.1 is unstable with system.trap = 11: their product must be at most 1"},
+    {GOOD "simulation: {burn_in: 0.04}\n", NULL,
+     "a.yaml:3: simulation.burn_in = 0.04 is shorter than half a step of simulation.dt = 0.1; 0 leaves it "
+     "out"},
+    {GOOD "simulation: {frame_interval: 0.04}\n", NULL,
+     "a.yaml:3: simulation.frame_interval = 0.04 is shorter than half a step of simulation.dt = 0.1"},
+    {GOOD "simulation: {frame_interval: 1e14}\n", NULL,
+     "a.yaml:3: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt"},
+    {GOOD "simulation: {start: hot}\n", NULL,
+     "a.yaml:3: simulation.start = hot must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
+    {GOOD "simulation: {start: old.h5@}\n", NULL,
+     "a.yaml:3: simulation.start = old.h5@ must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
+    {GOOD "simulation: {start: '@3'}\n", NULL,
+     "a.yaml:3: simulation.start = @3 must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
+    {GOOD "simulation: {start: old.h5@3a}\n", NULL,
+     "a.yaml:3: simulation.start = old.h5@3a must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
+    {GOOD "evaluation: {profile_bin: 21}\n", NULL,
+     "a.yaml:3: evaluation.profile_bin = 21 is wider than evaluation.profile_extent = 20"},
+    {GOOD "run: {device: cuda}\n", NULL,
+     "a.yaml:3: run.device = cuda: this version computes on the CPU only; use auto or cpu"},
+    /* ---- texts ---- */
+    {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: 'a\"b'}\n", NULL,
+     "a.yaml:2: output.directory: a text must not hold double quotes, backslashes or control characters, "
+     "nor begin with ["},
+    {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: a\\b}\n", NULL,
+     "a.yaml:2: output.directory: a text must not hold double quotes, backslashes or control characters, "
+     "nor begin with ["},
+    {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: ''}\n", NULL,
+     "a.yaml:2: output.directory must be a text of 1 to 511 characters"},
+    {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: '[a'}\n", NULL,
+     "a.yaml:2: output.directory: a text must not hold double quotes, backslashes or control characters, "
+     "nor begin with ["},
+    /* ---- settings of the command line ---- */
+    {GOOD, "system.gamma=-1", "--set: system.gamma = -1 is out of range: it must be above 0 (1/time)"},
+    {GOOD, "system.gama=1", "--set: system.gama is not known; did you mean system.gamma?"},
+    {GOOD, "sytem.gamma=1", "--set: section sytem is not known; did you mean system?"},
+    {GOOD, "gamma=1", "--set gamma=1: a setting is section.key=value"},
+    {GOOD, "system.gamma", "--set system.gamma: a setting is section.key=value"},
+    {GOOD, "=1", "--set =1: a setting is section.key=value"},
+    {GOOD, "system.gamma=", "--set: system.gamma has no value"},
+    {GOOD, "system.box=[1, 2",
+     "--set system.box: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence"},
+    {GOOD, "a{b.c=1",
+     "--set: section a{b is not known; the sections are system, simulation, network, training, evaluation, "
+     "output and run"},
+    {GOOD, "system.v0=&a 1",
+     "--set system.v0: anchors and aliases are not part of an input: write the values out"},
+    {GOOD, "system.box=80",
+     "a.yaml:1: system.packing_fraction and system.box (--set) are both given: leave one out"},
+    {GOOD, "output.directory=", "--set: output.directory must be a text of 1 to 511 characters"},
+    {GOOD, "simulation.start=hot",
+     "--set: simulation.start = hot must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
+    {GOOD, "system.v0=1\n--- 2",
+     "--set system.v0: several documents are not part of an input: put all sections into one"},
+    {GOOD, "network.heads=3", "--set: network.width = 256 must be a multiple of network.heads = 3"},
+};
+
+static void every_message(void **state) {
+    (void)state;
+    static struct config config;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        status_clear();
+        enum status status = config_parse("a.yaml", bad[i].text, bad[i].setting ? 1 : 0, &bad[i].setting, &config);
+        if (status != STATUS_BAD_INPUT || strcmp(status_message(), bad[i].message) != 0)
+            fail_msg("%s\n--set %s\nexpected: %s\nfound %d: %s", bad[i].text, bad[i].setting ? bad[i].setting : "(none)",
+                     bad[i].message, status, status_message());
+    }
+}
+
+/* Messages stay on one line and keep their end, whatever the input holds. */
+static void long_values(void **state) {
+    (void)state;
+    static struct config config;
+    static char text[100000];
+    static const char *const form[] = {"system: {particles: %s}", "system: {%s: 1}", "%s: {particles: 1}",
+                                       "run: {device: %s}", "training: {seed: %s}"};
+    char word[50000];
+    memset(word, 'x', sizeof word);
+    word[sizeof word - 1] = '\0';
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        snprintf(text, sizeof text, form[i], word);
+        status_clear();
+        assert_int_equal(config_parse("a.yaml", text, 0, NULL, &config), STATUS_BAD_INPUT);
+        assert_true(strlen(status_message()) < 300);
+        assert_null(strchr(status_message(), '\n'));
+    }
+}
+
+/* Deep nesting and other large inputs are refused, fast, and without using up the stack. */
+static void hostile_texts(void **state) {
+    (void)state;
+    static struct config config;
+    enum { LARGE = 1 << 19 };
+    static const char *const pattern[] = {"[", "{", "- ", "a: {", "? ", "!", "\"", "%", "---\n", "a: b\n", "x"};
+    char *text = malloc(LARGE + 16);
+    for (size_t i = 0; i < sizeof pattern / sizeof *pattern; i++) {
+        size_t length = strlen(pattern[i]), used = 0;
+        for (; used + length < LARGE; used += length)
+            memcpy(text + used, pattern[i], length);
+        text[used] = '\0';
+        status_clear();
+        assert_int_equal(config_parse("a.yaml", text, 0, NULL, &config), STATUS_BAD_INPUT);
+        assert_true(status_message()[0] != '\0');
+    }
+    free(text);
+}
+
+/* Files that are no inputs. */
+static void files(void **state) {
+    (void)state;
+    static struct config config;
+    char name[] = "/tmp/epflow_config_XXXXXX", expected[128];
+    int f = mkstemp(name);
+    assert_true(f >= 0);
+    status_clear();
+    assert_int_equal(config_read("/nowhere/a.yaml", 0, NULL, &config), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(), "/nowhere/a.yaml cannot be read: is the path right?");
+    status_clear();
+    assert_int_equal(config_read("/", 0, NULL, &config), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(), "/ is not an input file: text of at most 1 MiB is expected");
+    assert_int_equal(write(f, "\x89HDF\r\n\x1a\n\0\0", 10), 10);
+    status_clear();
+    assert_int_equal(config_read(name, 0, NULL, &config), STATUS_BAD_INPUT);
+    snprintf(expected, sizeof expected, "%s is not an input file: text of at most 1 MiB is expected", name);
+    assert_string_equal(status_message(), expected);
+    assert_int_equal(ftruncate(f, 0), 0);
+    assert_int_equal(lseek(f, 0, SEEK_SET), 0);
+    assert_int_equal(write(f, GOOD, strlen(GOOD)), (int)strlen(GOOD));
+    close(f);
+    assert_int_equal(config_read(name, 0, NULL, &config), STATUS_OK);
+    assert_int_equal(config.system.particles, 1024);
+    unlink(name);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_message), cmocka_unit_test(long_values),
+                                       cmocka_unit_test(hostile_texts), cmocka_unit_test(files)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
