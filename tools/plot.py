@@ -445,8 +445,9 @@ def certificate(folder):
     sigma = attribute(group, "sigma")
     noise = f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""
     axes.text(0.01, -len(names) - 1.85,
-              "z-score: difference over its standard error. I0: the trajectory alone. I1, I2: what a good\n"
-              "network fulfils. I3, resolved: what it misses." + noise, fontsize=9.5, color=GREY, linespacing=1.4)
+              "z-score: difference over its standard error. I0 tests the trajectory alone; I1 the score of\n"
+              "the smoothed density. I2, I3, resolved differ by what the network misses." + noise,
+              fontsize=9.5, color=GREY, linespacing=1.4)
     return figure
 
 

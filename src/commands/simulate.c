@@ -258,6 +258,10 @@ enum status command_simulate(struct session *s) {
         status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", c->system.particles);
     TRY(comm_agree(s->comm, status));
     TRY(find_start(s, &r, &resuming, &step));
+    if (resuming && r.frames == (uint64_t)c->simulation.frames) {
+        log_info("%s is complete: nothing to simulate", r.path);
+        goto out;
+    }
     TRY(session_open_output(s));
     TRY(comm_agree(s->comm, simulation_create(s->ops, s->comm, c, &r.simulation)));
     r.timer_files = timings_add(&r.simulation->timings, "files");

@@ -166,12 +166,6 @@ out:
 
 /* ---- logs ---- */
 
-/* Room for one more row; doubles where a power of two is full. */
-static void *grown(void *rows, size_t count, size_t size) {
-    const bool full = (count & (count - 1)) == 0;
-    return full ? realloc(rows, (count > 0 ? 2 * count : 1) * size) : rows;
-}
-
 static enum status log_step(struct session *s, struct training_run *r, double loss) {
     const struct optimizer *o = r->trainer->optimizer;
     r->sum.loss += loss;
@@ -179,7 +173,7 @@ static enum status log_step(struct session *s, struct training_run *r, double lo
     r->sum.step++;
     if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
         return STATUS_OK;
-    struct training_log_row *log = grown(r->state.log, r->state.log_rows, sizeof *log);
+    struct training_log_row *log = realloc(r->state.log, (r->state.log_rows + 1) * sizeof *log);
     if (!log)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     const double now = timer_now(), steps = (double)r->sum.step;
@@ -204,7 +198,7 @@ static enum status test_model(struct session *s, struct training_run *r) {
     if (frames == 0)
         return STATUS_OK;
     TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &row.resolved_fraction, &row.error));
-    struct test_log_row *test = grown(r->state.test, r->state.test_rows, sizeof *test);
+    struct test_log_row *test = realloc(r->state.test, (r->state.test_rows + 1) * sizeof *test);
     if (!test)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     r->state.test = test;
