@@ -120,7 +120,7 @@ static enum status check_learning(const struct reading *r, const char *name) {
     if (n->width % n->heads != 0)
         return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d",
                     place_of_pair(r, name, "network", "width", "network", "heads"), n->width, n->heads);
-    if (n->neighbours >= c->system.particles)
+    if (given(r, "network", "neighbours") && n->neighbours >= c->system.particles)
         return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
                     place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours, (long long)c->system.particles);
     if (c->training.warm_up > c->training.steps)

@@ -10,7 +10,9 @@
 
 #include "base/config_table.h"
 
-enum { PLACE = CONFIG_TEXT + 32 };
+/* An input has at most {trajectories: [{file: ...}]} in the braces of a section and of the document; libyaml's time
+ * grows as the square of the depth. */
+enum { PLACE = CONFIG_TEXT + 32, DEEPEST = 8 };
 
 /* A setting of the command line has no lines, and its name stands for itself. */
 static void place_at(const char *name, size_t line, char out[PLACE]) {
@@ -46,6 +48,7 @@ static enum status refuse_extras(const char *name, const char *text) {
     enum status status = STATUS_OK;
     yaml_parser_t parser;
     bool end = false;
+    int depth = 0;
     if (!yaml_parser_initialize(&parser))
         return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
@@ -62,6 +65,10 @@ static enum status refuse_extras(const char *name, const char *text) {
             what = "tags";
         else if (token.type == YAML_SCALAR_TOKEN && has_control_characters(&token))
             what = "line breaks and control characters inside a value";
+        else if (token.type == YAML_FLOW_SEQUENCE_START_TOKEN || token.type == YAML_FLOW_MAPPING_START_TOKEN)
+            what = ++depth > DEEPEST ? "brackets in brackets in brackets" : NULL;
+        else if (token.type == YAML_FLOW_SEQUENCE_END_TOKEN || token.type == YAML_FLOW_MAPPING_END_TOKEN)
+            depth--;
         if (what) {
             char place[PLACE];
             place_at(name, token.start_mark.line, place);

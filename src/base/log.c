@@ -1,6 +1,6 @@
-/* One line at a time, to standard error and to the log file. The only state is who speaks (the rank), the file,
- * and whether the terminal shows a progress line: the next ordinary line must not be written behind it. The file
- * gets a time stamp on every line and is flushed, so that it tells the story of a run that was killed. */
+/* One line at a time, to standard error and to the log file. The only state is who speaks (the rank), the
+ * file, and whether the terminal shows a progress line: the next ordinary line must not be written behind it.
+ * The file gets a time stamp on every line and is flushed, so that it tells the story of a run that was killed. */
 #include "base/log.h"
 
 #include <math.h>
@@ -133,7 +133,8 @@ static void show(struct progress *p, double now, double done, const char *detail
         text_duration((p->total - done) / rate, left, sizeof left);
     rate_text(rate, speed, sizeof speed);
     snprintf(line, sizeof line, "%s %3.0f %%  %s /s  %s left%s%s", p->what,
-             p->total > 0 ? floor(100 * done / p->total) : 100, speed, left, detail ? "  " : "", detail ? detail : "");
+             p->total > 0 ? floor(100 * done / p->total) : 100, speed, left, detail ? "  " : "",
+             detail ? detail : "");
     if (!terminal) {
         say(line);
         return;

@@ -10,34 +10,51 @@
 
 enum { LONGEST_SERIES = 100000 };
 
-/* ---- --json: every scalar, one object ---- */
+/* ---- --json: every scalar, one object, sorted by name ---- */
 
-struct json {
-    bool first;
+struct entries {
+    bool wanted; /* by this rank */
+    size_t count, capacity;
+    char **text; /* (count) "name": value; each and the list are allocated */
 };
 
-static enum status print_entry(const char *name, const char *value, void *context) {
-    struct json *j = context;
-    printf("%s\n  \"%s\": %s", j->first ? "" : ",", name, value);
-    j->first = false;
+static enum status keep_entry(const char *name, const char *value, void *context) {
+    struct entries *e = context;
+    char *text = NULL;
+    if (!e->wanted)
+        return STATUS_OK;
+    if (e->count == e->capacity) {
+        size_t capacity = 2 * e->capacity + 64;
+        char **grown = realloc(e->text, capacity * sizeof *grown);
+        if (!grown)
+            return FAIL(STATUS_FAILURE, "out of memory for %zu scalars", capacity);
+        e->text = grown;
+        e->capacity = capacity;
+    }
+    if (asprintf(&text, "%s: %s", name, value) < 0)
+        return FAIL(STATUS_FAILURE, "out of memory for %s", name);
+    e->text[e->count++] = text;
     return STATUS_OK;
 }
 
-static enum status silent_entry(const char *name, const char *value, void *context) {
-    (void)name;
-    (void)value;
-    (void)context;
-    return STATUS_OK;
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static enum status print_json(struct session *s, struct h5_file *file) {
-    struct json j = {.first = true};
-    const bool speak = comm_rank(s->comm) == 0;
-    if (speak)
+    struct entries e = {.wanted = comm_rank(s->comm) == 0};
+    enum status status = h5_visit_scalars(file, LONGEST_SERIES, keep_entry, &e);
+    if (e.count > 0)
+        qsort(e.text, e.count, sizeof *e.text, by_name);
+    if (e.wanted && status == STATUS_OK) {
         printf("{");
-    enum status status = h5_visit_scalars(file, LONGEST_SERIES, speak ? print_entry : silent_entry, &j);
-    if (speak)
+        for (size_t i = 0; i < e.count; i++)
+            printf("%s\n  %s", i > 0 ? "," : "", e.text[i]);
         printf("\n}\n");
+    }
+    for (size_t i = 0; i < e.count; i++)
+        free(e.text[i]);
+    free(e.text);
     return status;
 }
 
@@ -74,14 +91,14 @@ static enum status say_system(struct session *s, struct h5_file *file) {
     TRY(file_parameters(file, s->comm, c));
     double side[MAX_DIMENSION];
     config_box(&c->system, side);
-    printf("%-22s %lld in %d dimensions, packing fraction %.4g\n", "particles", (long long)c->system.particles,
-           c->system.dimension, config_packing_fraction(&c->system));
+    printf("%-22s %lld in %d dimensions, packing fraction %.4g\n", "particles",
+           (long long)c->system.particles, c->system.dimension, config_packing_fraction(&c->system));
     printf("%-22s %s, side", "box", config_is_open(&c->system) ? "open" : "periodic");
     for (int a = 0; a < c->system.dimension; a++)
         printf(" %.6g", side[a]);
     printf(" r0\n%-22s %.6g r0 (v0 / gamma)\n", "persistence length", c->system.v0 / c->system.gamma);
-    printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0, c->system.k, c->system.beta,
-           c->system.gamma, c->system.eps, c->system.trap);
+    printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0, c->system.k,
+           c->system.beta, c->system.gamma, c->system.eps, c->system.trap);
 out:
     free(c);
     return status;
@@ -99,9 +116,21 @@ static enum status say_frames(struct h5_file *file, const char *step) {
     TRY(h5_read(file, step, H5_INT64, 1, &zero, dims, steps));
     while (written < dims[0] && steps[written] >= 0)
         written++;
-    printf("%-22s %zu of %zu written%s\n", "frames", written, dims[0], written < dims[0] ? ": not complete" : "");
+    printf("%-22s %zu of %zu written%s\n", "frames", written, dims[0],
+           written < dims[0] ? ": not complete" : "");
 out:
     free(steps);
+    return status;
+}
+
+/* Small files are complete or were interrupted; an evaluation also says when its last numbers are in. */
+static enum status say_complete(struct h5_file *file) {
+    enum status status = STATUS_OK;
+    int64_t complete = 0;
+    if (h5_has_attribute(file, "/", "complete"))
+        TRY(h5_read_integer(file, "/", "complete", &complete));
+    printf("%-22s %s\n", "complete", complete == 1 ? "yes" : "no: it is being written, or was interrupted");
+out:
     return status;
 }
 
@@ -127,12 +156,14 @@ static enum status say_all(struct session *s, struct h5_file *file) {
     TRY(h5_read_text(file, "/", "epflow_kind", sizeof kind, kind));
     printf("%s: a file of epflow, kind %s\n", s->file, kind);
     if (strcmp(kind, "evaluation") == 0) {
+        TRY(say_complete(file));
         TRY(say_frames(file, "/particles/evaluation/step"));
         TRY(say_certificate(file));
     } else if (strcmp(kind, "trajectory") == 0) {
         TRY(say_frames(file, "/particles/trajectory/position/step"));
         TRY(say_real(file, "cut-off", "/parameters/simulation", "r_c", "r0"));
     } else {
+        TRY(say_complete(file));
         TRY(say_real(file, "step", "/", "step", ""));
         TRY(say_real(file, "frames written", "/", "frames", ""));
         TRY(say_real(file, "weights", "/network", "parameters", ""));

@@ -130,27 +130,32 @@ static bool asks_for_help(int argc, char **argv) {
 enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command, bool *print) {
     enum status status = STATUS_OK;
     *command = NULL;
-    *print = asks_for_help(argc, argv);
+    *print = argc < 2 || asks_for_help(argc, argv);
     if (*print) {
         const char *topic = help_topic(argc, argv);
         return topic && !find_command(topic) ? unknown_command(topic) : STATUS_OK;
     }
-    if (argc < 2)
-        return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
-    const struct command *c = find_command(argv[1]);
-    if (!c)
-        return argv[1][0] == '-' ? unknown_option(argv[1]) : unknown_command(argv[1]);
-    for (int i = 2; i < argc; i++) {
+    const struct command *c = NULL;
+    for (int i = 1; i < argc; i++) { /* options may stand anywhere; the first other word is the command */
         if (argv[i][0] == '-' && argv[i][1] != '\0') {
             TRY(parse_option(argc, argv, &i, s));
+        } else if (!c) {
+            c = find_command(argv[i]);
+            if (!c)
+                return unknown_command(argv[i]);
         } else if (!s->file) {
             s->file = argv[i];
         } else {
             return FAIL(STATUS_BAD_INPUT, "%s takes one file, but %s and %s were given", c->name, s->file, argv[i]);
         }
     }
+    if (!c)
+        return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
     if (!s->file)
         return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
+    if (!c->reads_input && s->setting_count > 0)
+        return FAIL(STATUS_BAD_INPUT, "epflow %s reads no input file: --set, --device and --output do not apply",
+                    c->name);
     if (s->resume && s->overwrite)
         return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
     *command = c;

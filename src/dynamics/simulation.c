@@ -1,5 +1,6 @@
 #include "dynamics/simulation.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -80,6 +81,8 @@ static enum status build_lists(struct simulation *s) {
     for (int a = 0; a < s->box.d; a++)
         s->ops->copy(s->ops, s->q_list[a], p->q[a], p->owned * sizeof *p->q[a]);
     s->builds++;
+    assert(domain_is_valid(s->domain));
+    assert(halo_is_valid(s->halo, p));
 out:
     return status;
 }

@@ -1,3 +1,9 @@
+/* evaluation.h5: tables of numbers per particle and frame, gridded fields, profiles, the certificate.
+ *
+ * Evaluating takes hours, so the file survives a kill as a trajectory does: everything is made at its full
+ * size first, what is known only at the end too (profiles, the attributes of the certificate, `complete` =
+ * 0), and then written in place, a frame's step after its data.
+ */
 #include "io/evaluation_file.h"
 
 #include <stdio.h>
@@ -23,6 +29,10 @@ static int column_dims(const struct evaluation *e, int c, size_t dims[3]) {
     dims[1] = e->shape->particles;
     dims[2] = (size_t)e->shape->column[c].columns;
     return e->shape->column[c].columns > 1 ? 3 : 2;
+}
+
+static enum h5_type column_type(const struct evaluation *e, int c) {
+    return e->shape->column[c].integer ? H5_INT32 : H5_FLOAT64;
 }
 
 static void field_path(const struct evaluation *e, int f, char out[160]) {
@@ -51,17 +61,18 @@ static enum status make_columns(struct evaluation *e) {
     TRY(comm_agree(e->comm, status));
     for (size_t m = 0; m < frames; m++)
         unwritten[m] = -1;
-    TRY(h5_dataset(e->file, GROUP "/step", H5_INT64, 1, &frames, NULL, "step of the simulation; -1: not written"));
+    TRY(h5_dataset(e->file, GROUP "/step", H5_INT64, 1, &frames, NULL,
+                   "step of the simulation; -1: not written"));
     TRY(h5_dataset(e->file, GROUP "/time", H5_FLOAT64, 1, &frames, "time", "time of the simulation"));
-    TRY(h5_write(e->file, GROUP "/step", H5_INT64, 1, &zero, comm_rank(e->comm) == 0 ? &frames : &zero, unwritten));
+    TRY(h5_write(e->file, GROUP "/step", H5_INT64, 1, &zero, comm_rank(e->comm) == 0 ? &frames : &zero,
+                 unwritten));
     for (int c = 0; c < e->shape->columns; c++) {
         const struct evaluation_column *column = &e->shape->column[c];
         char path[160];
         size_t dims[3];
         int rank = column_dims(e, c, dims);
         column_path(e, c, path);
-        TRY(h5_dataset(e->file, path, column->integer ? H5_INT32 : H5_FLOAT64, rank, dims, column->unit,
-                       column->description));
+        TRY(h5_dataset(e->file, path, column_type(e, c), rank, dims, column->unit, column->description));
     }
 out:
     free(unwritten);
@@ -133,7 +144,8 @@ out:
     return status;
 }
 
-static enum status allocate(struct comm *comm, const struct evaluation_shape *shape, struct evaluation **out) {
+static enum status allocate(struct comm *comm, const struct evaluation_shape *shape,
+                            struct evaluation **out) {
     *out = calloc(1, sizeof **out);
     if (*out)
         **out = (struct evaluation){.comm = comm, .shape = shape};
@@ -167,7 +179,7 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
-    char then[2][4096];
+    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)];
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
@@ -176,17 +188,19 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
     TRY(h5_read_text(e->file, "/provenance", "trajectories", sizeof then[0], then[0]));
     TRY(h5_read_text(e->file, "/provenance", "model", sizeof then[1], then[1]));
     if (strcmp(then[0], trajectories) != 0 || strcmp(then[1], model) != 0) {
-        status = FAIL(STATUS_BAD_INPUT, "%s was made from %s and %s: go on with the same files, or start anew with "
-                                        "--overwrite", path, then[0], then[1]);
+        status = FAIL(STATUS_BAD_INPUT,
+                      "%s was made from %s and %s: go on with the same files, or start anew with "
+                      "--overwrite",
+                      path, then[0], then[1]);
         goto out;
     }
-    TRY(h5_expect(e->file, GROUP "/step", 1, &shape->frames));
+    TRY(h5_expect(e->file, GROUP "/step", H5_INT64, 1, &shape->frames));
     for (int c = 0; c < shape->columns; c++) {
         char name[160];
         size_t dims[3];
         int rank = column_dims(e, c, dims);
         column_path(e, c, name);
-        TRY(h5_expect(e->file, name, rank, dims));
+        TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
 out:
     if (status != STATUS_OK)
@@ -220,8 +234,8 @@ out:
     return status;
 }
 
-enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
-                                    const double *rows) {
+enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
+                                    size_t count, const double *rows) {
     char path[160];
     size_t dims[3], offset[3] = {frame, begin, 0};
     int rank = column_dims(e, column, dims);
@@ -265,7 +279,8 @@ out:
     return status;
 }
 
-enum status evaluation_finish(struct evaluation *e, const double *distance, const struct evaluation_result *result) {
+enum status evaluation_finish(struct evaluation *e, const double *distance,
+                              const struct evaluation_result *result) {
     enum status status = STATUS_OK;
     const struct evaluation_shape *s = e->shape;
     const size_t zero = 0, bins = comm_rank(e->comm) == 0 ? (size_t)s->bins : 0;

@@ -1,7 +1,16 @@
+/* Provenance, parameters, and files that a kill cannot break.
+ *
+ * A file carries every parameter of its run, defaults included, so it can be read without its input: the
+ * attributes of /parameters become settings "section.key=value", and config_parse reads them as it reads the
+ * command line. A parameter that the file does not have (an older version made it) takes its default.
+ *
+ * Small files appear at once: PATH.part is written, flushed, fsynced, and renamed over PATH. The one before
+ * is kept under a second name that is made before the renaming, so that PATH itself is never missing.
+ */
 #include "io/file.h"
 
 #include <errno.h>
-#include <math.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +19,7 @@
 
 #include "base/provenance.h"
 
-enum { FORMAT = 1, MOST_SETTINGS = 128 };
+enum { FORMAT = 1, MOST_SETTINGS = 128, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
 /* ---- provenance and parameters ---- */
 
@@ -32,6 +41,25 @@ static enum status write_parameter(const struct config_value *v, void *context) 
     return h5_write_text(file, group, v->key, v->text);
 }
 
+static enum status write_unit(const struct config_value *v, void *file) {
+    char name[160];
+    snprintf(name, sizeof name, "%s.%s", v->section, v->key);
+    return v->unit[0] ? h5_write_text(file, FILE_UNITS, name, v->unit) : STATUS_OK;
+}
+
+static enum status write_units(struct h5_file *file, const struct config *config) {
+    enum status status = STATUS_OK;
+    TRY(h5_group(file, FILE_UNITS));
+    TRY(h5_write_text(file, FILE_UNITS, "length", "r0, the particle radius"));
+    TRY(h5_write_text(file, FILE_UNITS, "time",
+                      "follows from k: with mobility 1 it is a speed, in r0 per unit time"));
+    TRY(h5_write_text(file, FILE_UNITS, "time_reversal",
+                      "keeps x and g (both even): informatic entropy production rate"));
+    TRY(config_visit(config, write_unit, file));
+out:
+    return status;
+}
+
 enum status file_describe(struct h5_file *file, const char *kind, const struct config *config,
                           struct comm *comm, const char *device) {
     enum status status = STATUS_OK;
@@ -45,56 +73,74 @@ enum status file_describe(struct h5_file *file, const char *kind, const struct c
     TRY(h5_write_text(file, "/provenance", "device", device));
     TRY(h5_write_text(file, "/provenance", "precision", sizeof(real) == 4 ? "float32" : "float64"));
     TRY(config_visit(config, write_parameter, file));
+    TRY(write_units(file, config));
 out:
     return status;
 }
 
-/* Reads /parameters back into settings "section.key=value", in the order of the table. */
+/* Settings "section.key=value" from /parameters, in the order of the table. */
 struct settings {
     struct h5_file *file;
+    struct comm *comm;
     int count;
-    char *text[MOST_SETTINGS];
+    char *text[MOST_SETTINGS]; /* allocated */
 };
 
-static enum status read_setting(const struct config_value *v, void *context) {
-    struct settings *s = context;
-    char group[64];
-    const size_t room = CONFIG_FILES * (CONFIG_TEXT + 64) + 256;
-    snprintf(group, sizeof group, "/parameters/%s", v->section);
-    if (!h5_has_attribute(s->file, group, v->key))
-        return STATUS_OK; /* made by a version that did not have it: the default */
-    char *text = malloc(room), *value = malloc(room);
-    enum status status = text && value ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory while reading parameters");
+static enum status read_value(struct h5_file *file, const char *group, const struct config_value *v,
+                              char *out) {
+    enum status status;
     double number = 0;
     int64_t whole = 0;
-    if (status == STATUS_OK && v->type == CONFIG_REAL) {
-        status = h5_read_real(s->file, group, v->key, &number);
-        snprintf(value, room, "%.17g", number);
-    } else if (status == STATUS_OK && v->type == CONFIG_INTEGER) {
-        status = h5_read_integer(s->file, group, v->key, &whole);
-        snprintf(value, room, "%lld", (long long)whole);
-    } else if (status == STATUS_OK) {
-        status = h5_read_text(s->file, group, v->key, room, value);
+    if (v->type == CONFIG_REAL) {
+        status = h5_read_real(file, group, v->key, &number);
+        snprintf(out, SETTING, "%.17g", number);
+    } else if (v->type == CONFIG_INTEGER) {
+        status = h5_read_integer(file, group, v->key, &whole);
+        snprintf(out, SETTING, "%lld", (long long)whole);
+    } else {
+        status = h5_read_text(file, group, v->key, SETTING, out);
     }
-    bool absent = (strcmp(v->key, "packing_fraction") == 0 && number == 0) || strcmp(value ? value : "[]", "[]") == 0;
-    if (status == STATUS_OK && !absent) {
-        bool quoted = v->type == CONFIG_STRING && value[0] != '[';
-        snprintf(text, room, quoted ? "%s.%s=\"%s\"" : "%s.%s=%s", v->section, v->key, value);
-        s->text[s->count++] = text;
-        text = NULL;
-    }
-    free(text);
-    free(value);
     return status;
 }
 
+static enum status read_setting(const struct config_value *v, void *context) {
+    struct settings *s = context;
+    char group[64], value[SETTING] = "", *text = NULL;
+    snprintf(group, sizeof group, "/parameters/%s", v->section);
+    if (!h5_has_attribute(s->file, group, v->key))
+        return STATUS_OK; /* made by a version that did not have it: the default */
+    enum status status = read_value(s->file, group, v, value);
+    if (status != STATUS_OK)
+        return status;
+    if (strcmp(value, "[]") == 0 || (strcmp(v->key, "packing_fraction") == 0 && strcmp(value, "0") == 0))
+        return STATUS_OK; /* how "not given" is stored */
+    const char *quote = v->type == CONFIG_STRING && value[0] != '[' ? "\"" : "";
+    if (s->count < MOST_SETTINGS &&
+        asprintf(&text, "%s.%s=%s%s%s", v->section, v->key, quote, value, quote) >= 0)
+        s->text[s->count++] = text;
+    else
+        status = FAIL(STATUS_FAILURE, "out of memory while reading %s", h5_path(s->file));
+    return comm_agree(s->comm, status);
+}
+
+/* What config_parse finds wrong, as a message about the file. */
+static enum status parse_settings(const struct settings *s, struct config *out) {
+    enum status status = config_parse(h5_path(s->file), "", s->count, (const char *const *)s->text, out);
+    char message[2048];
+    if (status == STATUS_OK)
+        return status;
+    snprintf(message, sizeof message, "%s", status_message());
+    status_clear();
+    return FAIL(status, "%s: the parameters in it cannot be used: %s", h5_path(s->file), message);
+}
+
 enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out) {
-    struct settings s = {.file = file};
+    struct settings s = {.file = file, .comm = comm};
     struct config nothing;
     memset(&nothing, 0, sizeof nothing);
     enum status status = config_visit(&nothing, read_setting, &s);
     if (status == STATUS_OK)
-        status = comm_agree(comm, config_parse(h5_path(file), "", s.count, (const char *const *)s.text, out));
+        status = comm_agree(comm, parse_settings(&s, out));
     for (int i = 0; i < s.count; i++)
         free(s.text[i]);
     return status;
@@ -118,6 +164,8 @@ static enum status compare_value(const struct config_value *v, void *context) {
         snprintf(now, sizeof now, "%lld", (long long)v->integer);
     else
         snprintf(now, sizeof now, "%.*s", CONFIG_TEXT - 1, v->text);
+    if (c->at == MOST_SETTINGS)
+        return FAIL(STATUS_FAILURE, "more than %d parameters to compare", (int)MOST_SETTINGS);
     if (c->collecting) {
         snprintf(c->text[c->at++], CONFIG_TEXT, "%s", now);
         return STATUS_OK;
@@ -127,8 +175,8 @@ static enum status compare_value(const struct config_value *v, void *context) {
     snprintf(section, sizeof section, ",%s,", v->section);
     snprintf(key, sizeof key, ",%s.%s,", v->section, v->key);
     if ((strstr(list, section) || strstr(list, key)) && strcmp(now, then) != 0)
-        return FAIL(STATUS_BAD_INPUT, "%s was made with %s.%s = %s, but it is %s now: %s", c->path, v->section, v->key,
-                    then, now, c->hint);
+        return FAIL(STATUS_BAD_INPUT, "%s was made with %s.%s = %s, but it is %s now: %s", c->path,
+                    v->section, v->key, then, now, c->hint);
     return STATUS_OK;
 }
 
@@ -164,6 +212,37 @@ enum status file_begin(struct comm *comm, const char *path, struct h5_file **out
     return h5_create(comm, part, out);
 }
 
+/* A renaming survives a power cut once its folder is on the disk. */
+static bool sync_folder(const char *path) {
+    char folder[FILE_PATH];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    bool good = descriptor >= 0 && fsync(descriptor) == 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return good;
+}
+
+/* PATH.part becomes PATH; what PATH was, `previous`. */
+static enum status replace(const char *part, const char *path, const char *previous) {
+    bool keep = previous && access(path, F_OK) == 0;
+    if (keep) {
+        unlink(previous);
+        /* A file system without hard links: PATH is missing for a moment, but not the file. */
+        if (link(path, previous) != 0 && rename(path, previous) != 0)
+            return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", path, previous, strerror(errno));
+    }
+    if (rename(part, path) != 0)
+        return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
+    if (!sync_folder(path))
+        return FAIL(STATUS_STORAGE, "the folder of %s cannot be written to the disk: %s", path,
+                    strerror(errno));
+    return STATUS_OK;
+}
+
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
     enum status status = STATUS_OK;
     char part[FILE_PATH];
@@ -171,46 +250,57 @@ enum status file_finish(struct comm *comm, struct h5_file **file, const char *pa
     TRY(h5_write_integer(*file, "/", "complete", 1));
     TRY(h5_sync(*file));
     TRY(h5_close(file));
-    if (comm_rank(comm) == 0) {
-        if (previous && access(path, F_OK) == 0 && rename(path, previous) != 0)
-            status = FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", path, previous, strerror(errno));
-        else if (rename(part, path) != 0)
-            status = FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
-    }
-    TRY(comm_agree(comm, status));
+    TRY(comm_agree(comm, comm_rank(comm) == 0 ? replace(part, path, previous) : STATUS_OK));
 out:
     if (*file)
         h5_close(file);
     return status;
 }
 
-enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable, struct h5_file **out) {
+/* Of epflow, of a format that this program knows, of this kind (NULL: any). */
+static enum status check_kind(struct h5_file *file, const char *kind) {
     enum status status = STATUS_OK;
     char found[64] = "";
+    int64_t format = 0;
+    if (!h5_has_attribute(file, "/", "epflow_kind"))
+        return FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow", h5_path(file));
+    TRY(h5_read_text(file, "/", "epflow_kind", sizeof found, found));
+    TRY(h5_read_integer(file, "/", "epflow_format", &format));
+    if (kind && strcmp(found, kind) != 0)
+        status = FAIL(STATUS_BAD_INPUT, "%s is a file of kind %s where %s is expected", h5_path(file), found,
+                      kind);
+    else if (format != FORMAT)
+        status = FAIL(STATUS_BAD_INPUT,
+                      "%s has format %lld, and this version of epflow reads format %d: use the version "
+                      "that made it",
+                      h5_path(file), (long long)format, (int)FORMAT);
+out:
+    return status;
+}
+
+enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable,
+                      struct h5_file **out) {
+    enum status status = STATUS_OK;
     int64_t complete = 0;
     *out = NULL;
     if (!file_exists(comm, path))
-        return FAIL(STATUS_BAD_INPUT, "%s is not there%s%s: is the path right, and did the stage that makes it run?", path,
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s is not there%s%s: is the path right, and did the stage that makes it run?", path,
                     kind ? ", a file of kind " : "", kind ? kind : "");
     if (!h5_is_hdf5(comm, path)) {
         status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow: it is not HDF5", path);
         goto out;
     }
     TRY(h5_open(comm, path, writable, out));
-    if (!h5_has_attribute(*out, "/", "epflow_kind")) {
-        status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow", path);
-        goto out;
-    }
-    TRY(h5_read_text(*out, "/", "epflow_kind", sizeof found, found));
-    if (kind && strcmp(found, kind) != 0) {
-        status = FAIL(STATUS_BAD_INPUT, "%s is a file of kind %s where %s is expected", path, found, kind);
-        goto out;
-    }
+    TRY(check_kind(*out, kind));
     if (kind && (strcmp(kind, "restart") == 0 || strcmp(kind, "model") == 0)) {
         if (h5_has_attribute(*out, "/", "complete"))
             TRY(h5_read_integer(*out, "/", "complete", &complete));
         if (complete != 1)
-            status = FAIL(STATUS_STORAGE, "%s is incomplete (its writing was interrupted): use an earlier one", path);
+            status = FAIL(STATUS_STORAGE,
+                          "%s is incomplete: its root attribute complete is not 1, so its writing was "
+                          "interrupted: use the %s before it, or make it again",
+                          path, kind);
     }
 out:
     if (status != STATUS_OK && *out)
@@ -235,7 +325,8 @@ enum status file_make_directory(struct comm *comm, const char *path) {
         *at = '\0';
         struct stat about;
         if (mkdir(part, 0777) != 0 && (errno != EEXIST || stat(part, &about) != 0 || !S_ISDIR(about.st_mode)))
-            status = FAIL(STATUS_STORAGE, "folder %s cannot be made: %s", part, strerror(errno == EEXIST ? ENOTDIR : errno));
+            status = FAIL(STATUS_STORAGE, "folder %s cannot be made: %s", part,
+                          strerror(errno == EEXIST ? ENOTDIR : errno));
         *at = kept;
         if (kept == '\0')
             break;

@@ -9,13 +9,15 @@
 
 enum { FILE_PATH = 2 * CONFIG_TEXT };
 
-/* /provenance, /parameters (every parameter, one attribute each, in a group per section) and the root
- * attributes epflow_kind (trajectory, restart, model, evaluation) and epflow_format. Collective. */
+#define FILE_UNITS "/parameters/units"
+
+/* /provenance, /parameters (every parameter, one attribute each, in a group per section; units in FILE_UNITS) and
+ * the root attributes epflow_kind (trajectory, restart, model, evaluation) and epflow_format. Collective. */
 enum status file_describe(struct h5_file *file, const char *kind, const struct config *config,
                           struct comm *comm, const char *device);
 
 /* Creates PATH.part; file_finish sets the root attribute complete = 1, syncs, closes and renames it to PATH.
- * With `previous` an existing PATH is first renamed to that. Collective. */
+ * With `previous` an existing PATH is kept under that name; PATH itself is never missing. Collective. */
 enum status file_begin(struct comm *comm, const char *path, struct h5_file **out);
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous);
 

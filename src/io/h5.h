@@ -1,6 +1,6 @@
-/* Checked HDF5 calls, the only caller of the library. Files are opened by all ranks together (MPI-IO) and
- * every function but h5_path is collective. Errors name file and object and come back as STATUS_STORAGE,
- * the same on every rank.
+/* Checked HDF5 calls, the only caller of the library (h5.c, h5_attributes.c, h5_scalars.c). Files are
+ * opened by all ranks together (MPI-IO) and every function but h5_path is collective. Errors name file and object
+ * and come back as STATUS_STORAGE, the same on every rank.
  */
 #ifndef EPFLOW_IO_H5_H
 #define EPFLOW_IO_H5_H
@@ -12,7 +12,8 @@
 #include "base/status.h"
 #include "space/comm.h"
 
-enum h5_type { H5_INT32, H5_INT64, H5_UINT64, H5_FLOAT32, H5_FLOAT64 };
+/* H5_TEXT32: 32 characters, padded by NUL. */
+enum h5_type { H5_INT32, H5_INT64, H5_UINT64, H5_FLOAT32, H5_FLOAT64, H5_TEXT32 };
 #ifdef EPFLOW_FLOAT64
 #define H5_REAL H5_FLOAT64
 #else
@@ -24,6 +25,7 @@ struct h5_file;
 
 /* Whether a file begins as HDF5 does. Rank 0 looks. */
 bool h5_is_hdf5(struct comm *comm, const char *path);
+
 /* create: replaces what is there. Nothing of the file may be assumed on disk before h5_sync. */
 enum status h5_create(struct comm *comm, const char *path, struct h5_file **out);
 enum status h5_open(struct comm *comm, const char *path, bool writable, struct h5_file **out);
@@ -40,8 +42,8 @@ enum status h5_group(struct h5_file *file, const char *path);
 /* A second name for an existing object. */
 enum status h5_hard_link(struct h5_file *file, const char *existing, const char *name);
 
-/* Attributes of a group or dataset; "/" is the root. An existing one is overwritten in place. Texts are
- * fixed-length strings of ASCII or UTF-8. */
+/* Attributes of a group or dataset; "/" is the root. What rank 0 gives is written. An existing one of the same
+ * count is overwritten in place (a text is cut to its length). Texts are fixed-length strings. */
 enum status h5_write_text(struct h5_file *file, const char *object, const char *name, const char *value);
 enum status h5_write_texts(struct h5_file *file, const char *object, const char *name, int count,
                            const char *const values[]);
@@ -60,9 +62,10 @@ enum status h5_read_integer(struct h5_file *file, const char *object, const char
  * attribute. */
 enum status h5_dataset(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t dims[],
                        const char *unit, const char *description);
+/* At most 2^48 elements. */
 enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t dims[H5_RANK]);
-/* Fails unless the dataset has this shape. */
-enum status h5_expect(struct h5_file *file, const char *path, int rank, const size_t dims[]);
+/* Fails unless the dataset has this shape and holds every number of this type (larger numbers of its kind will do). */
+enum status h5_expect(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t dims[]);
 
 /* A block of a dataset of `rank` axes. `type` is that of memory; the library converts. All ranks call, each
  * with its own block, which may be empty (a count of 0). */
@@ -71,8 +74,8 @@ enum status h5_write(struct h5_file *file, const char *path, enum h5_type type, 
 enum status h5_read(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t offset[],
                     const size_t count[], void *data);
 
-/* Visits every scalar of a file: numeric and text attributes of groups and datasets as "path@name", and
- * one-dimensional numeric datasets of at most `longest` elements as "path". Values are JSON. */
+/* Visits every scalar of a file: numbers (or a list of at most `longest`) and texts, of attributes as "path@name"
+ * and of datasets of at most one axis as "path". Name and value are JSON. */
 typedef enum status h5_visitor(const char *name, const char *json, void *context);
 enum status h5_visit_scalars(struct h5_file *file, size_t longest, h5_visitor *visit, void *context);
 

@@ -1,3 +1,8 @@
+/* model.h5: one dataset per tensor, named by its path in the network, in four trees: the weights, their
+ * moving average, and the two moments of the optimizer. Beside them the training log, one dataset per column,
+ * and the parameters again as attributes of /network, /training and /system, where a reader of models looks
+ * for them.
+ */
 #include "io/model_file.h"
 
 #include <stdio.h>
@@ -23,14 +28,18 @@ static const struct log_column log_columns[] = {
     {"/training/log/loss", "1", offsetof(struct training_log_row, loss), false},
     {"/training/log/gradient_norm", "1", offsetof(struct training_log_row, gradient_norm), false},
     {"/training/log/rate", "1", offsetof(struct training_log_row, rate), false},
-    {"/training/log/particles_per_second", "1/s", offsetof(struct training_log_row, particles_per_second), false},
+    {"/training/log/particles_per_second", "1/s", offsetof(struct training_log_row, particles_per_second),
+     false},
 };
 static const struct log_column test_columns[] = {
     {"/training/test/step", "1", offsetof(struct test_log_row, step), true},
     {"/training/test/resolved_fraction", "1", offsetof(struct test_log_row, resolved_fraction), false},
     {"/training/test/error", "1", offsetof(struct test_log_row, error), false},
 };
-enum { LOG_COLUMNS = sizeof log_columns / sizeof *log_columns, TEST_COLUMNS = sizeof test_columns / sizeof *test_columns };
+enum {
+    LOG_COLUMNS = sizeof log_columns / sizeof *log_columns,
+    TEST_COLUMNS = sizeof test_columns / sizeof *test_columns
+};
 
 /* Rows are structs of 8-byte members: copies one member of every row. */
 static void copy_column(size_t rows, size_t row_size, size_t offset, char *table, char *column, bool out) {
@@ -40,8 +49,8 @@ static void copy_column(size_t rows, size_t row_size, size_t offset, char *table
     }
 }
 
-static enum status write_table(struct comm *comm, struct h5_file *file, int columns, const struct log_column *column,
-                               size_t rows, size_t row_size, void *table) {
+static enum status write_table(struct comm *comm, struct h5_file *file, int columns,
+                               const struct log_column *column, size_t rows, size_t row_size, void *table) {
     enum status status = STATUS_OK;
     const size_t zero = 0, count = comm_rank(comm) == 0 ? rows : 0;
     char *values = malloc(8 * rows + 8);
@@ -59,8 +68,8 @@ out:
     return status;
 }
 
-static enum status read_table(struct comm *comm, struct h5_file *file, int columns, const struct log_column *column,
-                              size_t *rows, size_t row_size, void **table) {
+static enum status read_table(struct comm *comm, struct h5_file *file, int columns,
+                              const struct log_column *column, size_t *rows, size_t row_size, void **table) {
     enum status status = STATUS_OK;
     const size_t zero = 0;
     size_t dims[H5_RANK];
@@ -77,8 +86,9 @@ static enum status read_table(struct comm *comm, struct h5_file *file, int colum
         status = FAIL(STATUS_FAILURE, "out of memory for the training log");
     TRY(comm_agree(comm, status));
     for (int c = 0; c < columns; c++) {
-        TRY(h5_expect(file, column[c].name, 1, dims));
-        TRY(h5_read(file, column[c].name, column[c].integer ? H5_INT64 : H5_FLOAT64, 1, &zero, dims, values));
+        const enum h5_type type = column[c].integer ? H5_INT64 : H5_FLOAT64;
+        TRY(h5_expect(file, column[c].name, type, 1, dims));
+        TRY(h5_read(file, column[c].name, type, 1, &zero, dims, values));
         copy_column(dims[0], row_size, column[c].offset, *table, values, false);
     }
     *rows = dims[0];
@@ -113,8 +123,8 @@ out:
     return status;
 }
 
-static enum status read_tree(struct h5_file *file, const char *tree, int tensors, const struct model_tensor *tensor,
-                             real *values) {
+static enum status read_tree(struct h5_file *file, const char *tree, int tensors,
+                             const struct model_tensor *tensor, real *values) {
     enum status status = STATUS_OK;
     const size_t zero[2] = {0, 0};
     for (int m = 0; m < tensors; m++) {
@@ -122,7 +132,7 @@ static enum status read_tree(struct h5_file *file, const char *tree, int tensors
         size_t shape[2];
         int rank = tensor_shape(&tensor[m], shape);
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
-        TRY(h5_expect(file, path, rank, shape));
+        TRY(h5_expect(file, path, H5_FLOAT32, rank, shape)); /* or float64: either build reads either */
         TRY(h5_read(file, path, H5_REAL, rank, zero, shape, values + tensor[m].offset));
     }
 out:
@@ -131,11 +141,12 @@ out:
 
 /* ---- the file ---- */
 
-/* The parameters again where a reader looks for them: /network and /training, as attributes. */
+/* The parameters again where a reader looks for them. */
 static enum status write_section(const struct config_value *v, void *context) {
     struct h5_file *file = context;
     char group[64];
-    if (strcmp(v->section, "network") != 0 && strcmp(v->section, "training") != 0 && strcmp(v->section, "system") != 0)
+    if (strcmp(v->section, "network") != 0 && strcmp(v->section, "training") != 0 &&
+        strcmp(v->section, "system") != 0)
         return STATUS_OK;
     snprintf(group, sizeof group, "/%s", v->section);
     enum status status = h5_group(file, group);
@@ -164,7 +175,8 @@ enum status model_write(struct comm *comm, const char *path, const struct config
     for (int tree = 0; tree < TREES; tree++)
         TRY(write_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
     TRY(write_table(comm, file, LOG_COLUMNS, log_columns, state->log_rows, sizeof *state->log, state->log));
-    TRY(write_table(comm, file, TEST_COLUMNS, test_columns, state->test_rows, sizeof *state->test, state->test));
+    TRY(write_table(comm, file, TEST_COLUMNS, test_columns, state->test_rows, sizeof *state->test,
+                    state->test));
     TRY(file_finish(comm, &file, path, NULL));
 out:
     h5_close(&file);
@@ -191,7 +203,8 @@ enum status model_read(struct comm *comm, const char *path, int tensors, const s
     for (int tree = 0; tree < TREES; tree++)
         if (tree_of(state, tree))
             TRY(read_tree(file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
-    TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log, (void **)&state->log));
+    TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log,
+                   (void **)&state->log));
     TRY(read_table(comm, file, TEST_COLUMNS, test_columns, &state->test_rows, sizeof *state->test,
                    (void **)&state->test));
 out:

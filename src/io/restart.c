@@ -5,13 +5,15 @@ enum status restart_write(struct comm *comm, const char *path, const char *previ
                           const struct config *config, const char *device, const struct restart *r) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
-    const size_t shape[2] = {particles, (size_t)d}, offset[2] = {r->begin, 0}, count[2] = {r->count, (size_t)d};
+    const size_t shape[2] = {particles, (size_t)d}, offset[2] = {r->begin, 0},
+                 count[2] = {r->count, (size_t)d};
     TRY(file_begin(comm, path, &file));
     TRY(file_describe(file, "restart", config, comm, device));
     TRY(h5_write_integer(file, "/", "step", (int64_t)r->step));
     TRY(h5_write_integer(file, "/", "frames", (int64_t)r->frames));
     TRY(h5_write_real(file, "/", "r_c", config_cutoff(&config->system, &config->simulation)));
-    TRY(h5_dataset(file, "/q", H5_UINT64, 2, shape, "L/2^64", "position: x = L q / 2^64, rows in order of id"));
+    TRY(h5_dataset(file, "/q", H5_UINT64, 2, shape, "L/2^64",
+                   "position: x = L q / 2^64, rows in order of id"));
     TRY(h5_dataset(file, "/image", H5_INT32, 2, shape, "L", "boxes crossed: unwrapped = x + L image"));
     TRY(h5_dataset(file, "/g", H5_FLOAT64, 2, shape, "1", "self-propulsion"));
     TRY(h5_write(file, "/q", H5_UINT64, 2, offset, count, r->q));
@@ -28,14 +30,15 @@ enum status restart_read(struct comm *comm, const char *path, size_t particles, 
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
     int64_t step = 0, frames = 0;
-    const size_t shape[2] = {particles, (size_t)d}, offset[2] = {r->begin, 0}, count[2] = {r->count, (size_t)d};
+    const size_t shape[2] = {particles, (size_t)d}, offset[2] = {r->begin, 0},
+                 count[2] = {r->count, (size_t)d};
     TRY(file_open(comm, path, "restart", false, &file));
     TRY(file_same_parameters(file, comm, config, RUN_PARAMETERS, HINT_RESUME));
     TRY(h5_read_integer(file, "/", "step", &step));
     TRY(h5_read_integer(file, "/", "frames", &frames));
-    TRY(h5_expect(file, "/q", 2, shape));
-    TRY(h5_expect(file, "/image", 2, shape));
-    TRY(h5_expect(file, "/g", 2, shape));
+    TRY(h5_expect(file, "/q", H5_UINT64, 2, shape));
+    TRY(h5_expect(file, "/image", H5_INT32, 2, shape));
+    TRY(h5_expect(file, "/g", H5_FLOAT64, 2, shape));
     TRY(h5_read(file, "/q", H5_UINT64, 2, offset, count, r->q));
     TRY(h5_read(file, "/image", H5_INT32, 2, offset, count, r->image));
     TRY(h5_read(file, "/g", H5_FLOAT64, 2, offset, count, r->g));

@@ -1,3 +1,13 @@
+/* trajectory.h5: H5MD 1.1, laid out so that strict readers (MDAnalysis) accept it.
+ *
+ * HDF5 has no safe way to grow a file under MPI, so this one never grows: the number of frames is known,
+ * every dataset is made at its full size, `step` is -1 everywhere, and all of that is on the disk before the
+ * first frame. From then on only raw data is written in place: a frame's data, to the disk, then its step, to
+ * the disk. A kill at any moment leaves a file that opens, with every frame whose step is not negative.
+ *
+ * Readers want three axes: positions, images and edges have three columns, the missing ones 0 (for edges, the
+ * first side). They refuse units they do not know, so those are in /parameters/units.
+ */
 #include "io/trajectory.h"
 
 #include <stdio.h>
@@ -8,7 +18,9 @@
 
 #define GROUP "/particles/trajectory"
 #define SCALARS "/parameters/scalars"
-enum { END_TIME = 32 };
+#define STEP GROUP "/position/step"
+#define TIME GROUP "/position/time"
+enum { END_TIME = 32 }; /* H5_TEXT32 */
 
 struct trajectory {
     struct comm *comm;
@@ -20,7 +32,8 @@ static const struct {
     const char *name, *unit, *description;
     size_t offset;
 } scalar_table[] = {
-    {SCALARS "/div_b", "1/time", "sum over particles of div_{x_i} b_i", offsetof(struct trajectory_scalars, div_b)},
+    {SCALARS "/div_b", "1/time", "sum over particles of div_{x_i} b_i",
+     offsetof(struct trajectory_scalars, div_b)},
     {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared)},
     {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b)},
     {SCALARS "/b_stiffness_b", "r0^2/time^3", "b . K b, K = -dF/dx",
@@ -68,24 +81,23 @@ static enum status make_elements(struct trajectory *t) {
     static const char *const sharing[] = {GROUP "/propulsion", GROUP "/image", GROUP "/box/edges"};
     const size_t frames = t->shape.frames, n = t->shape.particles, d = (size_t)t->shape.d;
     char link[128];
-    TRY(h5_dataset(t->file, GROUP "/position/step", H5_INT64, 1, &frames, NULL, NULL));
-    TRY(h5_dataset(t->file, GROUP "/position/time", H5_FLOAT64, 1, &frames, NULL, NULL));
+    TRY(h5_dataset(t->file, STEP, H5_INT64, 1, &frames, NULL, NULL));
+    TRY(h5_dataset(t->file, TIME, H5_FLOAT64, 1, &frames, NULL, NULL));
     TRY(h5_dataset(t->file, GROUP "/position/value", H5_FLOAT64, 3, (size_t[]){frames, n, 3}, NULL, NULL));
     TRY(h5_dataset(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, (size_t[]){frames, n, d}, NULL, NULL));
     TRY(h5_dataset(t->file, GROUP "/image/value", H5_INT32, 3, (size_t[]){frames, n, 3}, NULL, NULL));
     TRY(h5_dataset(t->file, GROUP "/id", H5_INT64, 1, &n, NULL, NULL));
     for (size_t m = 0; m < sizeof sharing / sizeof *sharing; m++) {
         snprintf(link, sizeof link, "%s/step", sharing[m]);
-        TRY(h5_hard_link(t->file, GROUP "/position/step", link));
+        TRY(h5_hard_link(t->file, STEP, link));
         snprintf(link, sizeof link, "%s/time", sharing[m]);
-        TRY(h5_hard_link(t->file, GROUP "/position/time", link));
+        TRY(h5_hard_link(t->file, TIME, link));
     }
     for (int m = 0; m < SCALAR_COUNT; m++)
         TRY(h5_dataset(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frames, scalar_table[m].unit,
                        scalar_table[m].description));
     TRY(h5_dataset(t->file, "/provenance/frames_written", H5_INT64, 1, (size_t[]){1}, NULL, NULL));
-    TRY(h5_dataset(t->file, "/provenance/end_time", H5_INT32, 1, (size_t[]){END_TIME}, NULL,
-                   "characters of the time at which the last frame was written"));
+    TRY(h5_dataset(t->file, "/provenance/end_time", H5_TEXT32, 1, (size_t[]){1}, NULL, NULL));
 out:
     return status;
 }
@@ -93,27 +105,42 @@ out:
 /* Ids, and the marks that nothing is written yet. */
 static enum status fill_marks(struct trajectory *t) {
     enum status status = STATUS_OK;
-    const size_t frames = t->shape.frames, n = t->shape.particles, longest = frames > n ? frames : n, zero = 0;
+    const size_t frames = t->shape.frames, n = t->shape.particles, longest = frames > n ? frames : n,
+                 zero = 0;
+    const bool first = comm_rank(t->comm) == 0;
+    const size_t rows = first ? frames : 0, ids = first ? n : 0;
     int64_t *values = malloc((longest + 1) * sizeof *values);
-    int32_t blank[END_TIME] = {0};
-    bool first = comm_rank(t->comm) == 0;
-    if (!values)
+    double *times = calloc(frames + 1, sizeof *times);
+    char blank[END_TIME] = "";
+    if (!values || !times)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
     TRY(comm_agree(t->comm, status));
     for (size_t i = 0; i < n; i++)
         values[i] = (int64_t)i;
-    TRY(h5_write(t->file, GROUP "/id", H5_INT64, 1, &zero, (size_t[]){first ? n : 0}, values));
+    TRY(h5_write(t->file, GROUP "/id", H5_INT64, 1, &zero, &ids, values));
     for (size_t m = 0; m < frames; m++)
         values[m] = -1;
-    TRY(h5_write(t->file, GROUP "/position/step", H5_INT64, 1, &zero, (size_t[]){first ? frames : 0}, values));
-    TRY(h5_write(t->file, "/provenance/frames_written", H5_INT64, 1, &zero, (size_t[]){first}, &(int64_t){0}));
-    TRY(h5_write(t->file, "/provenance/end_time", H5_INT32, 1, &zero, (size_t[]){first ? END_TIME : 0}, blank));
-    double *times = (double *)(void *)values;
-    for (size_t m = 0; m < frames; m++)
-        times[m] = 0;
-    TRY(h5_write(t->file, GROUP "/position/time", H5_FLOAT64, 1, &zero, (size_t[]){first ? frames : 0}, times));
+    TRY(h5_write(t->file, STEP, H5_INT64, 1, &zero, &rows, values));
+    TRY(h5_write(t->file, TIME, H5_FLOAT64, 1, &zero, &rows, times));
+    TRY(write_one(t, "/provenance/frames_written", H5_INT64, 0, &(int64_t){0}));
+    TRY(write_one(t, "/provenance/end_time", H5_TEXT32, 0, blank));
 out:
     free(values);
+    free(times);
+    return status;
+}
+
+/* Readers refuse units they do not know beside the data. */
+static enum status write_units(struct trajectory *t) {
+    enum status status = STATUS_OK;
+    TRY(h5_write_text(t->file, FILE_UNITS, "position",
+                      t->shape.periodic ? "r0, in [0, L); unwrapped = position + L image"
+                                        : "r0, about the centre of open space"));
+    TRY(h5_write_text(t->file, FILE_UNITS, "image", "sides of the box"));
+    TRY(h5_write_text(t->file, FILE_UNITS, "propulsion", "1: g, of which each component has variance 1"));
+    TRY(h5_write_text(t->file, FILE_UNITS, "edges",
+                      t->shape.periodic ? "r0" : "r0, the open side that nothing reaches"));
+out:
     return status;
 }
 
@@ -151,7 +178,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     TRY(make_box(t));
     TRY(make_elements(t));
     TRY(h5_write_real(t->file, "/parameters/simulation", "r_c", r_c));
-    TRY(h5_write_text(t->file, "/parameters", "units", "lengths in particle radii r0, mobility 1, time from k"));
+    TRY(write_units(t));
     TRY(fill_marks(t));
     TRY(h5_sync(t->file));
 out:
@@ -162,34 +189,39 @@ out:
 
 /* ---- opening ---- */
 
-static enum status open_trajectory(struct comm *comm, const char *path, bool writable, struct trajectory **out) {
-    enum status status = allocate(comm, out);
+/* The sizes, from the frames and the parameters; refuses a file where they contradict each other. */
+static enum status read_shape(struct trajectory *t, const struct config *config) {
+    enum status status = STATUS_OK;
+    const struct system_parameters *system = &config->system;
+    const size_t n = (size_t)system->particles, d = (size_t)system->dimension;
     int rank;
     size_t dims[H5_RANK];
-    struct config *config = malloc(sizeof *config);
-    if (status != STATUS_OK || !config) {
-        free(config);
-        return status ? status : FAIL(STATUS_FAILURE, "out of memory for a trajectory");
-    }
-    struct trajectory *t = *out;
-    TRY(file_open(comm, path, "trajectory", writable, &t->file));
-    TRY(file_parameters(t->file, comm, config));
-    TRY(h5_shape(t->file, GROUP "/propulsion/value", &rank, dims));
-    t->shape = (struct trajectory_shape){.particles = rank == 3 ? dims[1] : 0,
-                                         .d = config->system.dimension,
-                                         .frames = dims[0],
-                                         .periodic = !config_is_open(&config->system)};
-    config_box(&config->system, t->shape.side);
-    if (rank != 3 || dims[2] != (size_t)t->shape.d || dims[1] != (size_t)config->system.particles) {
-        status = FAIL(STATUS_STORAGE, "%s: the frames do not fit the parameters: the file is damaged", path);
-        goto out;
-    }
-    TRY(h5_expect(t->file, GROUP "/position/value", 3, (size_t[]){dims[0], dims[1], 3}));
-    TRY(h5_expect(t->file, GROUP "/image/value", 3, (size_t[]){dims[0], dims[1], 3}));
-    TRY(h5_expect(t->file, GROUP "/position/step", 1, dims));
-    TRY(h5_expect(t->file, GROUP "/position/time", 1, dims));
+    TRY(h5_shape(t->file, STEP, &rank, dims));
+    const size_t frames = dims[0];
+    t->shape = (struct trajectory_shape){
+        .particles = n, .d = system->dimension, .frames = frames, .periodic = !config_is_open(system)};
+    config_box(system, t->shape.side);
+    TRY(h5_expect(t->file, STEP, H5_INT64, 1, &frames));
+    TRY(h5_expect(t->file, TIME, H5_FLOAT64, 1, &frames));
+    TRY(h5_expect(t->file, GROUP "/position/value", H5_FLOAT64, 3, (size_t[]){frames, n, 3}));
+    TRY(h5_expect(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, (size_t[]){frames, n, d}));
+    TRY(h5_expect(t->file, GROUP "/image/value", H5_INT32, 3, (size_t[]){frames, n, 3}));
     for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(h5_expect(t->file, scalar_table[m].name, 1, dims));
+        TRY(h5_expect(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frames));
+out:
+    return status;
+}
+
+static enum status open_trajectory(struct comm *comm, const char *path, bool writable,
+                                   struct trajectory **out) {
+    enum status status = allocate(comm, out);
+    struct config *config = malloc(sizeof *config);
+    if (status == STATUS_OK && !config)
+        status = FAIL(STATUS_FAILURE, "out of memory for a trajectory");
+    TRY(comm_agree(comm, status));
+    TRY(file_open(comm, path, "trajectory", writable, &(*out)->file));
+    TRY(file_parameters((*out)->file, comm, config));
+    TRY(read_shape(*out, config));
 out:
     free(config);
     if (status != STATUS_OK)
@@ -206,7 +238,8 @@ enum status trajectory_continue(struct comm *comm, const char *path, const struc
     enum status status = open_trajectory(comm, path, true, out);
     if (status != STATUS_OK)
         return status;
-    status = file_same_parameters((*out)->file, comm, config, RUN_PARAMETERS ",simulation.frames", HINT_RESUME);
+    status =
+        file_same_parameters((*out)->file, comm, config, RUN_PARAMETERS ",simulation.frames", HINT_RESUME);
     if (status != STATUS_OK)
         trajectory_close(out);
     return status;
@@ -231,13 +264,6 @@ struct h5_file *trajectory_file(struct trajectory *t) {
 
 /* ---- frames ---- */
 
-/* Rows of d numbers to or from rows of three, the missing ones 0. */
-static void widen(size_t count, size_t d, const double *from, double *to) {
-    for (size_t i = 0; i < count; i++)
-        for (size_t a = 0; a < 3; a++)
-            to[i * 3 + a] = a < d ? from[i * d + a] : 0;
-}
-
 enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
     enum status status = STATUS_OK;
     const size_t d = (size_t)t->shape.d;
@@ -247,18 +273,20 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
     if (!position || !image)
         status = FAIL(STATUS_FAILURE, "out of memory for a frame");
     TRY(comm_agree(t->comm, status));
-    widen(f->count, d, f->position, position);
     for (size_t i = 0; i < f->count; i++)
-        for (size_t a = 0; a < 3; a++)
+        for (size_t a = 0; a < 3; a++) {
+            position[i * 3 + a] = a < d ? f->position[i * d + a] : 0;
             image[i * 3 + a] = a < d ? f->image[i * d + a] : 0;
+        }
     TRY(h5_write(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, three, position));
     TRY(h5_write(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_write(t->file, GROUP "/image/value", H5_INT32, 3, offset, three, image));
     for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(write_one(t, scalar_table[m].name, H5_FLOAT64, frame, (const char *)&f->scalars + scalar_table[m].offset));
-    TRY(write_one(t, GROUP "/position/time", H5_FLOAT64, frame, &f->time));
+        TRY(write_one(t, scalar_table[m].name, H5_FLOAT64, frame,
+                      (const char *)&f->scalars + scalar_table[m].offset));
+    TRY(write_one(t, TIME, H5_FLOAT64, frame, &f->time));
     TRY(h5_sync(t->file));
-    TRY(write_one(t, GROUP "/position/step", H5_INT64, frame, &f->step));
+    TRY(write_one(t, STEP, H5_INT64, frame, &f->step));
     TRY(write_one(t, "/provenance/frames_written", H5_INT64, 0, &(int64_t){(int64_t)frame + 1}));
     TRY(h5_sync(t->file));
 out:
@@ -273,12 +301,13 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     size_t offset[3] = {frame, f->begin, 0}, own[3] = {1, f->count, d};
     f->step = -1;
     if (frame < t->shape.frames)
-        TRY(h5_read(t->file, GROUP "/position/step", H5_INT64, 1, &frame, &one, &f->step));
+        TRY(h5_read(t->file, STEP, H5_INT64, 1, &frame, &one, &f->step));
     if (f->step < 0) {
-        status = FAIL(STATUS_BAD_INPUT, "%s has no frame %zu (of %zu planned)", h5_path(t->file), frame, t->shape.frames);
+        status = FAIL(STATUS_BAD_INPUT, "%s has no frame %zu (of %zu planned)", h5_path(t->file), frame,
+                      t->shape.frames);
         goto out;
     }
-    TRY(h5_read(t->file, GROUP "/position/time", H5_FLOAT64, 1, &frame, &one, &f->time));
+    TRY(h5_read(t->file, TIME, H5_FLOAT64, 1, &frame, &one, &f->time));
     TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
@@ -296,7 +325,7 @@ enum status trajectory_written(struct trajectory *t, size_t *frames) {
     if (!step)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", t->shape.frames);
     TRY(comm_agree(t->comm, status));
-    TRY(h5_read(t->file, GROUP "/position/step", H5_INT64, 1, &zero, &t->shape.frames, step));
+    TRY(h5_read(t->file, STEP, H5_INT64, 1, &zero, &t->shape.frames, step));
     for (*frames = 0; *frames < t->shape.frames && step[*frames] >= 0;)
         ++*frames;
 out:
@@ -322,12 +351,8 @@ out:
 }
 
 enum status trajectory_finish(struct trajectory *t) {
-    char now[END_TIME];
-    int32_t characters[END_TIME];
-    const size_t zero = 0, count = comm_rank(t->comm) == 0 ? END_TIME : 0;
+    char now[END_TIME] = "";
     provenance_now(now);
-    for (int i = 0; i < END_TIME; i++)
-        characters[i] = i < (int)strlen(now) ? now[i] : 0;
-    enum status status = h5_write(t->file, "/provenance/end_time", H5_INT32, 1, &zero, &count, characters);
+    enum status status = write_one(t, "/provenance/end_time", H5_TEXT32, 0, now);
     return status == STATUS_OK ? h5_sync(t->file) : status;
 }

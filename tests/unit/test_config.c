@@ -81,7 +81,7 @@ static void computed_defaults(void **state) {
 }
 
 static const char everything[] =
-    "system: {kind: aoup, dimension: 3, particles: 1e5, box: [61.5, 62, 1.0e2], v0: .3, k: 2, beta: 5, trap: 0,\n"
+    "system: {kind: aoup, dimension: 3, particles: 1e5, box: [30.000000000000004, 62, 1.0e2], v0: .3, k: 2, beta: 5, trap: 0,\n"
     "         gamma: 0.3333333333333333, eps: 1e-3}\n"
     "simulation:\n"
     "  dt: +0.05\n"
@@ -96,7 +96,7 @@ static const char everything[] =
     "network: {width: 24, hidden: 7, feed_forward: 5, heads: 3, blocks: 2, layers: 1, neighbours: 12}\n"
     "training:\n"
     "  trajectories:\n"
-    "    - {file: a.h5, weight: 2}\n"
+    "    - {file: a.h5, weight: 0.30000000000000004}\n"
     "    - file: 'it''s: # {here}.h5'\n"
     "    - c.h5\n"
     "  noise_on: xg\n"
@@ -123,7 +123,7 @@ static void every_key(void **state) {
     assert_int_equal(c.system.dimension, 3);
     assert_int_equal(c.system.particles, 100000);
     assert_int_equal(c.system.box_sides, 3);
-    assert_true(c.system.box[0] == 61.5 && c.system.box[1] == 62 && c.system.box[2] == 100);
+    assert_true(c.system.box[0] == 30.000000000000004 && c.system.box[1] == 62 && c.system.box[2] == 100);
     assert_true(c.system.gamma == 0.3333333333333333 && c.system.v0 == 0.3);
     assert_true(c.simulation.dt == 0.05);
     assert_string_equal(c.simulation.start, "some folder/a.h5@last");
@@ -131,7 +131,7 @@ static void every_key(void **state) {
     assert_true(c.training.seed == 9007199254740993);
     assert_int_equal(c.training.steps, 1000000000000);
     assert_int_equal(c.training.trajectory_count, 3);
-    assert_true(c.training.trajectories[0].weight == 2 && c.training.trajectories[1].weight == 1);
+    assert_true(c.training.trajectories[0].weight == 0.30000000000000004 && c.training.trajectories[1].weight == 1);
     assert_string_equal(c.training.trajectories[1].file, "it's: # {here}.h5");
     assert_string_equal(c.training.trajectories[2].file, "c.h5");
     assert_int_equal(c.training.noise_on, NOISE_ON_XG);

@@ -57,6 +57,9 @@ static const struct {
      "values out"},
     {GOOD "# caf\xe9""\n", NULL, "a.yaml:3: not valid YAML: incomplete UTF-8 octet sequence"},
     {"", NULL, "a.yaml: system.particles is required: N, number of particles"},
+    {GOOD "run: {device: [[[[[[[[cpu]]]]]]]]}\n", NULL,
+     "a.yaml:3: brackets in brackets in brackets are not part of an input: write the values out"},
+    {"{system: {particles: 10}}\n]\n", NULL, "a.yaml:2: not valid YAML: did not find expected <document start>"},
     /* ---- types ---- */
     {SYSTEM("v0: fast"), NULL, "a.yaml:1: system.v0 = fast is not a number: it must be at least 0 (r0/time)"},
     {SYSTEM("v0: nan"), NULL, "a.yaml:1: system.v0 = nan is not a number: it must be at least 0 (r0/time)"},

@@ -1,0 +1,193 @@
+/* A walk over everything in a file that is a number or a word, as JSON: what `epflow info --json` prints.
+ *
+ * It follows links, not objects, so that a dataset with two names (the steps that all elements of a
+ * trajectory share) is found under both. Whole numbers stay whole; what JSON cannot say (NaN, infinity) is
+ * null.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/h5_private.h"
+
+struct walk {
+    h5_visitor *visit;
+    void *context;
+    size_t longest;
+    const char *object; /* path of the object being visited, "" for the root */
+    enum status status;
+};
+
+/* ---- JSON ---- */
+
+/* Bytes of the UTF-8 character that text begins with; 0 where it is none. */
+static size_t character_size(const unsigned char *text) {
+    size_t size = text[0] < 0x80   ? 1
+                  : text[0] < 0xc2 ? 0
+                  : text[0] < 0xe0 ? 2
+                  : text[0] < 0xf0 ? 3
+                  : text[0] < 0xf5 ? 4
+                                   : 0;
+    for (size_t i = 1; i < size; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool surrogate = text[0] == 0xed && size == 3 && text[1] >= 0xa0;
+    bool overlong = size > 2 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90));
+    bool beyond = text[0] == 0xf4 && size == 4 && text[1] >= 0x90;
+    return surrogate || overlong || beyond ? 0 : size;
+}
+
+/* Allocated; a byte that is no text becomes "?". */
+static char *json_text(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    char *json = malloc(6 * strlen(text) + 3), *end = json;
+    if (!json)
+        return NULL;
+    *end++ = '"';
+    while (*at) {
+        size_t size = character_size(at);
+        if (*at == '"' || *at == '\\')
+            end += sprintf(end, "\\%c", *at);
+        else if (*at < 0x20)
+            end += sprintf(end, "\\u%04x", *at);
+        else if (size == 0)
+            *end++ = '?';
+        else
+            end = (char *)memcpy(end, at, size) + size;
+        at += size > 0 ? size : 1;
+    }
+    *end++ = '"';
+    *end = '\0';
+    return json;
+}
+
+/* The memory type of numbers, 8 bytes each: whole ones as they are, all others as float64. */
+static hid_t number_type(hid_t type) {
+    if (H5Tget_class(type) != H5T_INTEGER)
+        return H5T_NATIVE_DOUBLE;
+    return H5Tget_sign(type) == H5T_SGN_NONE ? H5T_NATIVE_UINT64 : H5T_NATIVE_INT64;
+}
+
+static int print_number(char *out, size_t size, hid_t type, const void *value) {
+    int64_t whole;
+    uint64_t natural;
+    double number;
+    memcpy(&whole, value, 8);
+    memcpy(&natural, value, 8);
+    memcpy(&number, value, 8);
+    if (type == H5T_NATIVE_INT64)
+        return snprintf(out, size, "%" PRId64, whole);
+    if (type == H5T_NATIVE_UINT64)
+        return snprintf(out, size, "%" PRIu64, natural);
+    return snprintf(out, size, isfinite(number) ? "%.17g" : "null", number);
+}
+
+/* One number, or a list of them. Allocated. */
+static char *json_numbers(hid_t type, const char *values, size_t count, bool list) {
+    size_t room = count * 32 + 8, used = 0;
+    char *json = malloc(room);
+    if (!json)
+        return NULL;
+    if (list)
+        json[used++] = '[';
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            json[used++] = ',';
+        used += (size_t)print_number(json + used, room - used, type, values + 8 * i);
+    }
+    if (list)
+        json[used++] = ']';
+    json[used] = '\0';
+    return json;
+}
+
+/* ---- the walk ---- */
+
+/* Hands over object@name, or the object itself; frees json. */
+static void hand_over(struct walk *w, const char *name, char *json) {
+    char label[2048];
+    snprintf(label, sizeof label, "%s%s%s", w->object, name ? "@" : "", name ? name : "");
+    char *key = json_text(label);
+    if (key && json)
+        w->status = w->visit(key, json, w->context);
+    else
+        w->status = FAIL(STATUS_FAILURE, "out of memory while reading %s", label);
+    free(key);
+    free(json);
+}
+
+/* An attribute (name) or a dataset (name NULL). */
+static void visit_value(struct walk *w, const char *name, hid_t item, hid_t type, hid_t space) {
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const int rank = H5Sget_simple_extent_ndims(space);
+    const bool number = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_FLOAT;
+    size_t size = 0;
+    if (number && rank <= 1 && count >= 1 && (size_t)count <= w->longest) {
+        hid_t memory = number_type(type);
+        char *values = calloc((size_t)count, 8);
+        herr_t read = !values ? -1
+                      : name  ? H5Aread(item, memory, values)
+                              : H5Dread(item, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
+        if (!values || read >= 0)
+            hand_over(w, name, values ? json_numbers(memory, values, (size_t)count, rank > 0) : NULL);
+        free(values);
+    } else if (h5_is_text(type, space, &size)) {
+        char *text = calloc(size + 1, 1);
+        herr_t read = !text  ? -1
+                      : name ? H5Aread(item, type, text)
+                             : H5Dread(item, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
+        if (!text || read >= 0)
+            hand_over(w, name, text ? json_text(text) : NULL);
+        free(text);
+    }
+}
+
+static herr_t visit_attribute(hid_t at, const char *name, const H5A_info_t *info, void *context) {
+    struct walk *w = context;
+    (void)info;
+    hid_t attribute = H5Aopen(at, name, H5P_DEFAULT);
+    if (attribute < 0)
+        return 0;
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    visit_value(w, name, attribute, type, space);
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Aclose(attribute);
+    return w->status == STATUS_OK ? 0 : -1;
+}
+
+static void visit_object(struct walk *w, hid_t object) {
+    H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, w);
+    if (w->status != STATUS_OK || H5Iget_type(object) != H5I_DATASET)
+        return;
+    hid_t type = H5Dget_type(object), space = H5Dget_space(object);
+    visit_value(w, NULL, object, type, space);
+    H5Tclose(type);
+    H5Sclose(space);
+}
+
+static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info, void *context) {
+    struct walk *w = context;
+    hid_t object = info->type == H5L_TYPE_HARD ? H5Oopen(root, name, H5P_DEFAULT) : -1;
+    if (object < 0)
+        return 0;
+    w->object = name;
+    visit_object(w, object);
+    H5Oclose(object);
+    return w->status == STATUS_OK ? 0 : -1;
+}
+
+enum status h5_visit_scalars(struct h5_file *file, size_t longest, h5_visitor *visit, void *context) {
+    struct walk w = {.visit = visit, .context = context, .longest = longest, .object = ""};
+    bool good = false;
+    hid_t root = H5Oopen(file->id, "/", H5P_DEFAULT);
+    if (root >= 0) {
+        visit_object(&w, root);
+        good = w.status != STATUS_OK || H5Lvisit(root, H5_INDEX_NAME, H5_ITER_INC, visit_link, &w) >= 0;
+        H5Oclose(root);
+    }
+    enum status status = comm_agree(file->comm, w.status);
+    return status != STATUS_OK ? status : h5_checked(file, good, "", "reading the contents");
+}

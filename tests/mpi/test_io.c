@@ -1,0 +1,458 @@
+/* Round trips of every format on several ranks. What was written is compared with the closed forms, once through
+ * our own readers, each rank reading another rank's share, and once through plain serial HDF5, which knows
+ * nothing of us: names, types, shapes and links as other programs will find them. */
+#include "test_io.h"
+
+#define GROUP "/particles/trajectory"
+
+/* ---- serial HDF5, on rank 0 ---- */
+
+static hid_t serial_open(const char *path) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (file < 0)
+        fail_msg("serial HDF5 cannot open %s", path);
+    return file;
+}
+
+static void assert_shape(hid_t file, const char *name, H5T_class_t class, size_t size, int rank, const size_t dims[]) {
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
+    if (set < 0)
+        fail_msg("no dataset %s", name);
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set), made = H5Dget_create_plist(set);
+    hsize_t found[8];
+    H5D_alloc_time_t allocated;
+    H5D_fill_time_t filled;
+    H5O_info_t info;
+    assert_int_equal(H5Tget_class(type), class);
+    assert_int_equal(H5Tget_size(type), size);
+    assert_int_equal(H5Sget_simple_extent_dims(space, found, NULL), rank);
+    for (int a = 0; a < rank; a++)
+        assert_int_equal(found[a], dims[a]);
+    assert_int_equal(H5Pget_layout(made), H5D_CONTIGUOUS);
+    H5Pget_alloc_time(made, &allocated);
+    H5Pget_fill_time(made, &filled);
+    assert_int_equal(allocated, H5D_ALLOC_TIME_EARLY);
+    assert_int_equal(filled, H5D_FILL_TIME_NEVER);
+    H5Oget_info(set, &info);
+    assert_int_equal(info.ctime, 0); /* no times: equal runs give equal files */
+    H5Pclose(made);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(set);
+}
+#define DIMS(...) (int)(sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (const size_t[]){__VA_ARGS__}
+
+static void assert_text(hid_t file, const char *object, const char *name, const char *expected) {
+    char text[512] = "";
+    hid_t attribute = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (attribute < 0)
+        fail_msg("no attribute %s@%s", object, name);
+    hid_t type = H5Aget_type(attribute);
+    assert_int_equal(H5Tget_class(type), H5T_STRING);
+    assert_int_equal(H5Tis_variable_str(type), 0);
+    assert_true(H5Tget_size(type) < sizeof text);
+    H5Aread(attribute, type, text);
+    assert_string_equal(text, expected);
+    H5Tclose(type);
+    H5Aclose(attribute);
+}
+
+static double number(hid_t file, const char *object, const char *name) {
+    hid_t at = H5Oopen(file, object, H5P_DEFAULT);
+    if (at < 0)
+        fail_msg("no object %s", object);
+    double value = vectors_attribute(at, name);
+    H5Oclose(at);
+    return value;
+}
+
+static void assert_same_object(hid_t file, const char *one, const char *other) {
+    H5O_info_t a, b;
+    assert_true(H5Oget_info_by_name(file, one, &a, H5P_DEFAULT) >= 0);
+    assert_true(H5Oget_info_by_name(file, other, &b, H5P_DEFAULT) >= 0);
+    assert_int_equal(a.addr, b.addr);
+}
+
+static herr_t refuse_unit(hid_t group, const char *name, const H5O_info_t *info, void *unused) {
+    (void)info;
+    (void)unused;
+    assert_int_equal(H5Aexists_by_name(group, name, "unit", H5P_DEFAULT), 0);
+    return 0;
+}
+
+/* ---- trajectory ---- */
+
+static void assert_frames(const char *path, size_t n, int d, size_t written) {
+    struct trajectory *t = NULL;
+    size_t found;
+    struct trajectory_frame f = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), false, 0);
+    struct trajectory_scalars *scalars = calloc(written + 1, sizeof *scalars);
+    assert_int_equal(trajectory_open(comm, path, &t), STATUS_OK);
+    assert_int_equal(trajectory_written(t, &found), STATUS_OK);
+    assert_int_equal(found, written);
+    assert_int_equal(trajectory_read_scalars(t, written, scalars), STATUS_OK);
+    for (size_t frame = 0; frame < written; frame++) {
+        struct trajectory_frame want = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), true, frame);
+        const size_t numbers = f.count * (size_t)d;
+        assert_int_equal(trajectory_read(t, frame, &f), STATUS_OK);
+        assert_int_equal(f.step, want.step);
+        assert_memory_equal(&f.time, &want.time, sizeof f.time);
+        assert_memory_equal(f.position, want.position, numbers * sizeof *f.position);
+        assert_memory_equal(f.g, want.g, numbers * sizeof *f.g);
+        assert_memory_equal(f.image, want.image, numbers * sizeof *f.image);
+        assert_memory_equal(&f.scalars, &want.scalars, sizeof f.scalars);
+        assert_memory_equal(&scalars[frame], &want.scalars, sizeof f.scalars);
+        frame_free(&want);
+    }
+    assert_refused(trajectory_read(t, written, &f), STATUS_BAD_INPUT, WORDS(path, "no frame"));
+    assert_int_equal(trajectory_close(&t), STATUS_OK);
+    frame_free(&f);
+    free(scalars);
+}
+
+/* What strict readers of H5MD ask for. */
+static void assert_h5md(const char *path, size_t frames, size_t n, int d, bool periodic) {
+    if (comm_rank(comm) > 0)
+        return;
+    hid_t file = serial_open(path);
+    const char *const sharing[] = {GROUP "/propulsion", GROUP "/image", GROUP "/box/edges"};
+    assert_shape(file, GROUP "/position/value", H5T_FLOAT, 8, DIMS(frames, n, 3));
+    assert_shape(file, GROUP "/propulsion/value", H5T_FLOAT, 8, DIMS(frames, n, (size_t)d));
+    assert_shape(file, GROUP "/image/value", H5T_INTEGER, 4, DIMS(frames, n, 3));
+    assert_shape(file, GROUP "/box/edges/value", H5T_FLOAT, 8, DIMS(frames, 3, 3));
+    assert_shape(file, GROUP "/position/step", H5T_INTEGER, 8, DIMS(frames));
+    assert_shape(file, GROUP "/position/time", H5T_FLOAT, 8, DIMS(frames));
+    for (int m = 0; m < 3; m++) {
+        char step[64], time[64];
+        snprintf(step, sizeof step, "%s/step", sharing[m]);
+        snprintf(time, sizeof time, "%s/time", sharing[m]);
+        assert_same_object(file, GROUP "/position/step", step);
+        assert_same_object(file, GROUP "/position/time", time);
+    }
+    assert_int_equal(number(file, GROUP "/box", "dimension"), 3);
+    hid_t attribute = H5Aopen_by_name(file, GROUP "/box", "boundary", H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Aget_type(attribute);
+    char boundary[3][32] = {{0}};
+    assert_int_equal(H5Tget_size(type), 32);
+    H5Aread(attribute, type, boundary);
+    H5Tclose(type);
+    H5Aclose(attribute);
+    for (int a = 0; a < 3; a++)
+        assert_string_equal(boundary[a], periodic || a >= d ? "periodic" : "none");
+    double *edges = vectors_reals(file, GROUP "/box/edges/value", NULL, NULL);
+    for (size_t m = 0; m < frames * 9; m++)
+        assert_true(edges[m] == (m % 9 % 4 == 0 ? 30 : 0));
+    int *id = vectors_integers(file, GROUP "/id", NULL, NULL);
+    double *position = vectors_reals(file, GROUP "/position/value", NULL, NULL);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(id[i], i);
+        for (int a = 0; a < 3; a++)
+            assert_true(position[i * 3 + (size_t)a] == (a < d ? position_of(0, i, a) : 0));
+    }
+    assert_text(file, "/h5md/author", "name", "epflow");
+    assert_text(file, "/h5md/creator", "name", "epflow");
+    assert_text(file, "/", "epflow_kind", "trajectory");
+    assert_true(number(file, "/parameters/system", "v0") == 0.25);
+    assert_true(number(file, "/parameters/simulation", "frames") == (double)frames);
+    hid_t particles = H5Gopen2(file, "/particles", H5P_DEFAULT);
+    H5Ovisit2(particles, H5_INDEX_NAME, H5_ITER_INC, refuse_unit, NULL, H5O_INFO_BASIC);
+    H5Gclose(particles);
+    free(edges);
+    free(id);
+    free(position);
+    H5Fclose(file);
+}
+
+static void round_trip(const char *name, int d, int n, double trap) {
+    const struct config config = config_make(d, n, 5, trap, NULL);
+    const char *path = in_folder(name);
+    size_t written;
+    struct trajectory *t = trajectory_make(path, &config);
+    assert_int_equal(trajectory_written(t, &written), STATUS_OK);
+    assert_int_equal(written, 0);
+    for (size_t frame = 0; frame < 3; frame++)
+        frame_write(t, (size_t)n, d, frame);
+    assert_int_equal(trajectory_close(&t), STATUS_OK); /* not finished: an interrupted run */
+    assert_frames(path, (size_t)n, d, 3);
+    assert_int_equal(trajectory_continue(comm, path, &config, &t), STATUS_OK);
+    for (size_t frame = 3; frame < 5; frame++)
+        frame_write(t, (size_t)n, d, frame);
+    assert_int_equal(trajectory_finish(t), STATUS_OK);
+    assert_int_equal(trajectory_close(&t), STATUS_OK);
+    assert_frames(path, (size_t)n, d, 5);
+    assert_h5md(path, 5, (size_t)n, d, trap == 0);
+}
+
+static void test_trajectory_periodic(void **state) {
+    (void)state;
+    round_trip("periodic2.h5", 2, 23, 0);
+    round_trip("periodic3.h5", 3, 11, 0);
+}
+
+static void test_trajectory_open(void **state) {
+    (void)state;
+    round_trip("open2.h5", 2, 10, 0.5);
+}
+
+/* Fewer particles than ranks: some have empty blocks. */
+static void test_trajectory_of_few(void **state) {
+    (void)state;
+    round_trip("few1.h5", 1, 2, 0);
+}
+
+/* What is on the disk while a run is going on, which is what a kill leaves: a copy of the bytes at that moment. */
+static void test_trajectory_killed(void **state) {
+    (void)state;
+    const struct config config = config_make(2, 23, 4, 0, NULL);
+    struct trajectory *t = trajectory_make(in_folder("run.h5"), &config);
+    for (size_t written = 0; written <= 4; written++) {
+        if (written > 0)
+            frame_write(t, 23, 2, written - 1);
+        comm_barrier(comm);
+        if (comm_rank(comm) == 0) {
+            char command[2 * FILE_PATH + 16];
+            snprintf(command, sizeof command, "cp %s %s", in_folder("run.h5"), in_folder("killed.h5"));
+            assert_int_equal(system(command), 0);
+            hid_t file = serial_open(in_folder("killed.h5"));
+            int *step = vectors_integers(file, GROUP "/position/step", NULL, NULL);
+            for (size_t m = 0; m < 4; m++)
+                assert_int_equal(step[m], m < written ? 200 + 40 * (int)m : -1);
+            free(step);
+            H5Fclose(file);
+        }
+        comm_barrier(comm);
+        assert_frames(in_folder("killed.h5"), 23, 2, written);
+    }
+    assert_int_equal(trajectory_close(&t), STATUS_OK);
+}
+
+/* ---- restart ---- */
+
+/* All 64 bits of a position matter. */
+static uint64_t integer_of(uint64_t step, size_t id, int axis) {
+    return (step + id + 1) * 0x9E3779B97F4A7C15u + (uint64_t)axis * 0xD1B54A32D192ED03u;
+}
+
+static struct restart restart_make(size_t n, int d, int share, uint64_t step) {
+    const size_t begin = slice_begin(n, comm_size(comm), share), end = slice_begin(n, comm_size(comm), share + 1);
+    struct restart r = {.step = step, .frames = step / 40, .begin = begin, .count = end - begin};
+    r.q = calloc(r.count * (size_t)d + 1, sizeof *r.q);
+    r.image = calloc(r.count * (size_t)d + 1, sizeof *r.image);
+    r.g = calloc(r.count * (size_t)d + 1, sizeof *r.g);
+    for (size_t i = begin; i < end; i++)
+        for (int a = 0; a < d; a++) {
+            const size_t at = (i - begin) * (size_t)d + (size_t)a;
+            r.q[at] = integer_of(step, i, a);
+            r.image[at] = image_of(step, i, a);
+            r.g[at] = propulsion_of(step, i, a);
+        }
+    return r;
+}
+
+static void restart_free(struct restart *r) {
+    free(r->q);
+    free(r->image);
+    free(r->g);
+}
+
+static void assert_restart(const char *path, const struct config *config, uint64_t step) {
+    const size_t n = (size_t)config->system.particles;
+    const int d = config->system.dimension, share = comm_size(comm) - 1 - comm_rank(comm);
+    struct restart want = restart_make(n, d, share, step), got = restart_make(n, d, share, 7);
+    assert_int_equal(restart_read(comm, path, n, d, config, &got), STATUS_OK);
+    assert_int_equal(got.step, step);
+    assert_int_equal(got.frames, want.frames);
+    assert_memory_equal(got.q, want.q, want.count * (size_t)d * sizeof *got.q);
+    assert_memory_equal(got.image, want.image, want.count * (size_t)d * sizeof *got.image);
+    assert_memory_equal(got.g, want.g, want.count * (size_t)d * sizeof *got.g);
+    restart_free(&want);
+    restart_free(&got);
+}
+
+static void test_restart(void **state) {
+    (void)state;
+    const struct config config = config_make(3, 17, 5, 0, NULL);
+    const char *path = in_folder("restart.h5"), *previous = in_folder("restart.previous.h5");
+    for (uint64_t step = 1000; step <= 3000; step += 1000) {
+        struct restart r = restart_make(17, 3, comm_rank(comm), step);
+        assert_int_equal(restart_write(comm, path, previous, 17, 3, &config, "cpu", &r), STATUS_OK);
+        restart_free(&r);
+        assert_restart(path, &config, step);
+        if (step > 1000)
+            assert_restart(previous, &config, step - 1000);
+    }
+    assert_false(file_exists(comm, in_folder("restart.h5.part")));
+    if (comm_rank(comm) == 0) {
+        hid_t file = serial_open(path);
+        assert_shape(file, "/q", H5T_INTEGER, 8, DIMS(17, 3));
+        assert_shape(file, "/image", H5T_INTEGER, 4, DIMS(17, 3));
+        assert_shape(file, "/g", H5T_FLOAT, 8, DIMS(17, 3));
+        assert_int_equal(number(file, "/", "complete"), 1);
+        H5Fclose(file);
+    }
+}
+
+/* ---- model ---- */
+
+static const struct model_tensor tensors[] = {
+    {"block0/attention/query/w", 3, 4, 0}, {"block0/attention/query/b", 1, 4, 12}, {"decoder/w", 2, 5, 16}};
+enum { SIZE = 26 };
+
+static void test_model(void **state) {
+    (void)state;
+    const struct config config = config_make(2, 23, 5, 0, "training.sigma=0.02");
+    struct training_log_row log[2] = {{10, 0.5, 2, 1e-3, 100}, {20, 0.25, 1, 2e-3, 110}};
+    struct test_log_row test[1] = {{20, 0.75, 0.01}};
+    real tree[4][SIZE], back[2][SIZE];
+    for (int m = 0; m < 4; m++)
+        for (int i = 0; i < SIZE; i++) /* rank 0's count; the others' are wrong on purpose */
+            tree[m][i] = comm_rank(comm) == 0 ? (real)(1 / (3.0 + i) + m) : (real)-1;
+    struct model_state out = {.step = 20, .log_rows = 2, .test_rows = 1, .log = log, .test = test, .size = SIZE,
+                              .weights = tree[0], .average = tree[1], .mu = tree[2], .nu = tree[3]};
+    struct model_state in = {.size = SIZE, .weights = back[0], .average = back[1]};
+    struct config then;
+    int64_t step;
+    const char *path = in_folder("model.h5");
+    assert_int_equal(model_write(comm, path, &config, "cpu", "trajectory.h5", 3, tensors, &out), STATUS_OK);
+    assert_int_equal(model_read_header(comm, path, &then, &step), STATUS_OK);
+    assert_int_equal(step, 20);
+    assert_memory_equal(&then.training.sigma, &config.training.sigma, sizeof(double));
+    assert_int_equal(then.network.width, config.network.width);
+    assert_int_equal(then.system.particles, 23);
+    assert_int_equal(model_read(comm, path, 3, tensors, &in), STATUS_OK);
+    assert_int_equal(in.step, 20);
+    assert_int_equal(in.log_rows, 2);
+    assert_int_equal(in.test_rows, 1);
+    assert_memory_equal(in.log, log, sizeof log);
+    assert_memory_equal(in.test, test, sizeof test);
+    for (int m = 0; m < 2; m++)
+        for (int i = 0; i < SIZE; i++)
+            assert_true(back[m][i] == (real)(1 / (3.0 + i) + m));
+    free(in.log);
+    free(in.test);
+    if (comm_rank(comm) == 0) {
+        hid_t file = serial_open(path);
+        assert_shape(file, "/weights/block0/attention/query/w", H5T_FLOAT, sizeof(real), DIMS(3, 4));
+        assert_shape(file, "/average/block0/attention/query/b", H5T_FLOAT, sizeof(real), DIMS(4));
+        assert_shape(file, "/optimizer/nu/decoder/w", H5T_FLOAT, sizeof(real), DIMS(2, 5));
+        assert_shape(file, "/training/log/gradient_norm", H5T_FLOAT, 8, DIMS(2));
+        assert_int_equal(number(file, "/", "step"), 20);
+        assert_int_equal(number(file, "/", "dimension"), 2);
+        assert_true(number(file, "/", "sigma") == 0.02);
+        assert_int_equal(number(file, "/network", "width"), config.network.width);
+        assert_text(file, "/training", "data", "trajectory.h5");
+        H5Fclose(file);
+    }
+}
+
+/* ---- evaluation ---- */
+
+enum { BINS = 4, NX = 5, NY = 3 };
+static double profile_values[BINS];
+static struct evaluation_identity identities[] = {{.name = "I1_g", .description = "an identity"}};
+
+static struct evaluation_shape evaluation_shape_of(size_t n) {
+    static const struct evaluation_column columns[] = {
+        {"velocity", "r0/time", "a vector", 2, false}, {"sigma", "1/time", "a number", 1, false},
+        {"phase", "1", "0, 1 or 2", 1, true}};
+    static const struct evaluation_field fields[] = {{"density", "1", "a number", 1}, {"current", "1", "a vector", 2}};
+    static const struct evaluation_profile profiles[] = {{"epr", "1/time", "a profile", profile_values}};
+    return (struct evaluation_shape){.particles = n, .frames = 2, .d = 2, .cells = {NX, NY, 1}, .spacing = {6, 10, 1},
+                                     .columns = 3, .fields = 2, .profiles = 1, .identities = 1, .bins = BINS,
+                                     .column = columns, .field = fields, .profile = profiles, .identity = identities};
+}
+
+static double row_of(size_t frame, int column, size_t id, int axis) {
+    return column == 2 ? (double)((id + frame) % 3) : propulsion_of(frame + 10 * (size_t)column, id, axis);
+}
+
+static void write_evaluation_frame(struct evaluation *e, const struct evaluation_shape *s, size_t frame) {
+    const int ranks = comm_size(comm), rank = comm_rank(comm);
+    const size_t begin = slice_begin(s->particles, ranks, rank), end = slice_begin(s->particles, ranks, rank + 1);
+    double *rows = calloc((end - begin) * 2 + 1, sizeof *rows), grid[NX * NY * 2];
+    for (int c = 0; c < s->columns; c++) {
+        const int columns = s->column[c].columns;
+        for (size_t i = begin; i < end; i++)
+            for (int a = 0; a < columns; a++)
+                rows[(i - begin) * (size_t)columns + (size_t)a] = row_of(frame, c, i, a);
+        assert_int_equal(evaluation_write_column(e, frame, c, begin, end - begin, rows), STATUS_OK);
+        memset(rows, 0, ((end - begin) * 2 + 1) * sizeof *rows);
+        assert_int_equal(evaluation_read_column(e, frame, c, begin, end - begin, rows), STATUS_OK);
+        for (size_t i = begin; i < end; i++)
+            for (int a = 0; a < columns; a++)
+                assert_true(rows[(i - begin) * (size_t)columns + (size_t)a] == row_of(frame, c, i, a));
+    }
+    for (int f = 0; f < 2; f++) {
+        for (int i = 0; i < NX * NY * 2; i++)
+            grid[i] = (double)frame * 1000 + f * 100 + i;
+        assert_int_equal(evaluation_write_field(e, frame, f, grid), STATUS_OK);
+    }
+    free(rows);
+    assert_int_equal(evaluation_write_step(e, frame, 200 + 40 * (int64_t)frame, 10 + 2 * (double)frame), STATUS_OK);
+}
+
+static void assert_evaluation(const char *path) {
+    if (comm_rank(comm) > 0)
+        return;
+    hid_t file = serial_open(path);
+    assert_shape(file, "/particles/evaluation/velocity", H5T_FLOAT, 8, DIMS(2, 23, 2));
+    assert_shape(file, "/particles/evaluation/sigma", H5T_FLOAT, 8, DIMS(2, 23));
+    assert_shape(file, "/particles/evaluation/phase", H5T_INTEGER, 4, DIMS(2, 23));
+    assert_shape(file, "/fields/density", H5T_FLOAT, 8, DIMS(2, NY, NX));
+    assert_shape(file, "/fields/current", H5T_FLOAT, 8, DIMS(2, NY, NX, 2));
+    double *density = vectors_reals(file, "/fields/density", NULL, NULL);
+    double *current = vectors_reals(file, "/fields/current", NULL, NULL);
+    for (int frame = 0; frame < 2; frame++)
+        for (int i = 0; i < NX * NY * 2; i++) {
+            assert_true(current[frame * NX * NY * 2 + i] == frame * 1000 + 100 + i);
+            assert_true(i >= NX * NY || density[frame * NX * NY + i] == frame * 1000 + i);
+        }
+    double *profile = vectors_reals(file, "/profiles/epr", NULL, NULL);
+    assert_memory_equal(profile, profile_values, sizeof profile_values);
+    assert_true(number(file, "/certificate", "resolved_fraction") == 0.5);
+    assert_true(number(file, "/certificate/I1_g", "left") == 1.5);
+    assert_true(number(file, "/certificate/I1_g", "samples") == 77);
+    assert_int_equal(number(file, "/", "complete"), 1);
+    assert_text(file, "/certificate", "epr_convention", "informatic");
+    assert_text(file, "/fields/density", "description", "a number");
+    free(density);
+    free(current);
+    free(profile);
+    H5Fclose(file);
+}
+
+static void test_evaluation(void **state) {
+    (void)state;
+    const struct config config = config_make(2, 23, 5, 0, NULL);
+    const struct evaluation_shape shape = evaluation_shape_of(23);
+    const char *path = in_folder("evaluation.h5");
+    const double distance[BINS] = {-1.5, -0.5, 0.5, 1.5};
+    struct evaluation *e = NULL;
+    size_t written;
+    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "trajectory.h5", "model.h5", "informatic", 0.01,
+                                       &e), STATUS_OK);
+    write_evaluation_frame(e, &shape, 0);
+    assert_int_equal(evaluation_close(&e), STATUS_OK);
+    assert_int_equal(evaluation_continue(comm, path, &shape, &config, "trajectory.h5", "model.h5", &e), STATUS_OK);
+    assert_int_equal(evaluation_written(e, &written), STATUS_OK);
+    assert_int_equal(written, 1);
+    write_evaluation_frame(e, &shape, 1);
+    for (int i = 0; i < BINS; i++)
+        profile_values[i] = 1.0 / (i + 3);
+    identities[0] = (struct evaluation_identity){"I1_g", "an identity", 1.5, 1.25, 0.25, 0.5, 0.5, 77};
+    assert_int_equal(evaluation_finish(e, distance, &(struct evaluation_result){.resolved_fraction = 0.5}), STATUS_OK);
+    assert_int_equal(evaluation_close(&e), STATUS_OK);
+    assert_evaluation(path);
+    const double time[2] = {10, 12};
+    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), "evaluation.h5", &shape, time), STATUS_OK);
+    assert_true(file_exists(comm, in_folder("fields.xdmf")));
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        test_with_folder(test_trajectory_periodic), test_with_folder(test_trajectory_open),
+        test_with_folder(test_trajectory_of_few),   test_with_folder(test_trajectory_killed),
+        test_with_folder(test_restart),             test_with_folder(test_model),
+        test_with_folder(test_evaluation)};
+    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+}
