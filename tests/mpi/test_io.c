@@ -1,6 +1,6 @@
-/* Round trips of every format on several ranks. What was written is compared with the closed forms, once through
- * our own readers, each rank reading another rank's share, and once through plain serial HDF5, which knows
- * nothing of us: names, types, shapes and links as other programs will find them. */
+/* Round trips of every format on several ranks. What was written is compared with the closed forms, once
+ * through our own readers, each rank reading another rank's share, and once through plain serial HDF5, which
+ * knows nothing of us: names, types, shapes and links as other programs will find them. */
 #include "test_io.h"
 
 #define GROUP "/particles/trajectory"
@@ -14,7 +14,8 @@ static hid_t serial_open(const char *path) {
     return file;
 }
 
-static void assert_shape(hid_t file, const char *name, H5T_class_t class, size_t size, int rank, const size_t dims[]) {
+static void assert_shape(hid_t file, const char *name, H5T_class_t class, size_t size, int rank,
+                         const size_t dims[]) {
     hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
     if (set < 0)
         fail_msg("no dataset %s", name);
@@ -40,7 +41,10 @@ static void assert_shape(hid_t file, const char *name, H5T_class_t class, size_t
     H5Tclose(type);
     H5Dclose(set);
 }
-#define DIMS(...) (int)(sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (const size_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                            \
+    (int)(sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (const size_t[]) {                              \
+        __VA_ARGS__                                                                                          \
+    }
 
 static void assert_text(hid_t file, const char *object, const char *name, const char *expected) {
     char text[512] = "";
@@ -200,7 +204,8 @@ static void test_trajectory_of_few(void **state) {
     round_trip("few1.h5", 1, 2, 0);
 }
 
-/* What is on the disk while a run is going on, which is what a kill leaves: a copy of the bytes at that moment. */
+/* What is on the disk while a run is going on, which is what a kill leaves: a copy of the bytes at that
+ * moment. */
 static void test_trajectory_killed(void **state) {
     (void)state;
     const struct config config = config_make(2, 23, 4, 0, NULL);
@@ -234,7 +239,8 @@ static uint64_t integer_of(uint64_t step, size_t id, int axis) {
 }
 
 static struct restart restart_make(size_t n, int d, int share, uint64_t step) {
-    const size_t begin = slice_begin(n, comm_size(comm), share), end = slice_begin(n, comm_size(comm), share + 1);
+    const size_t begin = slice_begin(n, comm_size(comm), share),
+                 end = slice_begin(n, comm_size(comm), share + 1);
     struct restart r = {.step = step, .frames = step / 40, .begin = begin, .count = end - begin};
     r.q = calloc(r.count * (size_t)d + 1, sizeof *r.q);
     r.image = calloc(r.count * (size_t)d + 1, sizeof *r.image);
@@ -307,8 +313,16 @@ static void test_model(void **state) {
     for (int m = 0; m < 4; m++)
         for (int i = 0; i < SIZE; i++) /* rank 0's count; the others' are wrong on purpose */
             tree[m][i] = comm_rank(comm) == 0 ? (real)(1 / (3.0 + i) + m) : (real)-1;
-    struct model_state out = {.step = 20, .log_rows = 2, .test_rows = 1, .log = log, .test = test, .size = SIZE,
-                              .weights = tree[0], .average = tree[1], .mu = tree[2], .nu = tree[3]};
+    struct model_state out = {.step = 20,
+                              .log_rows = 2,
+                              .test_rows = 1,
+                              .log = log,
+                              .test = test,
+                              .size = SIZE,
+                              .weights = tree[0],
+                              .average = tree[1],
+                              .mu = tree[2],
+                              .nu = tree[3]};
     struct model_state in = {.size = SIZE, .weights = back[0], .average = back[1]};
     struct config then;
     int64_t step;
@@ -352,14 +366,26 @@ static double profile_values[BINS];
 static struct evaluation_identity identities[] = {{.name = "I1_g", .description = "an identity"}};
 
 static struct evaluation_shape evaluation_shape_of(size_t n) {
-    static const struct evaluation_column columns[] = {
-        {"velocity", "r0/time", "a vector", 2, false}, {"sigma", "1/time", "a number", 1, false},
-        {"phase", "1", "0, 1 or 2", 1, true}};
-    static const struct evaluation_field fields[] = {{"density", "1", "a number", 1}, {"current", "1", "a vector", 2}};
+    static const struct evaluation_column columns[] = {{"velocity", "r0/time", "a vector", 2, false},
+                                                       {"sigma", "1/time", "a number", 1, false},
+                                                       {"phase", "1", "0, 1 or 2", 1, true}};
+    static const struct evaluation_field fields[] = {{"density", "1", "a number", 1},
+                                                     {"current", "1", "a vector", 2}};
     static const struct evaluation_profile profiles[] = {{"epr", "1/time", "a profile", profile_values}};
-    return (struct evaluation_shape){.particles = n, .frames = 2, .d = 2, .cells = {NX, NY, 1}, .spacing = {6, 10, 1},
-                                     .columns = 3, .fields = 2, .profiles = 1, .identities = 1, .bins = BINS,
-                                     .column = columns, .field = fields, .profile = profiles, .identity = identities};
+    return (struct evaluation_shape){.particles = n,
+                                     .frames = 2,
+                                     .d = 2,
+                                     .cells = {NX, NY, 1},
+                                     .spacing = {6, 10, 1},
+                                     .columns = 3,
+                                     .fields = 2,
+                                     .profiles = 1,
+                                     .identities = 1,
+                                     .bins = BINS,
+                                     .column = columns,
+                                     .field = fields,
+                                     .profile = profiles,
+                                     .identity = identities};
 }
 
 static double row_of(size_t frame, int column, size_t id, int axis) {
@@ -368,7 +394,8 @@ static double row_of(size_t frame, int column, size_t id, int axis) {
 
 static void write_evaluation_frame(struct evaluation *e, const struct evaluation_shape *s, size_t frame) {
     const int ranks = comm_size(comm), rank = comm_rank(comm);
-    const size_t begin = slice_begin(s->particles, ranks, rank), end = slice_begin(s->particles, ranks, rank + 1);
+    const size_t begin = slice_begin(s->particles, ranks, rank),
+                 end = slice_begin(s->particles, ranks, rank + 1);
     double *rows = calloc((end - begin) * 2 + 1, sizeof *rows), grid[NX * NY * 2];
     for (int c = 0; c < s->columns; c++) {
         const int columns = s->column[c].columns;
@@ -388,7 +415,8 @@ static void write_evaluation_frame(struct evaluation *e, const struct evaluation
         assert_int_equal(evaluation_write_field(e, frame, f, grid), STATUS_OK);
     }
     free(rows);
-    assert_int_equal(evaluation_write_step(e, frame, 200 + 40 * (int64_t)frame, 10 + 2 * (double)frame), STATUS_OK);
+    assert_int_equal(evaluation_write_step(e, frame, 200 + 40 * (int64_t)frame, 10 + 2 * (double)frame),
+                     STATUS_OK);
 }
 
 static void assert_evaluation(const char *path) {
@@ -429,30 +457,36 @@ static void test_evaluation(void **state) {
     const double distance[BINS] = {-1.5, -0.5, 0.5, 1.5};
     struct evaluation *e = NULL;
     size_t written;
-    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "trajectory.h5", "model.h5", "informatic", 0.01,
-                                       &e), STATUS_OK);
+    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "trajectory.h5", "model.h5",
+                                       "informatic", 0.01, &e),
+                     STATUS_OK);
     write_evaluation_frame(e, &shape, 0);
     assert_int_equal(evaluation_close(&e), STATUS_OK);
-    assert_int_equal(evaluation_continue(comm, path, &shape, &config, "trajectory.h5", "model.h5", &e), STATUS_OK);
+    assert_int_equal(evaluation_continue(comm, path, &shape, &config, "trajectory.h5", "model.h5", &e),
+                     STATUS_OK);
     assert_int_equal(evaluation_written(e, &written), STATUS_OK);
     assert_int_equal(written, 1);
     write_evaluation_frame(e, &shape, 1);
     for (int i = 0; i < BINS; i++)
         profile_values[i] = 1.0 / (i + 3);
     identities[0] = (struct evaluation_identity){"I1_g", "an identity", 1.5, 1.25, 0.25, 0.5, 0.5, 77};
-    assert_int_equal(evaluation_finish(e, distance, &(struct evaluation_result){.resolved_fraction = 0.5}), STATUS_OK);
+    assert_int_equal(evaluation_finish(e, distance, &(struct evaluation_result){.resolved_fraction = 0.5}),
+                     STATUS_OK);
     assert_int_equal(evaluation_close(&e), STATUS_OK);
     assert_evaluation(path);
     const double time[2] = {10, 12};
-    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), "evaluation.h5", &shape, time), STATUS_OK);
+    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), "evaluation.h5", &shape, time),
+                     STATUS_OK);
     assert_true(file_exists(comm, in_folder("fields.xdmf")));
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
-        test_with_folder(test_trajectory_periodic), test_with_folder(test_trajectory_open),
-        test_with_folder(test_trajectory_of_few),   test_with_folder(test_trajectory_killed),
-        test_with_folder(test_restart),             test_with_folder(test_model),
-        test_with_folder(test_evaluation)};
+    const struct CMUnitTest tests[] = {test_with_folder(test_trajectory_periodic),
+                                       test_with_folder(test_trajectory_open),
+                                       test_with_folder(test_trajectory_of_few),
+                                       test_with_folder(test_trajectory_killed),
+                                       test_with_folder(test_restart),
+                                       test_with_folder(test_model),
+                                       test_with_folder(test_evaluation)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -1,5 +1,5 @@
-/* Files to test with: a folder of their own, parameters, and values that are closed forms of (frame, id, axis),
- * so that any rank knows what any part of any file must hold. */
+/* Files to test with: a folder of their own, parameters, and values that are closed forms of (frame, id,
+ * axis), so that any rank knows what any part of any file must hold. */
 #ifndef EPFLOW_TESTS_IO_H
 #define EPFLOW_TESTS_IO_H
 
@@ -22,7 +22,8 @@ static inline int folder_make(void **state) {
         folder[0] = '\0';
     comm_broadcast(comm, folder, sizeof folder);
     status_clear();
-    if (comm_size(comm) > 1) /* a rank that fails alone would leave the others waiting: print and end the run */
+    if (comm_size(comm) >
+        1) /* a rank that fails alone would leave the others waiting: print and end the run */
         setenv("CMOCKA_TEST_ABORT", "1", 1);
     return folder[0] ? 0 : -1;
 }
@@ -66,9 +67,19 @@ static inline struct config config_make(int d, int n, int frames, double trap, c
     snprintf(text[1], sizeof text[1], "system.particles=%d", n);
     snprintf(text[2], sizeof text[2], "simulation.frames=%d", frames);
     snprintf(text[3], sizeof text[3], "system.trap=%.17g", trap);
-    const char *all[] = {text[0], text[1], text[2], text[3], "system.box=30", "system.v0=0.25", "system.gamma=0.125",
-                         "simulation.dt=0.0625", "simulation.burn_in=10", "simulation.frame_interval=2",
-                         "output.directory=results", "network.neighbours=1", setting};
+    const char *all[] = {text[0],
+                         text[1],
+                         text[2],
+                         text[3],
+                         "system.box=30",
+                         "system.v0=0.25",
+                         "system.gamma=0.125",
+                         "simulation.dt=0.0625",
+                         "simulation.burn_in=10",
+                         "simulation.frame_interval=2",
+                         "output.directory=results",
+                         "network.neighbours=1",
+                         setting};
     enum status status = config_parse("test", "", setting ? 13 : 12, all, &config);
     if (status != STATUS_OK)
         fail_msg("%s", status_message());
@@ -93,8 +104,10 @@ static inline double scalar_of(size_t frame, int which) {
 
 /* The part of share `share` of the ids: room for a frame, empty or filled. */
 static inline struct trajectory_frame frame_make(size_t n, int d, int share, bool filled, size_t frame) {
-    const size_t begin = slice_begin(n, comm_size(comm), share), end = slice_begin(n, comm_size(comm), share + 1);
-    struct trajectory_frame f = {.step = filled ? 200 + 40 * (int64_t)frame : 0, .begin = begin, .count = end - begin};
+    const size_t begin = slice_begin(n, comm_size(comm), share),
+                 end = slice_begin(n, comm_size(comm), share + 1);
+    struct trajectory_frame f = {
+        .step = filled ? 200 + 40 * (int64_t)frame : 0, .begin = begin, .count = end - begin};
     f.time = 0.0625 * (double)f.step;
     f.position = calloc((end - begin) * (size_t)d + 1, sizeof *f.position);
     f.g = calloc((end - begin) * (size_t)d + 1, sizeof *f.g);
@@ -126,7 +139,8 @@ static inline void frame_write(struct trajectory *t, size_t n, int d, size_t fra
 
 static inline struct trajectory *trajectory_make(const char *path, const struct config *config) {
     struct trajectory *t = NULL;
-    struct trajectory_shape shape = {.particles = (size_t)config->system.particles, .d = config->system.dimension,
+    struct trajectory_shape shape = {.particles = (size_t)config->system.particles,
+                                     .d = config->system.dimension,
                                      .frames = (size_t)config->simulation.frames,
                                      .periodic = !config_is_open(&config->system)};
     config_box(&config->system, shape.side);

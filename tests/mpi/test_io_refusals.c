@@ -1,5 +1,6 @@
-/* What must not be read: files of another run, incomplete, damaged or foreign. Every rank gets the same status and
- * a message that names the file and what is wrong; nobody hangs. Damage is done by plain serial HDF5 on rank 0. */
+/* What must not be read: files of another run, incomplete, damaged or foreign. Every rank gets the same
+ * status and a message that names the file and what is wrong; nobody hangs. Damage is done by plain serial
+ * HDF5 on rank 0. */
 #include <sys/stat.h>
 
 #include "test_io.h"
@@ -23,7 +24,8 @@ static enum status write_restart(const char *path, const struct config *config, 
     r.q = calloc(r.count * 2 + 1, sizeof *r.q);
     r.image = calloc(r.count * 2 + 1, sizeof *r.image);
     r.g = calloc(r.count * 2 + 1, sizeof *r.g);
-    enum status status = restart_write(comm, path, in_folder("restart.previous.h5"), 17, 2, config, "cpu", &r);
+    enum status status =
+        restart_write(comm, path, in_folder("restart.previous.h5"), 17, 2, config, "cpu", &r);
     free(r.q);
     free(r.image);
     free(r.g);
@@ -52,14 +54,15 @@ static void test_other_physics(void **state) {
     (void)state;
     static const struct {
         const char *setting, *key, *then, *now;
-    } change[] = {{"system.v0=0.5", "system.v0", "0.25", "0.5"},
-                  {"system.gamma=0.75", "system.gamma", "0.125", "0.75"},
-                  {"system.eps=0.375", "system.eps", "0", "0.375"},
-                  {"simulation.dt=0.03125", "simulation.dt", "0.0625", "0.03125"},
-                  {"simulation.seed=4711", "simulation.seed", "1", "4711"},
-                  {"simulation.cutoff_tolerance=0.0009765625", "simulation.cutoff_tolerance", "1", "0.0009765625"},
-                  {"simulation.frame_interval=4", "simulation.frame_interval", "2", "4"},
-                  {"simulation.burn_in=20", "simulation.burn_in", "10", "20"}};
+    } change[] = {
+        {"system.v0=0.5", "system.v0", "0.25", "0.5"},
+        {"system.gamma=0.75", "system.gamma", "0.125", "0.75"},
+        {"system.eps=0.375", "system.eps", "0", "0.375"},
+        {"simulation.dt=0.03125", "simulation.dt", "0.0625", "0.03125"},
+        {"simulation.seed=4711", "simulation.seed", "1", "4711"},
+        {"simulation.cutoff_tolerance=0.0009765625", "simulation.cutoff_tolerance", "1", "0.0009765625"},
+        {"simulation.frame_interval=4", "simulation.frame_interval", "2", "4"},
+        {"simulation.burn_in=20", "simulation.burn_in", "10", "20"}};
     const struct config config = config_make(2, 17, 3, 0, NULL);
     struct trajectory *t = trajectory_make(in_folder("trajectory.h5"), &config);
     assert_int_equal(trajectory_close(&t), STATUS_OK);
@@ -80,8 +83,9 @@ static void test_other_physics(void **state) {
 /* How a run is computed or stored may change. */
 static void test_same_physics(void **state) {
     (void)state;
-    const char *const setting[] = {"simulation.skin=0.5", "simulation.restart_interval=3", "network.width=32",
-                                   "output.directory=elsewhere", "run.chunk=64", "training.batch=64"};
+    const char *const setting[] = {"simulation.skin=0.5", "simulation.restart_interval=3",
+                                   "network.width=32",    "output.directory=elsewhere",
+                                   "run.chunk=64",        "training.batch=64"};
     const struct config config = config_make(2, 17, 3, 0, NULL);
     struct trajectory *t = trajectory_make(in_folder("trajectory.h5"), &config);
     assert_int_equal(trajectory_close(&t), STATUS_OK);
@@ -96,14 +100,16 @@ static void test_same_physics(void **state) {
 
 static void test_other_evaluation(void **state) {
     (void)state;
-    const struct config config = config_make(2, 17, 3, 0, NULL), other = config_make(2, 17, 3, 0, "evaluation.grid=0.5");
+    const struct config config = config_make(2, 17, 3, 0, NULL),
+                        other = config_make(2, 17, 3, 0, "evaluation.grid=0.5");
     const struct evaluation_column column = {"sigma", "1/time", "a number", 1, false};
-    struct evaluation_shape shape = {.particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1,
-                                     .bins = 2, .column = &column};
+    struct evaluation_shape shape = {
+        .particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1, .bins = 2, .column = &column};
     const char *path = in_folder("evaluation.h5");
     struct evaluation *e = NULL;
-    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "a.h5", "m.h5", "informatic", 0.01, &e),
-                     STATUS_OK);
+    assert_int_equal(
+        evaluation_create(comm, path, &shape, &config, "cpu", "a.h5", "m.h5", "informatic", 0.01, &e),
+        STATUS_OK);
     assert_int_equal(evaluation_close(&e), STATUS_OK);
     assert_refused(evaluation_continue(comm, path, &shape, &other, "a.h5", "m.h5", &e), STATUS_BAD_INPUT,
                    WORDS(path, "evaluation.grid", "1", "0.5"));
@@ -139,7 +145,8 @@ static void test_incomplete(void **state) {
     int64_t step;
     leave_incomplete(in_folder("restart.h5"), "restart", &config);
     leave_incomplete(in_folder("model.h5"), "model", &config);
-    assert_refused(read_restart(in_folder("restart.h5"), &config), STATUS_STORAGE, WORDS("restart.h5", "incomplete"));
+    assert_refused(read_restart(in_folder("restart.h5"), &config), STATUS_STORAGE,
+                   WORDS("restart.h5", "incomplete"));
     assert_refused(model_read_header(comm, in_folder("model.h5"), &then, &step), STATUS_STORAGE,
                    WORDS("model.h5", "incomplete"));
 }
@@ -245,7 +252,8 @@ static void test_damaged_model(void **state) {
     struct model_state model = {.size = 6, .weights = values, .average = values, .mu = values, .nu = values};
     const char *path = in_folder("model.h5");
     assert_int_equal(model_write(comm, path, &config, "cpu", "a.h5", 1, &tensor, &model), STATUS_OK);
-    assert_refused(model_read(comm, path, 1, &turned, &model), STATUS_STORAGE, WORDS(path, "/weights/w", "shape"));
+    assert_refused(model_read(comm, path, 1, &turned, &model), STATUS_STORAGE,
+                   WORDS(path, "/weights/w", "shape"));
     assert_refused(model_read(comm, path, 1, &unknown, &model), STATUS_STORAGE, WORDS(path, "/weights/v"));
     assert_int_equal(model_read(comm, path, 1, &tensor, &model), STATUS_OK);
     free(model.log);
@@ -254,9 +262,10 @@ static void test_damaged_model(void **state) {
 
 static void test_damaged_trajectory(void **state) {
     (void)state;
-    static const char *const names[] = {"/particles/trajectory/position/value", "/particles/trajectory/image/value",
-                                        "/particles/trajectory/propulsion/value", "/particles/trajectory/position/step",
-                                        "/parameters/scalars/div_b"};
+    static const char *const names[] = {"/particles/trajectory/position/value",
+                                        "/particles/trajectory/image/value",
+                                        "/particles/trajectory/propulsion/value",
+                                        "/particles/trajectory/position/step", "/parameters/scalars/div_b"};
     const struct config config = config_make(2, 17, 3, 0, NULL);
     const char *path = in_folder("trajectory.h5");
     for (size_t m = 0; m < sizeof names / sizeof *names; m++)
@@ -294,8 +303,10 @@ static void test_foreign(void **state) {
         H5Fclose(file);
     }
     comm_barrier(comm);
-    assert_refused(trajectory_open(comm, in_folder("text.h5"), &t), STATUS_BAD_INPUT, WORDS("text.h5", "HDF5"));
-    assert_refused(trajectory_open(comm, in_folder("other.h5"), &t), STATUS_BAD_INPUT, WORDS("other.h5", "epflow"));
+    assert_refused(trajectory_open(comm, in_folder("text.h5"), &t), STATUS_BAD_INPUT,
+                   WORDS("text.h5", "HDF5"));
+    assert_refused(trajectory_open(comm, in_folder("other.h5"), &t), STATUS_BAD_INPUT,
+                   WORDS("other.h5", "epflow"));
     assert_int_equal(write_restart(in_folder("restart.h5"), &config, 100), STATUS_OK);
     assert_refused(trajectory_open(comm, in_folder("restart.h5"), &t), STATUS_BAD_INPUT,
                    WORDS("restart.h5", "restart", "trajectory"));
@@ -305,10 +316,10 @@ static void test_foreign(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        test_with_folder(test_other_physics),    test_with_folder(test_same_physics),
-        test_with_folder(test_other_evaluation), test_with_folder(test_incomplete),
-        test_with_folder(test_failed_restart),   test_with_folder(test_damaged_restart),
-        test_with_folder(test_truncated),        test_with_folder(test_damaged_model),
+        test_with_folder(test_other_physics),      test_with_folder(test_same_physics),
+        test_with_folder(test_other_evaluation),   test_with_folder(test_incomplete),
+        test_with_folder(test_failed_restart),     test_with_folder(test_damaged_restart),
+        test_with_folder(test_truncated),          test_with_folder(test_damaged_model),
         test_with_folder(test_damaged_trajectory), test_with_folder(test_foreign)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

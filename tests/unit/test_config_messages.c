@@ -175,8 +175,8 @@ static const struct {
      "a.yaml:1: the box is too small: its side of 80.21 must be at least twice the cut-off and the skin of "
      "neighbour lists, 2 (3.266 + 40): use more particles, a larger box, a smaller simulation.skin or a "
      "larger simulation.cutoff_tolerance"},
-    {"system: {particles: 64, packing_fraction: 0.1}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: network.neighbours = 64 must be below system.particles = 64"},
+    {"system: {particles: 64, packing_fraction: 0.1}\nnetwork: {neighbours: 64}\noutput: {directory: out}\n", NULL,
+     "a.yaml:2: network.neighbours = 64 must be below system.particles = 64"},
     {GOOD "network: {width: 63, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
