@@ -41,6 +41,9 @@ void fields_compute(struct field_grid *grid, const struct snapshot *s, struct co
 enum status interface_compute(struct field_grid *grid, double packing_fraction, double half_width,
                               struct snapshot *s);
 
+/* The distance to the interface at a point, linear between the centres of cells. */
+double interface_distance(const struct field_grid *grid, const double x[]);
+
 /* Volume of a particle: 2, pi, 4 pi / 3. */
 double particle_volume(int d);
 

@@ -59,8 +59,7 @@ static void transform_grid(const struct field_grid *g, struct envelope *e, doubl
     }
 }
 
-/* The distance at a particle, linear between the centres of cells. */
-static double distance_at(const struct field_grid *g, const double x[]) {
+double interface_distance(const struct field_grid *g, const double x[]) {
     int low[MAX_DIMENSION] = {0};
     double part[MAX_DIMENSION] = {0}, sum = 0;
     for (int a = 0; a < g->box.d; a++) {
@@ -117,7 +116,7 @@ enum status interface_compute(struct field_grid *g, double packing_fraction, dou
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < s->count; i++) {
-        double away = distance_at(g, s->column[COLUMN_POSITION] + i * (size_t)s->box.d);
+        double away = interface_distance(g, s->column[COLUMN_POSITION] + i * (size_t)s->box.d);
         s->column[COLUMN_INTERFACE_DISTANCE][i] = away;
         s->column[COLUMN_PHASE][i] = fabs(away) <= half_width ? PHASE_INTERFACE : away > 0 ? PHASE_DENSE : PHASE_GAS;
     }

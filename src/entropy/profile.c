@@ -42,16 +42,35 @@ static int bin_of(const struct profile *p, double distance) {
     return at >= 0 && at < p->bins ? (int)at : -1;
 }
 
+/* Volume in each bin, from points spread evenly over every cell: distances are told in the same way as for
+ * particles, so the density does not see the grid. Every rank takes a share of the cells. */
+static void add_volumes(struct profile *p, const struct field_grid *grid, struct comm *comm, double *volume) {
+    enum { POINTS = 4 }; /* per axis and cell */
+    const int d = grid->box.d, points = d == 1 ? POINTS : d == 2 ? POINTS * POINTS : POINTS * POINTS * POINTS;
+    double share = 1.0 / points;
+    for (int a = 0; a < d; a++)
+        share *= grid->spacing[a];
+    for (size_t c = (size_t)comm_rank(comm); c < grid->total; c += (size_t)comm_size(comm))
+        for (int m = 0; m < points; m++) {
+            double x[MAX_DIMENSION];
+            size_t cell = c;
+            int point = m;
+            for (int a = 0; a < d; a++) {
+                x[a] = grid->origin[a] + grid->spacing[a] * ((double)(cell % (size_t)grid->cells[a]) +
+                                                              (point % POINTS + 0.5) / POINTS);
+                cell /= (size_t)grid->cells[a];
+                point /= POINTS;
+            }
+            int bin = bin_of(p, interface_distance(grid, x));
+            if (bin >= 0)
+                volume[bin] += share;
+        }
+    comm_sum(comm, volume, (size_t)p->bins);
+}
+
 void profile_add(struct profile *p, const struct field_grid *grid, const struct snapshot *s, struct comm *comm) {
     size_t row = (size_t)p->frame * (size_t)p->bins;
-    double cell_volume = 1;
-    for (int a = 0; a < grid->box.d; a++)
-        cell_volume *= grid->spacing[a];
-    for (size_t c = 0; c < grid->total; c++) {
-        int bin = bin_of(p, grid->distance[c]);
-        if (bin >= 0)
-            p->volume[row + (size_t)bin] += cell_volume;
-    }
+    add_volumes(p, grid, comm, p->volume + row);
     for (size_t i = 0; i < s->count; i++) {
         int bin = bin_of(p, s->column[COLUMN_INTERFACE_DISTANCE][i]);
         if (bin < 0)
