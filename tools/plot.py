@@ -73,6 +73,13 @@ def group_of(file, name):
     return file[name]
 
 
+def finished(file):
+    """Of an evaluation in progress, profiles and certificate are made, but still zero."""
+    if file.attrs.get("complete", 1) != 1:
+        raise Skip("the evaluation is not complete")
+    return file
+
+
 def last_frame(file, group):
     """The last frame that is complete: those not written yet have step -1."""
     for place in (group, group.get("position"), file):
@@ -143,6 +150,12 @@ def robust_log(values, low=2, high=99.8, decades=6):
 def robust_linear(values, high=99.8):
     values = values[np.isfinite(values)]
     return Normalize(0, np.percentile(values, high) if values.size and values.max() > 0 else 1)
+
+
+def colours(name):
+    """A colour map that shows what a logarithmic scale cannot, zero, as the lowest value."""
+    found = matplotlib.colormaps[name]
+    return found.with_extremes(bad=found(0.0))
 
 
 def extend_of(values, norm):
@@ -236,7 +249,7 @@ def particles(folder):
     for panel, name, value in zip(axes[0], names, values):
         title, label, cmap, scale = LOOKS[name]
         norm = scale(value)
-        artist = draw_particles(panel, position, value, norm, cmap)
+        artist = draw_particles(panel, position, value, norm, colours(cmap))
         panel.set_title(title)
         colour_bar(figure, artist, panel, value, label)
     if not names:
@@ -274,7 +287,7 @@ def fields(folder):
               Normalize(0, max(packing.max(), level)))]
     for panel, value, title, label, cmap, norm in shown:
         image = panel.imshow(value, origin="lower", extent=(low[0], high[0], low[1], high[1]), norm=norm,
-                             cmap=cmap, interpolation="nearest")
+                             cmap=colours(cmap), interpolation="nearest")
         if packing.min() < level < packing.max():
             panel.contour(*centres, padded, levels=[level], colors="white", linewidths=1.3)
             title += ", with the interface"
@@ -306,7 +319,7 @@ def with_errors(axes, x, group, name, colour, label=None, factor=1.0):
 
 
 def profile(folder):
-    file = open_file(folder, "evaluation.h5")
+    file = finished(open_file(folder, "evaluation.h5"))
     group = group_of(file, "profiles")
     x = required(group, "distance")[()]
     if not np.any(np.isfinite(required(group, "density")[()])):
@@ -371,7 +384,8 @@ def training(folder):
             continue
         panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.8)
         panel.plot(*running_median(log["step"], log[name]), color=BLUE, linewidth=1.8)
-        low, high = np.nanpercentile(log[name], [0.5, 99.5])
+        numbers = log[name][np.isfinite(log[name])]
+        low, high = np.percentile(numbers, [0.5, 99.5]) if numbers.size else (0, 0)
         if name == "gradient_norm" and low > 0:
             panel.set_yscale("log")
             clip = parameter(file, "training", "clip", 0)
@@ -414,11 +428,11 @@ def number(value, form="{:.4g}"):
 
 
 def certificate(folder):
-    file = open_file(folder, "evaluation.h5")
+    file = finished(open_file(folder, "evaluation.h5"))
     group = group_of(file, "certificate")
     names = [n for n in MEANINGS if n in group] + [n for n in group if n not in MEANINGS]
     if not names or "resolved_fraction" not in group.attrs:
-        raise Skip("the evaluation is not complete")
+        raise Skip("no certificate in evaluation.h5")
     figure, axes = plt.subplots(figsize=(9.8, 2.6 + 0.42 * len(names)), constrained_layout=False)
     axes.set(xlim=(0, 1), ylim=(-len(names) - 2.1, 2.6), position=(0.02, 0.02, 0.96, 0.96))
     axes.axis("off")

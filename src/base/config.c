@@ -45,7 +45,7 @@ static enum status apply_setting(struct reading *r, const char *setting) {
     return status;
 }
 
-enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
+static enum status parse(const char *name, const char *text, int count, const char *const settings[], bool recorded,
                          struct config *out) {
     enum status status = STATUS_OK;
     struct reading r = {.config = out, .origin = calloc((size_t)parameter_count, sizeof *r.origin)};
@@ -57,10 +57,19 @@ enum status config_parse(const char *name, const char *text, int count, const ch
     TRY(config_yaml_document(&r, name, text));
     for (int i = 0; i < count; i++)
         TRY(apply_setting(&r, settings[i]));
-    TRY(config_check(&r, name));
+    TRY(config_check(&r, name, recorded));
 out:
     free(r.origin);
     return status;
+}
+
+enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
+                         struct config *out) {
+    return parse(name, text, count, settings, false, out);
+}
+
+enum status config_restore(const char *name, int count, const char *const settings[], struct config *out) {
+    return parse(name, "", count, settings, true, out);
 }
 
 enum status config_read(const char *file, int count, const char *const settings[], struct config *out) {

@@ -131,6 +131,10 @@ enum status config_read(const char *file, int count, const char *const settings[
 enum status config_parse(const char *name, const char *text, int count, const char *const settings[],
                          struct config *out);
 
+/* The parameters recorded in a result, as settings: types and ranges are checked, but not what only a run of one's
+ * own must heed (stability, sizes of networks and lists). */
+enum status config_restore(const char *name, int count, const char *const settings[], struct config *out);
+
 /* Derived, always consistent with the checks of config_read. */
 double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p); /* r_c */
 void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]);

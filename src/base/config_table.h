@@ -67,7 +67,8 @@ enum status config_yaml_document(struct reading *reading, const char *name, cons
 /* Reads one value, YAML too, for parameter number p; `where` leads the messages. */
 enum status config_yaml_value(struct reading *reading, int p, const char *where, const char *text);
 
-/* config_check.c: required keys, computed defaults, contradictions. */
-enum status config_check(struct reading *reading, const char *name);
+/* config_check.c: required keys, computed defaults, contradictions (not those that only matter to a run of one's
+ * own, if the parameters were recorded in a file by an earlier one). */
+enum status config_check(struct reading *reading, const char *name, bool recorded);
 
 #endif

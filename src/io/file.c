@@ -1,7 +1,7 @@
 /* Provenance, parameters, and files that a kill cannot break.
  *
  * A file carries every parameter of its run, defaults included, so it can be read without its input: the
- * attributes of /parameters become settings "section.key=value", and config_parse reads them as it reads the
+ * attributes of /parameters become settings "section.key=value", and config_restore reads them as it reads the
  * command line. A parameter that the file does not have (an older version made it) takes its default.
  *
  * Small files appear at once: PATH.part is written, flushed, fsynced, and renamed over PATH. The one before
@@ -123,9 +123,9 @@ static enum status read_setting(const struct config_value *v, void *context) {
     return comm_agree(s->comm, status);
 }
 
-/* What config_parse finds wrong, as a message about the file. */
+/* What config_restore finds wrong, as a message about the file. */
 static enum status parse_settings(const struct settings *s, struct config *out) {
-    enum status status = config_parse(h5_path(s->file), "", s->count, (const char *const *)s->text, out);
+    enum status status = config_restore(h5_path(s->file), s->count, (const char *const *)s->text, out);
     char message[2048];
     if (status == STATUS_OK)
         return status;

@@ -25,7 +25,7 @@ enum status file_finish(struct comm *comm, struct h5_file **file, const char *pa
  * not complete. A missing or foreign file is STATUS_BAD_INPUT. Collective. */
 enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable, struct h5_file **out);
 
-/* The parameters a file was made with, as config_parse reads them. Collective. */
+/* The parameters a file was made with, as config_restore reads them. Collective. */
 enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out);
 
 /* Refuses parameters that differ from those of the file in a way that matters to its numbers: sections is a

@@ -104,7 +104,8 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
     size_t length = 0;
     for (int a = 0; a < box->d; a++) {
         unit[a] = box->side[a] * 0x1p-64;
-        layers[a] = (int)ceil(radius / cell_side(box, grid, a) * (1 + 1e-6));
+        double wanted = ceil(radius / cell_side(box, grid, a) * (1 + 1e-6));
+        layers[a] = wanted < grid->cells[a] ? (int)wanted : grid->cells[a]; /* that is all of them */
     }
     for (size_t i = 0; i < owned; i++) {
         struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};

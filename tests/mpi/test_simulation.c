@@ -177,6 +177,13 @@ static void test_line(void **state) {
     run_both(&c, 600);
 }
 
+/* Fewer particles than ranks: some own nothing. */
+static void test_two(void **state) {
+    (void)state;
+    struct config c = config_of(1, 2, 0.25, 0, 0.05, 0.02);
+    run_both(&c, 400);
+}
+
 static void test_trap(void **state) {
     (void)state;
     struct config c = config_of(2, 100, 0, 0.05, 0.1, 0.005);
@@ -185,6 +192,7 @@ static void test_trap(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_phase_separation), cmocka_unit_test(test_diffusion_3d),
-                                       cmocka_unit_test(test_line), cmocka_unit_test(test_trap)};
+                                       cmocka_unit_test(test_line), cmocka_unit_test(test_two),
+                                       cmocka_unit_test(test_trap)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }
