@@ -114,17 +114,23 @@ def rank_of(mpirun):
     return ranks[0] if ranks else None
 
 
-def run_and_kill(moment, *arguments):
-    """Runs on two ranks and, at the moment, kills a rank without warning. True if it came to that."""
+def run_until(moment, interrupt, ranks, *arguments):
+    """Runs and, at the moment, calls interrupt(process). The exit code, and whether it came to that."""
     with open(os.devnull, "w") as nothing:
-        process = subprocess.Popen(command(2, *arguments), env={**os.environ, **CROWDED}, stdout=nothing,
+        process = subprocess.Popen(command(ranks, *arguments), env={**os.environ, **CROWDED}, stdout=nothing,
                                    stderr=nothing)
     while process.poll() is None and not moment():
         time.sleep(0.003)
-    victim = rank_of(process.pid) if process.poll() is None else None
+    came = process.poll() is None and interrupt(process)
+    return process.wait(), came
+
+
+def kill_a_rank(process):
+    """Without warning. False if there was none any more."""
+    victim = rank_of(process.pid)
     if victim:
         os.kill(victim, signal.SIGKILL)
-    return process.wait() != 0 and victim is not None
+    return victim is not None
 
 
 def pipeline(folder):
@@ -149,8 +155,8 @@ def pipeline(folder):
     }
     source = write_small(folder, "killed")
     for stage, moment in moments.items():
-        came = run_and_kill(moment, "run", source, "--resume")
-        in_stage = came and (stage == "evaluate" or not (killed / "evaluation.h5").exists())
+        code, came = run_until(moment, kill_a_rank, 2, "run", source, "--resume")
+        in_stage = came and code != 0 and (stage == "evaluate" or not (killed / "evaluation.h5").exists())
         yield equal(f"killed_in_{stage}", "yes" if in_stage else "no", "yes")
     yield finished("resumed_exit_code", run(2, "run", source, "--resume"))
     resumed = len(re.findall(r"(?i)resum", (killed / "log.txt").read_text()))
@@ -163,6 +169,28 @@ def pipeline(folder):
     # from the trajectory, are added in another order.
     said = differences(whole / "evaluation.h5", killed / "evaluation.h5", "/certificate", relative=1e-9)
     yield equal("certificate_differences", said, "none")
+
+
+# ---- signals ----
+
+def signals(folder):
+    """USR1 and TERM end a run at its next step with a restart written, exit code 75; resumed, it is the same.
+
+    USR1 goes to mpirun, which passes it on; TERM to a run without mpirun, which would answer it with a code of
+    its own.
+    """
+    whole, stopped = folder / "whole", folder / "stopped"
+    yield finished("exit_code", run(2, "simulate", write_small(folder, "whole", frames=200)))
+    source = write_small(folder, "stopped", frames=200)
+    for name, number, ranks_used in (("usr1", signal.SIGUSR1, 2), ("term", signal.SIGTERM, 0)):
+        before = frames_written(stopped / "trajectory.h5")
+        code, came = run_until(lambda: frames_written(stopped / "trajectory.h5") > before + 2,
+                               lambda process: process.send_signal(number) or True, ranks_used, "simulate",
+                               source, "--resume")
+        yield equal(f"{name}_exit_code", code if came else "never_sent", 75)
+        yield equal(f"{name}_restart", "there" if (stopped / "restart.h5").exists() else "missing", "there")
+    yield finished("resumed_exit_code", run(3, "simulate", source, "--resume"))
+    yield equal("differences", differences(whole / "trajectory.h5", stopped / "trajectory.h5", "/particles"), "none")
 
 
 # ---- ranks ----
@@ -241,7 +269,7 @@ def learns(folder):
     yield at_most("training_seconds", seconds["train"], 300)
 
 
-CASES = {"pipeline": pipeline, "ranks": ranks, "bad-input": bad_input, "learns": learns}
+CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input, "learns": learns}
 
 
 def measurements(case, folder):

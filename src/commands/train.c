@@ -35,9 +35,13 @@ enum status plan_train(const struct session *s) {
         return status;
     const size_t weights = score_tensors(model)->size;
     const double per_step = 2 * score_operations(model).training * c->training.batch;
-    text_bytes((double)weights * sizeof(real) * 8, memory, sizeof memory);
-    log_info("train:    %zu weights (%s with optimizer and copies), %d neighbours a window, about %d tokens at once",
-             weights, memory, c->network.neighbours, c->run.chunk);
+    /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
+    const double particle = 12 + 20.0 * c->system.dimension + 4.0 * c->network.neighbours;
+    const double held = particle * (double)c->system.particles * c->simulation.frames / comm_size(s->comm);
+    text_bytes((double)weights * sizeof(real) * 10 + score_memory(model) + held, memory, sizeof memory);
+    log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights, c->network.neighbours,
+             c->run.chunk);
+    log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos", memory);
     log_info("          %" PRId64 " steps of %d particles, %.3g GFLOP a step, noise %g on %s; the last %.0f %% of the frames "
              "held out", c->training.steps, c->training.batch, per_step * 1e-9, c->training.sigma,
              c->training.noise_on == NOISE_ON_G ? "g" : "x and g", 100 * c->training.held_out);

@@ -45,6 +45,10 @@ void mlp_destroy(struct mlp *m) {
     *m = (struct mlp){0};
 }
 
+double mlp_bytes(const struct mlp *m) {
+    return (double)(m->rows * (size_t)m->hidden * sizeof(real)) * (2 * m->layers + 2);
+}
+
 void mlp_forward(struct mlp *m, const real *weights, size_t rows, const real *x, size_t ldx, real *y,
                  size_t ldy) {
     const size_t hidden = (size_t)m->hidden;

@@ -20,6 +20,8 @@ struct mlp {
 enum status mlp_create(const struct ops *ops, const char *name, int layers, int in, int hidden, int out,
                        size_t rows, struct tensors *tensors, struct mlp *mlp);
 void mlp_destroy(struct mlp *mlp);
+/* Bytes of its workspace. */
+double mlp_bytes(const struct mlp *mlp);
 
 /* x (rows, in) -> y (rows, out); keeps what tangent and backward need. */
 void mlp_forward(struct mlp *mlp, const real *weights, size_t rows, const real *x, size_t ldx, real *y,

@@ -30,6 +30,10 @@ struct score_cost score_operations(const struct score_model *model) {
     return model->kind->operations(model);
 }
 
+double score_memory(const struct score_model *model) {
+    return model->bytes;
+}
+
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
                           real *s) {
     return model->kind->forward(model, weights, in, s);

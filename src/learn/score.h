@@ -43,6 +43,9 @@ struct score_cost {
 };
 struct score_cost score_operations(const struct score_model *model);
 
+/* Bytes of the workspace, on the device. */
+double score_memory(const struct score_model *model);
+
 /* s (count, d), device. */
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
                           real *s);

@@ -54,7 +54,8 @@ out:
 
 /* ---- workspace ---- */
 
-static enum status reals(const struct window_network *n, size_t count, real **out) {
+static enum status reals(struct window_network *n, size_t count, real **out) {
+    n->base.bytes += (double)(count * sizeof(real));
     return n->base.ops->allocate(n->base.ops, count * sizeof(real), (void **)out);
 }
 
@@ -152,6 +153,7 @@ static enum status window_create(const struct ops *ops, const struct network_par
     }
     TRY(mlp_create(ops, "decoder", p->layers, p->width, p->hidden, d, n->windows, t, &n->decoder));
     TRY(allocate_shared(n));
+    n->base.bytes += mlp_bytes(&n->embed_g) + mlp_bytes(&n->embed_x) + mlp_bytes(&n->decoder);
 out:
     if (status != STATUS_OK)
         score_destroy(out);
