@@ -1,0 +1,206 @@
+/* Fields, interface, profile and certificate on configurations whose answers are closed forms: a slab of particles
+ * on a lattice, and trapped particles without interaction, whose score is known exactly (theory.md section 5 with
+ * H = A). Any number of ranks. */
+#include "../mpi/ranks.h"
+#include "entropy/certificate.h"
+#include "entropy/profile.h"
+
+/* ---- a slab: a square lattice of spacing 1.5 for |x - L/2| < half, and nothing else ---- */
+
+static const double SIDE = 60, HALF = 12, STEP = 1.5;
+
+static struct snapshot *make_slab(struct box *box) {
+    struct snapshot *s = NULL;
+    *box = (struct box){.d = 2, .periodic = true, .side = {SIDE, SIDE}};
+    const size_t columns = (size_t)(2 * HALF / STEP), rows = (size_t)(SIDE / STEP);
+    assert_int_equal(snapshot_create(box, columns * rows, comm, &s), STATUS_OK);
+    for (size_t i = 0; i < s->count; i++) {
+        size_t id = s->begin + i;
+        s->column[COLUMN_POSITION][2 * i] = SIDE / 2 - HALF + STEP * ((double)(id % columns) + 0.5);
+        s->column[COLUMN_POSITION][2 * i + 1] = STEP * ((double)(id / columns) + 0.5);
+        s->column[COLUMN_SIGMA][i] = 2 + (double)(id % 3);
+        s->column[COLUMN_DIV_X][i] = -(double)(id % 5);
+        for (int a = 0; a < 2; a++) {
+            s->column[COLUMN_PROPULSION][2 * i + (size_t)a] = a ? -1 : 0.5;
+            s->column[COLUMN_V_X][2 * i + (size_t)a] = (double)(id % 7);
+        }
+    }
+    return s;
+}
+
+/* Whatever a field spreads is conserved: its integral is the sum over particles. */
+static void test_fields(void **state) {
+    (void)state;
+    struct box box;
+    struct snapshot *s = make_slab(&box);
+    struct field_grid *g = NULL;
+    for (double width = 0; width < 40; width = 3 * width + 0.4) {
+        double want[FIELDS][2] = {{0}};
+        assert_int_equal(field_grid_create(&box, 1.3, width, &g), STATUS_OK);
+        fields_compute(g, s, comm);
+        for (size_t i = 0; i < s->count; i++) {
+            want[FIELD_DENSITY][0] += 1;
+            want[FIELD_EPR][0] += s->column[COLUMN_SIGMA][i];
+            want[FIELD_DIV_X][0] += s->column[COLUMN_DIV_X][i];
+            for (size_t a = 0; a < 2; a++) {
+                want[FIELD_POLARISATION][a] += s->column[COLUMN_PROPULSION][2 * i + a];
+                want[FIELD_CURRENT][a] += s->column[COLUMN_V_X][2 * i + a];
+            }
+        }
+        comm_sum(comm, want[0], FIELDS * 2);
+        for (int f = 0; f < FIELDS; f++)
+            for (int a = 0; a < field_columns(g, f); a++) {
+                double sum = 0;
+                for (size_t c = 0; c < g->total; c++)
+                    sum += g->field[f][c * (size_t)field_columns(g, f) + (size_t)a] * g->spacing[0] * g->spacing[1];
+                assert_below(fabs(sum - want[f][a]), 1e-9 * (1 + fabs(want[f][a])));
+            }
+        field_grid_destroy(&g);
+    }
+    snapshot_destroy(&s);
+}
+
+static void test_interface(void **state) {
+    (void)state;
+    struct box box;
+    struct snapshot *s = make_slab(&box);
+    struct field_grid *g = NULL;
+    struct profile *p = NULL;
+    const double inside = 1 / (STEP * STEP), level = 0.5 * M_PI * inside; /* half of the slab's packing fraction */
+    assert_int_equal(field_grid_create(&box, 0.5, 1, &g), STATUS_OK);
+    assert_int_equal(profile_create(10, 1, 2, &p), STATUS_OK);
+    fields_compute(g, s, comm);
+    assert_int_equal(interface_compute(g, level, 3, s), STATUS_OK);
+    for (size_t i = 0; i < s->count; i++) {
+        double want = HALF - fabs(s->column[COLUMN_POSITION][2 * i] - SIDE / 2);
+        assert_below(fabs(s->column[COLUMN_INTERFACE_DISTANCE][i] - want), 0.5);
+        if (fabs(want - 3) > 0.5)
+            assert_int_equal(s->column[COLUMN_PHASE][i], want < 3 ? PHASE_INTERFACE : PHASE_DENSE);
+    }
+    /* across the periodic edge too: the far side is 18 away from either face */
+    double far = interface_distance(g, (double[]){0, 7});
+    assert_below(fabs(far + SIDE / 2 - HALF), 0.5);
+    for (int frame = 0; frame < 2; frame++)
+        profile_add(p, g, s, comm);
+    double *density = calloc((size_t)p->bins, sizeof *density), *error = calloc((size_t)p->bins, sizeof *error);
+    profile_density(p, density, error);
+    double mean = 0;
+    for (int b = 0; b < p->bins; b++) {
+        double at = profile_distance(p, b);
+        mean += at > 1 && at < 9 ? density[b] / 8 : 0;
+        if (at < -1)
+            assert_true(density[b] == 0);
+        assert_true(isnan(error[b]) || error[b] < 1e-12); /* twice the same frame */
+    }
+    assert_below(fabs(mean / inside - 1), 0.1);
+    profile_mean(p, PROFILE_EPR, density, error);
+    assert_true(fabs(density[p->bins / 2 + 5] - 3) < 0.1);
+    free(density);
+    free(error);
+    profile_destroy(&p);
+    field_grid_destroy(&g);
+    snapshot_destroy(&s);
+}
+
+/* ---- the certificate on an exact score ---- */
+
+static const double TRAP = 0.4, GAMMA = 0.25, V0 = 0.3;
+
+/* One frame of independent samples of the trapped particles' density with their exact flow; the score is wrong by
+ * a factor in w = g + s if `part` differs from 1. */
+static void sample_trap(struct snapshot *s, uint64_t frame, double part) {
+    const double xg = V0 / (GAMMA + TRAP), xx = V0 * V0 / ((GAMMA + TRAP) * TRAP);
+    uint32_t *id = malloc((s->count + 1) * sizeof *id);
+    double *z = malloc((s->count * 4 + 1) * sizeof *z);
+    for (size_t i = 0; i < s->count; i++)
+        id[i] = (uint32_t)(s->begin + i);
+    ops_cpu()->normal(ops_cpu(), 3, STREAM_PROBE, 2 * frame, s->count, id, 2, z);
+    ops_cpu()->normal(ops_cpu(), 3, STREAM_PROBE, 2 * frame + 1, s->count, id, 2, z + 2 * s->count);
+    for (size_t i = 0; i < s->count; i++) {
+        double square = 0, score = 0;
+        for (size_t a = 0; a < 2; a++) {
+            double g = z[2 * i + a], x = xg * g + sqrt(xx - xg * xg) * z[2 * s->count + 2 * i + a];
+            double w = part * (g - (1 + TRAP / GAMMA) * (g - TRAP * x / V0)), v = -GAMMA * w;
+            s->column[COLUMN_PROPULSION][2 * i + a] = g;
+            s->column[COLUMN_V_G][2 * i + a] = v;
+            square += v * v;
+            score += (w - g) * (w - g);
+        }
+        s->column[COLUMN_SIGMA_G][i] = s->column[COLUMN_SIGMA][i] = square / GAMMA;
+        s->column[COLUMN_DIV_X][i] = -2 * TRAP;
+        s->column[COLUMN_DIV_G][i] = part * 2 * TRAP; /* -gamma div w */
+        s->column[COLUMN_SMOOTHED_S_SQUARED][i] = score;
+        s->column[COLUMN_SMOOTHED_DIV_S][i] = -2 * (1 + part * TRAP / GAMMA);
+    }
+    free(id);
+    free(z);
+}
+
+static struct certificate *certify(struct snapshot **s, size_t n, int frames, double part) {
+    struct box box = {.d = 2, .periodic = false, .side = {100, 100}};
+    struct certificate *c = NULL;
+    assert_int_equal(snapshot_create(&box, n, comm, s), STATUS_OK);
+    assert_int_equal(certificate_create(*s, frames, &c), STATUS_OK);
+    for (int t = 0; t < frames; t++) {
+        sample_trap(*s, (uint64_t)t, part);
+        certificate_add(c, *s, comm);
+    }
+    return c;
+}
+
+static void test_certificate(void **state) {
+    (void)state;
+    struct snapshot *s = NULL;
+    struct certificate *c = certify(&s, 600, 16, 1);
+    struct estimate r = certificate_resolved_fraction(c, comm);
+    assert_below(fabs(r.value - 1) / r.error, 4);
+    static const double captured[TERMS] = {[TERM_CAPTURED] = 1, [TERM_EXACT] = -1};
+    static const double stationary[TERMS] = {[TERM_S_SQUARED] = 1, [TERM_MINUS_DIV_S] = -1};
+    struct estimate total = certificate_mean(c, captured, comm), first = certificate_mean(c, stationary, comm);
+    assert_below(fabs(total.value) / total.error, 4);
+    assert_below(fabs(first.value) / first.error, 4);
+    /* |v_g|^2/gamma is the square of a Gaussian of variance A per component: the error has a closed form */
+    double want = sqrt(2.0 * 2) * TRAP / sqrt(600.0 * 16);
+    assert_true(total.error > 0.8 * want && total.error < 2.5 * want);
+    certificate_destroy(&c);
+    snapshot_destroy(&s);
+}
+
+/* A score whose w is off by a factor p resolves 2 p - p^2 of the exact total. */
+static void test_resolved_fraction(void **state) {
+    (void)state;
+    for (double part = -0.5; part < 3; part += 0.75) {
+        struct snapshot *s = NULL;
+        struct certificate *c = certify(&s, 900, 8, part);
+        struct estimate r = certificate_resolved_fraction(c, comm);
+        assert_below(fabs(r.value - (2 * part - part * part)) / r.error, 4);
+        certificate_destroy(&c);
+        snapshot_destroy(&s);
+    }
+}
+
+/* Blocks find the correlation of a series that single values would miss: an autoregressive one of known error. */
+static void test_blocks(void **state) {
+    (void)state;
+    enum { FRAMES = 4096 };
+    const double memory = 0.9;
+    double *x = malloc(FRAMES * sizeof *x), value = 0;
+    for (uint32_t t = 0; t < FRAMES; t++) {
+        double z;
+        ops_cpu()->normal(ops_cpu(), 1, STREAM_PROBE, t, 1, (uint32_t[]){5}, 1, &z);
+        x[t] = value = memory * value + sqrt(1 - memory * memory) * z;
+    }
+    struct estimate e = block_estimate(FRAMES, x);
+    double want = sqrt((1 + memory) / (1 - memory) / FRAMES);
+    assert_true(e.error > 0.7 * want && e.error < 2 * want);
+    assert_below(fabs(e.value) / e.error, 4);
+    assert_true(isnan(block_estimate(1, x).error));
+    free(x);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_interface),
+                                       cmocka_unit_test(test_certificate), cmocka_unit_test(test_resolved_fraction),
+                                       cmocka_unit_test(test_blocks)};
+    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+}
