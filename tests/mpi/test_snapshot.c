@@ -1,0 +1,157 @@
+/* Every column of an evaluation on many ranks, against the definitions of theory.md section 2 applied to the whole
+ * frame on one rank, with the same network: windows, pairs and densities found by brute force. */
+#include "entropy/certificate.h"
+#include "ranks.h"
+
+static const struct network_parameters network = {NETWORK_WINDOW, 16, 16, 24, 2, 2, 2, 9};
+static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05;
+static const uint64_t SEED = 8, NOISE = 3;
+
+static struct whole w;
+
+static int compare_from(const void *a, const void *b, void *centre) {
+    double x = whole_distance(&w, *(size_t *)centre, *(const uint32_t *)a);
+    double y = whole_distance(&w, *(size_t *)centre, *(const uint32_t *)b);
+    return (x > y) - (x < y);
+}
+
+/* Score and divergence of all particles, g given. */
+static void whole_score(struct score_model *model, const real *weights, double *const g[], double *s, double *div) {
+    const size_t d = (size_t)w.box.d, k = (size_t)network.neighbours;
+    uint32_t *near = calloc(w.n * k, sizeof *near), *order = calloc(w.n, sizeof *order), *all = calloc(w.n, sizeof *all);
+    real *score = calloc(w.n * d, sizeof *score), *divergence = calloc(w.n, sizeof *divergence);
+    for (size_t i = 0; i < w.n; i++) {
+        size_t others = 0;
+        all[i] = (uint32_t)i;
+        for (uint32_t j = 0; j < w.n; j++)
+            if (j != i)
+                order[others++] = j;
+        qsort_r(order, others, sizeof *order, compare_from, &i);
+        memcpy(near + i * k, order, k * sizeof *near);
+    }
+    struct score_input in = {&w.box, w.q, g, w.n, w.n, all, near};
+    assert_int_equal(score_divergence(model, weights, &in, score, divergence), STATUS_OK);
+    for (size_t i = 0; i < w.n; i++) {
+        div[i] = (double)divergence[i];
+        for (size_t a = 0; a < d; a++)
+            s[i * d + a] = (double)score[i * d + a];
+    }
+    free(near);
+    free(order);
+    free(all);
+    free(score);
+    free(divergence);
+}
+
+/* b and div_x b of particle i, from all pairs within the cut-off, with the functions of libm. */
+static double whole_drift(size_t i, const struct system_parameters *p, double cutoff, double b[], double *density) {
+    const int d = w.box.d;
+    double divergence = 0;
+    size_t near = 1;
+    for (int a = 0; a < d; a++)
+        b[a] = p->v0 * w.g[a][i];
+    for (size_t j = 0; j < w.n; j++) {
+        const double r = whole_distance(&w, i, j);
+        near += j != i && r < 5;
+        if (j == i || r >= cutoff)
+            continue;
+        const double f = log1p(exp(p->beta * (2 - r))) / p->beta, slope = -1 / (1 + exp(-p->beta * (2 - r)));
+        divergence += p->k * (slope + (d - 1) * f / r);
+        for (int a = 0; a < d; a++)
+            b[a] += p->k * f * (double)(int64_t)(w.q[a][i] - w.q[a][j]) * (w.box.side[a] * 0x1p-64) / r;
+    }
+    *density = (double)near / pow(5, d);
+    return divergence;
+}
+
+static double difference(const struct snapshot *s, enum column c, const double *whole) {
+    const size_t width = (size_t)column_width(s, c);
+    double largest = 0, error = 0;
+    for (size_t m = 0; m < w.n * width; m++)
+        largest = fmax(largest, fabs(whole[m]));
+    for (size_t m = 0; m < s->count * width; m++)
+        error = fmax(error, fabs(s->column[c][m] - whole[s->begin * width + m]));
+    return error / largest;
+}
+
+static void check(int d) {
+    const struct system_parameters system = {.dimension = d, .v0 = 0.2, .k = 1.5, .beta = 7.5, .gamma = 0.3};
+    const struct pair_law law = {system.beta, 3.27};
+    struct score_model *model = NULL;
+    struct snapshot *s = NULL;
+    struct frame *frame = NULL;
+    w = whole_make(d, 400, d == 2 ? 40 : 14, true, 6);
+    struct slice *slice = whole_slice(&w);
+    const size_t n = w.n, dim = (size_t)d;
+    assert_int_equal(score_create(ops_cpu(), &network, d, 200, &model), STATUS_OK);
+    real *weights = calloc(score_tensors(model)->size, sizeof *weights);
+    score_initialise(model, 5, weights);
+    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 0, &frame),
+                     STATUS_OK);
+    assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);
+    struct snapshot_input in = {frame, &system, law, model, weights, SIGMA, SEED, NOISE};
+    assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);
+
+    double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div), *v = calloc(n * dim, sizeof *v);
+    double *sigma = calloc(n, sizeof *sigma), *b = calloc(n * dim, sizeof *b), *div_x = calloc(n, sizeof *div_x);
+    double *density = calloc(n, sizeof *density), *moved[MAX_DIMENSION], *zeta = calloc(n * dim, sizeof *zeta);
+    uint32_t *id = calloc(n, sizeof *id);
+    whole_score(model, weights, w.g, score, div);
+    assert_below(difference(s, COLUMN_S_G, score), SLACK);
+    for (size_t i = 0; i < n; i++) {
+        id[i] = (uint32_t)i;
+        for (size_t a = 0; a < dim; a++) {
+            v[i * dim + a] = -system.gamma * (w.g[a][i] + score[i * dim + a]);
+            sigma[i] += v[i * dim + a] * v[i * dim + a] / system.gamma;
+        }
+        div[i] = -system.gamma * (d + div[i]);
+        div_x[i] = whole_drift(i, &system, law.cutoff, b + i * dim, &density[i]);
+    }
+    assert_below(difference(s, COLUMN_V_G, v), SLACK);
+    assert_below(difference(s, COLUMN_SIGMA_G, sigma), SLACK);
+    assert_below(difference(s, COLUMN_SIGMA, sigma), SLACK);
+    assert_below(difference(s, COLUMN_DIV_G, div), SLACK);
+    assert_below(difference(s, COLUMN_V_X, b), 1e-10);
+    assert_below(difference(s, COLUMN_DIV_X, div_x), 1e-10);
+    assert_below(difference(s, COLUMN_LOCAL_DENSITY, density), 1e-14);
+
+    /* the noised copy for (I1) */
+    ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, NOISE, n, id, d, zeta);
+    for (size_t a = 0; a < dim; a++) {
+        moved[a] = calloc(n, sizeof(double));
+        for (size_t i = 0; i < n; i++)
+            moved[a][i] = w.g[a][i] + SIGMA * zeta[i * dim + a];
+    }
+    whole_score(model, weights, moved, score, div);
+    for (size_t i = 0; i < n; i++) {
+        sigma[i] = 0;
+        for (size_t a = 0; a < dim; a++)
+            sigma[i] += score[i * dim + a] * score[i * dim + a];
+    }
+    assert_below(difference(s, COLUMN_SMOOTHED_S_SQUARED, sigma), SLACK);
+    assert_below(difference(s, COLUMN_SMOOTHED_DIV_S, div), SLACK);
+
+    for (size_t a = 0; a < dim; a++)
+        free(moved[a]);
+    double *const all[] = {score, div, v, sigma, b, div_x, density, zeta};
+    for (size_t m = 0; m < sizeof all / sizeof *all; m++)
+        free(all[m]);
+    free(id);
+    free(weights);
+    snapshot_destroy(&s);
+    frame_destroy(&frame);
+    slice_destroy(&slice);
+    score_destroy(&model);
+    whole_free(&w);
+}
+
+static void test_snapshot(void **state) {
+    (void)state;
+    check(2);
+    check(3);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_snapshot)};
+    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+}
