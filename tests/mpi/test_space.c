@@ -7,7 +7,7 @@ static const struct setting {
     size_t n;
     double side;
     bool periodic;
-} settings[] = {{2, 700, 40, true}, {3, 500, 14, true}, {1, 60, 50, true}, {2, 300, 120, false}, {2, 13, 10, true}};
+} settings[] = {{2, 700, 40, true}, {3, 500, 14, true}, {1, 60, 50, true}, {2, 300, 120, false}, {2, 13, 10, true}, {2, 40, 400, true}};
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
 /* The configuration spread over the ranks. */
@@ -93,7 +93,7 @@ static void test_migration(void **state) {
 static void test_halo(void **state) {
     (void)state;
     for (int m = 0; m < SETTINGS; m++)
-        for (double width = 0.5; width < 60; width *= 3) {
+        for (double width = 0.5; width < 400; width *= 3) {
             struct spread c = spread_out(&settings[m], 0);
             struct halo *halo = NULL;
             char *held = calloc(c.w.n, 1);

@@ -5,9 +5,9 @@
 #include "entropy/certificate.h"
 #include "entropy/profile.h"
 
-/* ---- a slab: a square lattice of spacing 1.5 for |x - L/2| < half, and nothing else ---- */
+/* ---- a slab: a square lattice of spacing 1.5 for |x - middle| < half, across the box's edge, else nothing ---- */
 
-static const double SIDE = 60, HALF = 12, STEP = 1.5;
+static const double SIDE = 60, HALF = 12, STEP = 1.5, MIDDLE = 4;
 
 static struct snapshot *make_slab(struct box *box) {
     struct snapshot *s = NULL;
@@ -16,7 +16,7 @@ static struct snapshot *make_slab(struct box *box) {
     assert_int_equal(snapshot_create(box, columns * rows, comm, &s), STATUS_OK);
     for (size_t i = 0; i < s->count; i++) {
         size_t id = s->begin + i;
-        s->column[COLUMN_POSITION][2 * i] = SIDE / 2 - HALF + STEP * ((double)(id % columns) + 0.5);
+        s->column[COLUMN_POSITION][2 * i] = fmod(SIDE + MIDDLE - HALF + STEP * ((double)(id % columns) + 0.5), SIDE);
         s->column[COLUMN_POSITION][2 * i + 1] = STEP * ((double)(id / columns) + 0.5);
         s->column[COLUMN_SIGMA][i] = 2 + (double)(id % 3);
         s->column[COLUMN_DIV_X][i] = -(double)(id % 5);
@@ -72,13 +72,13 @@ static void test_interface(void **state) {
     fields_compute(g, s, comm);
     assert_int_equal(interface_compute(g, level, 3, s), STATUS_OK);
     for (size_t i = 0; i < s->count; i++) {
-        double want = HALF - fabs(s->column[COLUMN_POSITION][2 * i] - SIDE / 2);
+        double away = fabs(s->column[COLUMN_POSITION][2 * i] - MIDDLE), want = HALF - fmin(away, SIDE - away);
         assert_below(fabs(s->column[COLUMN_INTERFACE_DISTANCE][i] - want), 0.5);
         if (fabs(want - 3) > 0.5)
             assert_int_equal(s->column[COLUMN_PHASE][i], want < 3 ? PHASE_INTERFACE : PHASE_DENSE);
     }
-    /* across the periodic edge too: the far side is 18 away from either face */
-    double far = interface_distance(g, (double[]){0, 7});
+    /* the point farthest from the slab is 18 away from either face, one of them across the edge */
+    double far = interface_distance(g, (double[]){MIDDLE + SIDE / 2, 7});
     assert_below(fabs(far + SIDE / 2 - HALF), 0.5);
     for (int frame = 0; frame < 2; frame++)
         profile_add(p, g, s, comm);
