@@ -190,7 +190,8 @@ def signals(folder):
         yield equal(f"{name}_exit_code", code if came else "never_sent", 75)
         yield equal(f"{name}_restart", "there" if (stopped / "restart.h5").exists() else "missing", "there")
     yield finished("resumed_exit_code", run(3, "simulate", source, "--resume"))
-    yield equal("differences", differences(whole / "trajectory.h5", stopped / "trajectory.h5", "/particles"), "none")
+    said = differences(whole / "trajectory.h5", stopped / "trajectory.h5", "/particles")
+    yield equal("differences", said, "none")
 
 
 # ---- ranks ----

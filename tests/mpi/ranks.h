@@ -7,7 +7,7 @@
 
 static struct comm *comm;
 
-/* A configuration that every rank knows as a whole: half of the particles in a blob, half anywhere, so that rank
+/* A configuration that every rank knows as a whole: most of the particles in a blob, some anywhere, so that rank
  * boxes differ in size and some particles have their neighbours far away. */
 struct whole {
     struct box box;
@@ -25,7 +25,7 @@ static inline struct whole whole_make(int d, size_t n, double side, bool periodi
         for (size_t i = 0; i < n; i++) {
             uint32_t word[4];
             rng_words(seed, STREAM_PROBE, (uint32_t)i, (uint64_t)a, 0, word);
-            double u = rng_uniform(word[0]) - 0.5, x = i % 2 ? 0.3 * u * w.box.side[a] : u * w.box.side[a];
+            double u = rng_uniform(word[0]) - 0.5, x = i % 8 ? 0.3 * u * w.box.side[a] : u * w.box.side[a];
             w.q[a][i] = position_to_integer(&w.box, a, periodic ? x : x / 2);
             w.g[a][i] = 2 * rng_uniform(word[1]) - 1;
         }
