@@ -29,7 +29,8 @@ static inline hid_t vectors_open(const char *name) {
 
 /* A whole dataset as float64 (int32), allocated; *count receives the number of elements, dims (at least 5
  * long, or NULL) its shape. */
-static inline void *vectors_read(hid_t at, const char *name, hid_t type, size_t element, size_t *count, size_t *dims) {
+static inline void *vectors_read(hid_t at, const char *name, hid_t type, size_t element, size_t *count,
+                                 size_t *dims) {
     hid_t set = H5Dopen2(at, name, H5P_DEFAULT);
     if (set < 0)
         fail_msg("no dataset %s", name);

@@ -290,7 +290,7 @@ def main():
     options = parser.parse_args()
     if options.list:
         for name, case in CASES.items():
-            print(f"{name:12} {case.__doc__}")
+            print(f"{name:12} {case.__doc__.splitlines()[0]}")
         return 0
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:

@@ -45,8 +45,8 @@ static enum status apply_setting(struct reading *r, const char *setting) {
     return status;
 }
 
-static enum status parse(const char *name, const char *text, int count, const char *const settings[], bool recorded,
-                         struct config *out) {
+static enum status parse(const char *name, const char *text, int count, const char *const settings[],
+                         bool recorded, struct config *out) {
     enum status status = STATUS_OK;
     struct reading r = {.config = out, .origin = calloc((size_t)parameter_count, sizeof *r.origin)};
     memset(out, 0, sizeof *out);
@@ -107,7 +107,8 @@ void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]) {
         else if (s->box_sides > 0)
             side[a] = s->box[s->box_sides > 1 ? a : 0];
         else
-            side[a] = pow((double)s->particles * volume[s->dimension] / s->packing_fraction, 1.0 / s->dimension);
+            side[a] =
+                pow((double)s->particles * volume[s->dimension] / s->packing_fraction, 1.0 / s->dimension);
     }
 }
 
@@ -151,11 +152,12 @@ static enum status write_list(const struct config *c, const struct parameter *p,
         if (p->type == TYPE_SIDES)
             used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma, c->system.box[i]);
         else if (p->type == TYPE_FILES)
-            used += (size_t)snprintf(text + used, room - used, "%s\"%s\"", comma, at + (size_t)i * CONFIG_TEXT);
+            used +=
+                (size_t)snprintf(text + used, room - used, "%s\"%s\"", comma, at + (size_t)i * CONFIG_TEXT);
         else {
             const struct file_choice *choice = (const struct file_choice *)(const void *)at + i;
-            used += (size_t)snprintf(text + used, room - used, "%s{file: \"%s\", weight: %.17g}", comma, choice->file,
-                                     choice->weight);
+            used += (size_t)snprintf(text + used, room - used, "%s{file: \"%s\", weight: %.17g}", comma,
+                                     choice->file, choice->weight);
         }
     }
     snprintf(text + used, room - used, "]");
@@ -170,7 +172,8 @@ enum status config_visit(const struct config *c, config_visitor *visit, void *co
         const char *at = (const char *)c + p->offset;
         char word[64];
         uint64_t seed;
-        struct config_value v = {.section = p->section, .key = p->key, .unit = p->unit, .type = CONFIG_STRING};
+        struct config_value v = {
+            .section = p->section, .key = p->key, .unit = p->unit, .type = CONFIG_STRING};
         switch (p->type) {
         case TYPE_REAL:
             v.type = CONFIG_REAL;
@@ -254,10 +257,15 @@ static void print_wrapped(const char *text) {
 }
 
 static const char *type_name(enum parameter_type type) {
-    static const char *const name[] = {
-        [TYPE_REAL] = "number",          [TYPE_INTEGER] = "whole number", [TYPE_LONG] = "whole number",
-        [TYPE_SEED] = "whole number",    [TYPE_TEXT] = "text",            [TYPE_CHOICE] = "choice",
-        [TYPE_SIDES] = "number or list", [TYPE_FILES] = "list of files",  [TYPE_WEIGHTED] = "list"};
+    static const char *const name[] = {[TYPE_REAL] = "number",
+                                       [TYPE_INTEGER] = "whole number",
+                                       [TYPE_LONG] = "whole number",
+                                       [TYPE_SEED] = "whole number",
+                                       [TYPE_TEXT] = "text",
+                                       [TYPE_CHOICE] = "choice",
+                                       [TYPE_SIDES] = "number or list",
+                                       [TYPE_FILES] = "list of files",
+                                       [TYPE_WEIGHTED] = "list"};
     return name[type];
 }
 

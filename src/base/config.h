@@ -17,10 +17,10 @@
 
 enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
 
-enum system_kind { SYSTEM_AOUP };                   /* active Ornstein-Uhlenbeck particles, theory section 1 */
-enum network_kind { NETWORK_WINDOW };               /* windowed transformer, theory section 3 */
-enum loss_kind { LOSS_DENOISING };                  /* antithetic denoising, theory section 4 */
-enum noise_target { NOISE_ON_G, NOISE_ON_XG };      /* which coordinates the denoising noise moves */
+enum system_kind { SYSTEM_AOUP };              /* active Ornstein-Uhlenbeck particles, theory section 1 */
+enum network_kind { NETWORK_WINDOW };          /* windowed transformer, theory section 3 */
+enum loss_kind { LOSS_DENOISING };             /* antithetic denoising, theory section 4 */
+enum noise_target { NOISE_ON_G, NOISE_ON_XG }; /* which coordinates the denoising noise moves */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -42,65 +42,65 @@ struct system_parameters {
 };
 
 struct simulation_parameters {
-    double dt;                   /* time step */
-    char start[CONFIG_TEXT];     /* "random", "lattice" or FILE@FRAME */
-    double burn_in;              /* time units */
-    double frame_interval;       /* time units */
-    int frames;                  /* number of frames written */
+    double dt;               /* time step */
+    char start[CONFIG_TEXT]; /* "random", "lattice" or FILE@FRAME */
+    double burn_in;          /* time units */
+    double frame_interval;   /* time units */
+    int frames;              /* number of frames written */
     uint64_t seed;
-    double cutoff_tolerance;     /* f(r_c) = this */
-    double skin;                 /* added to r_c in neighbour lists; 0: chosen from the system */
-    double restart_interval;     /* minutes of wall clock between restart files */
+    double cutoff_tolerance; /* f(r_c) = this */
+    double skin;             /* added to r_c in neighbour lists; 0: chosen from the system */
+    double restart_interval; /* minutes of wall clock between restart files */
 };
 
 struct network_parameters {
     enum network_kind kind;
-    int width;          /* W: token width */
-    int hidden;         /* H: hidden width of embeddings and decoder */
-    int feed_forward;   /* F: hidden width of a block's MLP */
+    int width;        /* W: token width */
+    int hidden;       /* H: hidden width of embeddings and decoder */
+    int feed_forward; /* F: hidden width of a block's MLP */
     int heads;
     int blocks;
-    int layers;         /* hidden layers of embeddings and decoder */
-    int neighbours;     /* n */
+    int layers;     /* hidden layers of embeddings and decoder */
+    int neighbours; /* n */
 };
 
 struct file_choice {
     char file[CONFIG_TEXT];
-    double weight;      /* share of the training steps, relative to the others */
+    double weight; /* share of the training steps, relative to the others */
 };
 
 struct training_parameters {
-    int trajectory_count;      /* 0: the trajectory in the output folder */
+    int trajectory_count; /* 0: the trajectory in the output folder */
     struct file_choice trajectories[CONFIG_FILES];
     enum loss_kind loss;
     enum noise_target noise_on;
-    double sigma;              /* width of the denoising noise */
-    int batch;                 /* particles per step, over all ranks */
+    double sigma; /* width of the denoising noise */
+    int batch;    /* particles per step, over all ranks */
     int64_t steps;
-    int64_t warm_up;           /* steps */
-    double rate;               /* peak learning rate */
-    double clip;               /* global norm of the gradient */
-    double average;            /* decay of the weights' moving average */
-    double held_out;           /* fraction of every trajectory's frames, its last ones, never trained on */
-    int64_t test_interval;     /* steps between evaluations on held-out frames; 0: only at the end */
-    int test_particles;        /* particles per evaluation on held-out frames; 0: all */
-    double checkpoint_interval;/* minutes of wall clock */
+    int64_t warm_up;            /* steps */
+    double rate;                /* peak learning rate */
+    double clip;                /* global norm of the gradient */
+    double average;             /* decay of the weights' moving average */
+    double held_out;            /* fraction of every trajectory's frames, its last ones, never trained on */
+    int64_t test_interval;      /* steps between evaluations on held-out frames; 0: only at the end */
+    int test_particles;         /* particles per evaluation on held-out frames; 0: all */
+    double checkpoint_interval; /* minutes of wall clock */
     uint64_t seed;
 };
 
 struct evaluation_parameters {
-    int trajectory_count;      /* 0: the trajectory in the output folder */
+    int trajectory_count; /* 0: the trajectory in the output folder */
     char trajectories[CONFIG_FILES][CONFIG_TEXT];
-    int model_count;           /* 0: the model in the output folder */
+    int model_count; /* 0: the model in the output folder */
     char models[CONFIG_FILES][CONFIG_TEXT];
     enum frame_choice frames;
     enum weight_choice weights;
-    double grid;               /* spacing of the fields */
-    double smoothing;          /* width of the Gaussian each particle is spread over */
-    double interface_density;  /* packing fraction of the contour between gas and dense phase */
-    double interface_width;    /* half width of the region called interface */
-    double profile_extent;     /* profiles reach this far on both sides of the interface */
-    double profile_bin;        /* width of a bin of the profiles */
+    double grid;              /* spacing of the fields */
+    double smoothing;         /* width of the Gaussian each particle is spread over */
+    double interface_density; /* packing fraction of the contour between gas and dense phase */
+    double interface_width;   /* half width of the region called interface */
+    double profile_extent;    /* profiles reach this far on both sides of the interface */
+    double profile_bin;       /* width of a bin of the profiles */
 };
 
 struct output_parameters {
@@ -109,7 +109,7 @@ struct output_parameters {
 
 struct run_parameters {
     enum device_kind device;
-    int chunk;                 /* network rows (tokens) computed at once; bounds the memory */
+    int chunk; /* network rows (tokens) computed at once; bounds the memory */
 };
 
 struct config {

@@ -22,8 +22,8 @@ static const char *place(const struct reading *r, const char *name, const char *
 }
 
 /* The same for a contradiction of two keys: the first one that was given. */
-static const char *place_of_pair(const struct reading *r, const char *name, const char *section, const char *key,
-                                 const char *other_section, const char *other_key) {
+static const char *place_of_pair(const struct reading *r, const char *name, const char *section,
+                                 const char *key, const char *other_section, const char *other_key) {
     return given(r, section, key) ? place(r, name, section, key) : place(r, name, other_section, other_key);
 }
 
@@ -48,17 +48,19 @@ static enum status check_box(const struct reading *r, const char *name) {
     const struct system_parameters *s = &r->config->system;
     const char *box = place(r, name, "system", "box");
     if (s->trap > 0 && s->box_sides == 0)
-        return FAIL(STATUS_BAD_INPUT, "%s: system.trap = %g needs system.box, the side of the open space, of which the "
-                                      "particles may reach the middle half; packing_fraction does not apply",
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: system.trap = %g needs system.box, the side of the open space, of which the "
+                    "particles may reach the middle half; packing_fraction does not apply",
                     place(r, name, "system", "trap"), s->trap);
     if (s->box_sides == 0 && s->packing_fraction == 0)
         return FAIL(STATUS_BAD_INPUT, "%s: give system.packing_fraction or system.box", name);
     if (s->box_sides > 0 && s->packing_fraction > 0)
-        return FAIL(STATUS_BAD_INPUT, "%s: system.packing_fraction and system.box (%s) are both given: leave one out",
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: system.packing_fraction and system.box (%s) are both given: leave one out",
                     place(r, name, "system", "packing_fraction"), box);
     if (s->box_sides > 1 && s->box_sides != s->dimension)
-        return FAIL(STATUS_BAD_INPUT, "%s: system.box has %d sides in %d dimensions: give one side, or %d", box,
-                    s->box_sides, s->dimension, s->dimension);
+        return FAIL(STATUS_BAD_INPUT, "%s: system.box has %d sides in %d dimensions: give one side, or %d",
+                    box, s->box_sides, s->dimension, s->dimension);
     return STATUS_OK;
 }
 
@@ -71,11 +73,12 @@ static enum status check_reach(const struct reading *r, const char *name) {
     config_box(&c->system, side);
     for (int a = 0; a < c->system.dimension && !config_is_open(&c->system); a++)
         if (2 * (cutoff + skin) > side[a])
-            return FAIL(STATUS_BAD_INPUT, "%s: the box is too small: its side of %.4g must be at least twice the cut-off "
-                                          "and the skin of neighbour lists, 2 (%.4g + %.4g): use more particles, a larger "
-                                          "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance",
-                        place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"), side[a],
-                        cutoff, skin);
+            return FAIL(STATUS_BAD_INPUT,
+                        "%s: the box is too small: its side of %.4g must be at least twice the cut-off "
+                        "and the skin of neighbour lists, 2 (%.4g + %.4g): use more particles, a larger "
+                        "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance",
+                        place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"),
+                        side[a], cutoff, skin);
     return STATUS_OK;
 }
 
@@ -83,31 +86,43 @@ static enum status check_simulation(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct simulation_parameters *s = &c->simulation;
     if (s->dt * c->system.gamma >= 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is too long for system.gamma = %g: their product must be "
-                                      "below 1", place_of_pair(r, name, "simulation", "dt", "system", "gamma"), s->dt,
-                    c->system.gamma);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.dt = %g is too long for system.gamma = %g: their product must be "
+                    "below 1",
+                    place_of_pair(r, name, "simulation", "dt", "system", "gamma"), s->dt, c->system.gamma);
     if (s->dt * c->system.k > 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.k = %g: their product must be at "
-                                      "most 1", place_of_pair(r, name, "simulation", "dt", "system", "k"), s->dt, c->system.k);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.dt = %g is unstable with system.k = %g: their product must be at "
+                    "most 1",
+                    place_of_pair(r, name, "simulation", "dt", "system", "k"), s->dt, c->system.k);
     if (s->dt * c->system.trap > 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.dt = %g is unstable with system.trap = %g: their product must be "
-                                      "at most 1", place_of_pair(r, name, "simulation", "dt", "system", "trap"), s->dt,
-                    c->system.trap);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.dt = %g is unstable with system.trap = %g: their product must be "
+                    "at most 1",
+                    place_of_pair(r, name, "simulation", "dt", "system", "trap"), s->dt, c->system.trap);
     if (s->burn_in > 0 && config_burn_in_steps(c) < 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.burn_in = %g is shorter than half a step of simulation.dt = %g; "
-                                      "0 leaves it out", place(r, name, "simulation", "burn_in"), s->burn_in, s->dt);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.burn_in = %g is shorter than half a step of simulation.dt = %g; "
+                    "0 leaves it out",
+                    place(r, name, "simulation", "burn_in"), s->burn_in, s->dt);
     if (config_interval_steps(c) < 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.frame_interval = %g is shorter than half a step of simulation.dt = %g",
-                    place_of_pair(r, name, "simulation", "frame_interval", "simulation", "dt"), s->frame_interval, s->dt);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.frame_interval = %g is shorter than half a step of simulation.dt = %g",
+                    place_of_pair(r, name, "simulation", "frame_interval", "simulation", "dt"),
+                    s->frame_interval, s->dt);
     if (config_burn_in_steps(c) + (double)config_interval_steps(c) * s->frames > 9e15)
-        return FAIL(STATUS_BAD_INPUT, "%s: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt",
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt",
                     place_of_pair(r, name, "simulation", "frame_interval", "simulation", "burn_in"));
     const char *at = strrchr(s->start, '@');
-    bool frame = at && at > s->start && (strcmp(at + 1, "last") == 0 ||
-                                         (at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1)));
+    bool frame =
+        at && at > s->start &&
+        (strcmp(at + 1, "last") == 0 || (at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1)));
     if (strcmp(s->start, "random") != 0 && strcmp(s->start, "lattice") != 0 && !frame)
-        return FAIL(STATUS_BAD_INPUT, "%s: simulation.start = %s must be random, lattice or FILE@FRAME (FRAME from 0, or "
-                                      "last)", place(r, name, "simulation", "start"), s->start);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.start = %s must be random, lattice or FILE@FRAME (FRAME from 0, or "
+                    "last)",
+                    place(r, name, "simulation", "start"), s->start);
     return STATUS_OK;
 }
 
@@ -115,27 +130,34 @@ static enum status check_learning(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct network_parameters *n = &c->network;
     if (n->width % 2 != 0)
-        return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be even: half of a token is the embedding of g, half "
-                                      "that of x", place(r, name, "network", "width"), n->width);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.width = %d must be even: half of a token is the embedding of g, half "
+                    "that of x",
+                    place(r, name, "network", "width"), n->width);
     if (n->width % n->heads != 0)
         return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d",
                     place_of_pair(r, name, "network", "width", "network", "heads"), n->width, n->heads);
     if (given(r, "network", "neighbours") && n->neighbours >= c->system.particles)
         return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
-                    place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours, (long long)c->system.particles);
+                    place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours,
+                    (long long)c->system.particles);
     if (c->training.warm_up > c->training.steps)
-        return FAIL(STATUS_BAD_INPUT, "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
-                    place_of_pair(r, name, "training", "warm_up", "training", "steps"), (long long)c->training.warm_up,
-                    (long long)c->training.steps);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
+                    place_of_pair(r, name, "training", "warm_up", "training", "steps"),
+                    (long long)c->training.warm_up, (long long)c->training.steps);
     if (c->evaluation.profile_bin > c->evaluation.profile_extent)
-        return FAIL(STATUS_BAD_INPUT, "%s: evaluation.profile_bin = %g is wider than evaluation.profile_extent = %g",
-                    place_of_pair(r, name, "evaluation", "profile_bin", "evaluation", "profile_extent"), c->evaluation.profile_bin,
-                    c->evaluation.profile_extent);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: evaluation.profile_bin = %g is wider than evaluation.profile_extent = %g",
+                    place_of_pair(r, name, "evaluation", "profile_bin", "evaluation", "profile_extent"),
+                    c->evaluation.profile_bin, c->evaluation.profile_extent);
     if (c->evaluation.model_count > 1)
-        return FAIL(STATUS_BAD_INPUT, "%s: evaluation.models has %d entries: one model at a time is evaluated",
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: evaluation.models has %d entries: one model at a time is evaluated",
                     place(r, name, "evaluation", "models"), c->evaluation.model_count);
     if (c->run.device == DEVICE_CUDA)
-        return FAIL(STATUS_BAD_INPUT, "%s: run.device = cuda: this version computes on the CPU only; use auto or cpu",
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: run.device = cuda: this version computes on the CPU only; use auto or cpu",
                     place(r, name, "run", "device"));
     return STATUS_OK;
 }

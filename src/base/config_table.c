@@ -23,10 +23,12 @@ const struct parameter parameter_table[] = {
      BETWEEN(2, 2147483647), .help = "N, number of particles"},
     {"system", "packing_fraction", TYPE_REAL, AT(system, packing_fraction), .unit = "", .fallback = "0",
      .least = 0, .open_least = true, .most = 4,
-     .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box (or give box)"},
+     .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box (or "
+             "give box)"},
     {"system", "box", TYPE_SIDES, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
      .unit = "r0", .fallback = "[]", ABOVE(0),
-     .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle half may "
+     .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle "
+             "half may "
              "be reached"},
     {"system", "v0", TYPE_REAL, AT(system, v0), .unit = "r0/time", .fallback = "0.025", FROM(0),
      .help = "self-propulsion speed"},
@@ -47,14 +49,14 @@ const struct parameter parameter_table[] = {
      .help = "random, lattice, or FILE@FRAME of a trajectory (FRAME from 0, or last)"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
      .help = "time before the first frame; default 20 / gamma, with eps > 0 20 / min(gamma, eps)"},
-    {"simulation", "frame_interval", TYPE_REAL, AT(simulation, frame_interval), .unit = "time", .fallback = "",
-     ABOVE(0), .help = "time between frames; default 0.1 / gamma"},
+    {"simulation", "frame_interval", TYPE_REAL, AT(simulation, frame_interval), .unit = "time",
+     .fallback = "", ABOVE(0), .help = "time between frames; default 0.1 / gamma"},
     {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
      BETWEEN(1, 1000000), .help = "number of frames written"},
-    {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1", BETWEEN(0, 1.8446744073709551e19),
-     .help = "seed of the noise and of the start"},
-    {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "", .fallback = "1e-5",
-     .least = 1e-14, .most = 0.1, .help = "the force is cut where f(r_c) is this"},
+    {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1",
+     BETWEEN(0, 1.8446744073709551e19), .help = "seed of the noise and of the start"},
+    {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "",
+     .fallback = "1e-5", .least = 1e-14, .most = 0.1, .help = "the force is cut where f(r_c) is this"},
     {"simulation", "skin", TYPE_REAL, AT(simulation, skin), .unit = "r0", .fallback = "0", FROM(0),
      .help = "how far neighbour lists reach beyond the cut-off; 0: chosen. No result depends on it"},
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
@@ -78,12 +80,13 @@ const struct parameter parameter_table[] = {
      BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
-     .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]", ABOVE(0),
+     .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",
+     ABOVE(0),
      .help = "list of {file: PATH, weight: share of the steps}; default: trajectory.h5 of the output folder"},
     {"training", "loss", TYPE_CHOICE, AT(training, loss), .unit = "", .fallback = "denoising",
      .choices = "denoising", .help = "denoising: antithetic denoising score matching"},
-    {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "g", .choices = "g|xg",
-     .help = "which coordinates the denoising noise moves: g, or x and g"},
+    {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "g",
+     .choices = "g|xg", .help = "which coordinates the denoising noise moves: g, or x and g"},
     {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
      .open_least = true, .most = 10, .help = "width of the denoising noise"},
     {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",
@@ -107,8 +110,8 @@ const struct parameter parameter_table[] = {
      .fallback = "4096", BETWEEN(0, 1 << 30), .help = "particles of each held-out frame in a test; 0: all"},
     {"training", "checkpoint_interval", TYPE_REAL, AT(training, checkpoint_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between checkpoints of the model"},
-    {"training", "seed", TYPE_SEED, AT(training, seed), .unit = "", .fallback = "1", BETWEEN(0, 1.8446744073709551e19),
-     .help = "seed of initial weights, batches and noise"},
+    {"training", "seed", TYPE_SEED, AT(training, seed), .unit = "", .fallback = "1",
+     BETWEEN(0, 1.8446744073709551e19), .help = "seed of initial weights, batches and noise"},
     /* ---- evaluation ---- */
     {"evaluation", "trajectories", TYPE_FILES, AT(evaluation, trajectories),
      .count_offset = offsetof(struct config, evaluation.trajectory_count), .unit = "", .fallback = "[]",
@@ -117,26 +120,27 @@ const struct parameter parameter_table[] = {
      .count_offset = offsetof(struct config, evaluation.model_count), .unit = "", .fallback = "[]",
      .help = "the model; default: model.h5 of the output folder"},
     {"evaluation", "frames", TYPE_CHOICE, AT(evaluation, frames), .unit = "", .fallback = "held_out",
-     .choices = "held_out|all", .help = "held_out: the last frames, as training.held_out of the model says; or all"},
+     .choices = "held_out|all",
+     .help = "held_out: the last frames, as training.held_out of the model says; or all"},
     {"evaluation", "weights", TYPE_CHOICE, AT(evaluation, weights), .unit = "", .fallback = "average",
      .choices = "average|current", .help = "the moving average of the weights, or the last ones"},
     {"evaluation", "grid", TYPE_REAL, AT(evaluation, grid), .unit = "r0", .fallback = "1", ABOVE(0),
      .help = "spacing of the fields"},
     {"evaluation", "smoothing", TYPE_REAL, AT(evaluation, smoothing), .unit = "r0", .fallback = "2", FROM(0),
      .help = "width of the Gaussian that a particle is spread over"},
-    {"evaluation", "interface_density", TYPE_REAL, AT(evaluation, interface_density), .unit = "", .fallback = "0.5",
-     ABOVE(0), .help = "packing fraction of the contour between gas and dense phase"},
-    {"evaluation", "interface_width", TYPE_REAL, AT(evaluation, interface_width), .unit = "r0", .fallback = "4",
-     FROM(0), .help = "particles this near to the contour are the interface"},
-    {"evaluation", "profile_extent", TYPE_REAL, AT(evaluation, profile_extent), .unit = "r0", .fallback = "20",
-     ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
-    {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1", ABOVE(0),
-     .help = "width of a bin of the profiles"},
+    {"evaluation", "interface_density", TYPE_REAL, AT(evaluation, interface_density), .unit = "",
+     .fallback = "0.5", ABOVE(0), .help = "packing fraction of the contour between gas and dense phase"},
+    {"evaluation", "interface_width", TYPE_REAL, AT(evaluation, interface_width), .unit = "r0",
+     .fallback = "4", FROM(0), .help = "particles this near to the contour are the interface"},
+    {"evaluation", "profile_extent", TYPE_REAL, AT(evaluation, profile_extent), .unit = "r0",
+     .fallback = "20", ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
+    {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1",
+     ABOVE(0), .help = "width of a bin of the profiles"},
     /* ---- output, run ---- */
     {"output", "directory", TYPE_TEXT, AT(output, directory), .unit = "", .fallback = NULL,
      .help = "folder of all results; made if it is not there"},
-    {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto", .choices = "auto|cpu|cuda",
-     .help = "where to compute; auto takes the best there is"},
+    {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto",
+     .choices = "auto|cpu|cuda", .help = "where to compute; auto takes the best there is"},
     {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "1040", BETWEEN(1, 1 << 24),
      .help = "network rows computed at once, which bounds the memory"},
 };
@@ -178,11 +182,15 @@ enum status parameter_unknown_section(const char *where, const char *section) {
             known[count++] = parameter_table[i].section;
     const char *nearest = text_nearest(section, count, known), *home = section_with(section);
     if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s is a key, not a section; did you mean %s.%s?", where, section, home, section);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s is a key, not a section; did you mean %s.%s?", where, section,
+                    home, section);
     if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section, nearest);
-    return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
-                                  "training, evaluation, output and run", where, section);
+        return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section,
+                    nearest);
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
+                "training, evaluation, output and run",
+                where, section);
 }
 
 enum status parameter_unknown(const char *where, const char *section, const char *key) {
@@ -195,12 +203,14 @@ enum status parameter_unknown(const char *where, const char *section, const char
         return parameter_unknown_section(where, section);
     const char *nearest = text_nearest(key, count, known), *home = section_with(key);
     if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key, home, key);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key,
+                    home, key);
     if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; did you mean %s.%s?", where, section, key, section,
-                    nearest);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; epflow help lists the keys of every section", where,
-                section, key);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; did you mean %s.%s?", where, section,
+                    key, section, nearest);
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: %s." SHOWN " is not known; epflow help lists the keys of every section", where, section,
+                key);
 }
 
 /* ---- values ---- */
@@ -224,9 +234,10 @@ static enum status refuse(const struct parameter *p, const char *where, const ch
     char allowed[256];
     parameter_allowed(p, allowed, sizeof allowed);
     if (text[0] == '\0')
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s has no value: it must be %s", where, p->section, p->key, allowed);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " %s: it must be %s", where, p->section, p->key, text, what,
-                allowed);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s has no value: it must be %s", where, p->section, p->key,
+                    allowed);
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " %s: it must be %s", where, p->section, p->key, text,
+                what, allowed);
 }
 
 /* A number in decimal, the whole of the text, finite. */
@@ -266,23 +277,28 @@ static int choice_of(const char *choices, const char *text) {
     return -1;
 }
 
-enum status parameter_set_text(const struct parameter *p, const char *where, const char *text, char out[CONFIG_TEXT]) {
+enum status parameter_set_text(const struct parameter *p, const char *where, const char *text,
+                               char out[CONFIG_TEXT]) {
     const size_t length = strlen(text);
     bool plain = text[0] != '[';
     for (size_t i = 0; i < length; i++)
-        plain = plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
+        plain =
+            plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
     if (length == 0 || length >= CONFIG_TEXT)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section, p->key,
-                    CONFIG_TEXT - 1);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section,
+                    p->key, CONFIG_TEXT - 1);
     if (!plain)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a text must not hold double quotes, backslashes or control characters, "
-                                      "nor begin with [", where, p->section, p->key);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: %s.%s: a text must not hold double quotes, backslashes or control characters, "
+                    "nor begin with [",
+                    where, p->section, p->key);
     memset(out, 0, CONFIG_TEXT);
     memcpy(out, text, length);
     return STATUS_OK;
 }
 
-enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text) {
+enum status parameter_set(struct config *config, const struct parameter *p, const char *where,
+                          const char *text) {
     char *target = (char *)config + p->offset;
     double number = 0;
     uint64_t seed;
@@ -298,8 +314,9 @@ enum status parameter_set(struct config *config, const struct parameter *p, cons
         return STATUS_OK;
     case TYPE_SEED:
         if (!read_seed(text, &seed))
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " is not a whole number from 0 to 18446744073709551615",
-                        where, p->section, p->key, text);
+            return FAIL(STATUS_BAD_INPUT,
+                        "%s: %s.%s = " SHOWN " is not a whole number from 0 to 18446744073709551615", where,
+                        p->section, p->key, text);
         memcpy(target, &seed, sizeof seed);
         return STATUS_OK;
     default:

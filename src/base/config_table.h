@@ -6,26 +6,26 @@
 
 enum parameter_type {
     TYPE_REAL,
-    TYPE_INTEGER,     /* int */
-    TYPE_LONG,        /* int64_t */
-    TYPE_SEED,        /* uint64_t */
-    TYPE_TEXT,        /* char[CONFIG_TEXT] */
-    TYPE_CHOICE,      /* enum stored as int */
-    TYPE_SIDES,       /* system.box: one number or d of them */
-    TYPE_FILES,       /* list of texts */
-    TYPE_WEIGHTED     /* list of {file, weight} */
+    TYPE_INTEGER, /* int */
+    TYPE_LONG,    /* int64_t */
+    TYPE_SEED,    /* uint64_t */
+    TYPE_TEXT,    /* char[CONFIG_TEXT] */
+    TYPE_CHOICE,  /* enum stored as int */
+    TYPE_SIDES,   /* system.box: one number or d of them */
+    TYPE_FILES,   /* list of texts */
+    TYPE_WEIGHTED /* list of {file, weight} */
 };
 
 struct parameter {
     const char *section, *key;
     enum parameter_type type;
-    size_t offset;          /* in struct config */
-    size_t count_offset;    /* of the int that holds a list's length */
-    const char *unit;       /* "" where there is none */
-    const char *fallback;   /* default as it would be written, NULL: required, "": computed (help says how) */
+    size_t offset;        /* in struct config */
+    size_t count_offset;  /* of the int that holds a list's length */
+    const char *unit;     /* "" where there is none */
+    const char *fallback; /* default as it would be written, NULL: required, "": computed (help says how) */
     double least, most;
     bool open_least, open_most; /* the bound itself is not allowed */
-    const char *choices;    /* "a|b|c" in order of the enum */
+    const char *choices;        /* "a|b|c" in order of the enum */
     const char *help;
 };
 
@@ -41,7 +41,7 @@ struct origin {
 /* A document being read. */
 struct reading {
     struct config *config;
-    struct origin *origin;  /* (parameter_count) */
+    struct origin *origin; /* (parameter_count) */
 };
 
 /* Index of section.key in the table, or -1. */
@@ -54,10 +54,12 @@ enum status parameter_unknown(const char *where, const char *section, const char
 enum status parameter_unknown_section(const char *where, const char *section);
 
 /* Stores a scalar value written as text, after checking type and range. `where` leads the message. */
-enum status parameter_set(struct config *config, const struct parameter *p, const char *where, const char *text);
+enum status parameter_set(struct config *config, const struct parameter *p, const char *where,
+                          const char *text);
 
 /* Stores a text after checking that it can be written to outputs and read back; the rest of out is zero. */
-enum status parameter_set_text(const struct parameter *p, const char *where, const char *text, char out[CONFIG_TEXT]);
+enum status parameter_set_text(const struct parameter *p, const char *where, const char *text,
+                               char out[CONFIG_TEXT]);
 
 /* "above 0 (time)": what a parameter allows, for "it must be ...". */
 void parameter_allowed(const struct parameter *p, char *out, size_t size);

@@ -32,8 +32,9 @@ static enum status syntax_error(const yaml_parser_t *parser, const char *name, c
             line += text[i] == '\n';
     }
     place_at(name, line, place);
-    return FAIL(STATUS_BAD_INPUT, "%s: not valid YAML: %s%s%s", place, parser->problem ? parser->problem : "unreadable",
-                parser->context ? ", " : "", parser->context ? parser->context : "");
+    return FAIL(STATUS_BAD_INPUT, "%s: not valid YAML: %s%s%s", place,
+                parser->problem ? parser->problem : "unreadable", parser->context ? ", " : "",
+                parser->context ? parser->context : "");
 }
 
 static bool has_control_characters(const yaml_token_t *token) {
@@ -72,7 +73,8 @@ static enum status refuse_extras(const char *name, const char *text) {
         if (what) {
             char place[PLACE];
             place_at(name, token.start_mark.line, place);
-            status = FAIL(STATUS_BAD_INPUT, "%s: %s are not part of an input: write the values out", place, what);
+            status =
+                FAIL(STATUS_BAD_INPUT, "%s: %s are not part of an input: write the values out", place, what);
         }
         end = token.type == YAML_STREAM_END_TOKEN;
         yaml_token_delete(&token);
@@ -90,7 +92,8 @@ static enum status refuse_more(yaml_parser_t *parser, const char *name, const ch
         return syntax_error(parser, name, text);
     place_at(name, rest.start_mark.line, place);
     if (yaml_document_get_root_node(&rest))
-        status = FAIL(STATUS_BAD_INPUT, "%s: several documents are not part of an input: put all sections into one", place);
+        status = FAIL(STATUS_BAD_INPUT,
+                      "%s: several documents are not part of an input: put all sections into one", place);
     yaml_document_delete(&rest);
     return status;
 }
@@ -123,8 +126,8 @@ static bool is_word(const yaml_node_t *node, const char *word) {
 /* ---- lists ---- */
 
 static enum status sides_expected(const struct parameter *p, const char *where) {
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section, p->key,
-                MAX_DIMENSION);
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section,
+                p->key, MAX_DIMENSION);
 }
 
 static enum status read_sides(struct config *config, const struct parameter *p, const char *where,
@@ -133,14 +136,16 @@ static enum status read_sides(struct config *config, const struct parameter *p, 
     struct parameter one = *p;
     one.type = TYPE_REAL;
     *count = 0;
-    memset((char *)config + p->offset, 0, MAX_DIMENSION * sizeof(double)); /* a setting replaces the file's sides */
+    memset((char *)config + p->offset, 0,
+           MAX_DIMENSION * sizeof(double)); /* a setting replaces the file's sides */
     if (node->type == YAML_SCALAR_NODE) {
         *count = 1;
         return parameter_set(config, &one, where, scalar_text(node));
     }
     if (node->type != YAML_SEQUENCE_NODE)
         return sides_expected(p, where);
-    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
+         item++) {
         const yaml_node_t *side = yaml_document_get_node(document, *item);
         if (side->type != YAML_SCALAR_NODE || *count == MAX_DIMENSION)
             return sides_expected(p, where);
@@ -156,12 +161,13 @@ static enum status read_sides(struct config *config, const struct parameter *p, 
 static enum status read_file(const struct parameter *p, const char *where, const yaml_node_t *node,
                              char out[CONFIG_TEXT]) {
     if (node->type != YAML_SCALAR_NODE)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a file must be a path, not a list or a mapping", where, p->section,
-                    p->key);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: a file must be a path, not a list or a mapping", where,
+                    p->section, p->key);
     return parameter_set_text(p, where, scalar_text(node), out);
 }
 
-static enum status read_weight(const struct parameter *p, const char *where, const yaml_node_t *node, double *out) {
+static enum status read_weight(const struct parameter *p, const char *where, const yaml_node_t *node,
+                               double *out) {
     struct parameter weight = *p;
     weight.type = TYPE_REAL;
     weight.offset = 0;
@@ -185,14 +191,15 @@ static enum status read_choice(const struct parameter *p, const char *where, yam
         const yaml_node_t *value = yaml_document_get_node(document, pair->value);
         bool *seen = is_word(key, "file") ? &file : is_word(key, "weight") ? &weight : NULL;
         if (!seen || *seen)
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry has the keys file and weight only, each once", where,
-                        p->section, p->key);
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry has the keys file and weight only, each once",
+                        where, p->section, p->key);
         *seen = true;
-        TRY(seen == &file ? read_file(p, where, value, out->file) : read_weight(p, where, value, &out->weight));
+        TRY(seen == &file ? read_file(p, where, value, out->file)
+                          : read_weight(p, where, value, &out->weight));
     }
     if (!file)
-        status = FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry must be {file: PATH, weight: NUMBER}", where, p->section,
-                      p->key);
+        status = FAIL(STATUS_BAD_INPUT, "%s: %s.%s: an entry must be {file: PATH, weight: NUMBER}", where,
+                      p->section, p->key);
 out:
     return status;
 }
@@ -206,7 +213,8 @@ static enum status read_list(struct config *config, const struct parameter *p, c
     if (node->type != YAML_SEQUENCE_NODE)
         return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a list: [%s, ...]", where, p->section, p->key,
                     p->type == TYPE_FILES ? "PATH" : "{file: PATH, weight: NUMBER}");
-    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
+         item++) {
         const yaml_node_t *entry = yaml_document_get_node(document, *item);
         enum status status;
         if (*count == CONFIG_FILES)
@@ -232,17 +240,19 @@ static enum status read_value(struct config *config, const struct parameter *p, 
     if (node->type != YAML_SCALAR_NODE) {
         char allowed[256];
         parameter_allowed(p, allowed, sizeof allowed);
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a single value: %s", where, p->section, p->key, allowed);
+        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a single value: %s", where, p->section, p->key,
+                    allowed);
     }
     return parameter_set(config, p, where, scalar_text(node));
 }
 
 /* ---- sections ---- */
 
-static enum status read_section(struct reading *r, const char *name, yaml_document_t *document, const char *section,
-                                const yaml_node_t *keys) {
+static enum status read_section(struct reading *r, const char *name, yaml_document_t *document,
+                                const char *section, const yaml_node_t *keys) {
     char where[PLACE];
-    for (yaml_node_pair_t *pair = keys->data.mapping.pairs.start; pair < keys->data.mapping.pairs.top; pair++) {
+    for (yaml_node_pair_t *pair = keys->data.mapping.pairs.start; pair < keys->data.mapping.pairs.top;
+         pair++) {
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         yaml_node_t *value = yaml_document_get_node(document, pair->value);
         place_at(name, key->start_mark.line, where);
@@ -252,8 +262,8 @@ static enum status read_section(struct reading *r, const char *name, yaml_docume
         if (p < 0)
             return parameter_unknown(where, section, scalar_text(key));
         if (r->origin[p].given)
-            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is given twice, first at %s", where, section, scalar_text(key),
-                        r->origin[p].place);
+            return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is given twice, first at %s", where, section,
+                        scalar_text(key), r->origin[p].place);
         enum status status = read_value(r->config, &parameter_table[p], where, document, value);
         if (status != STATUS_OK)
             return status;
@@ -271,28 +281,31 @@ enum status config_yaml_document(struct reading *r, const char *name, const char
         return status;
     const yaml_node_t *root = yaml_document_get_root_node(&document);
     if (root && root->type != YAML_MAPPING_NODE)
-        status = FAIL(STATUS_BAD_INPUT, "%s:%zu: an input is sections with keys: `system:`, and below it, indented, "
-                                        "`particles: 1024`", name, root->start_mark.line + 1);
+        status = FAIL(STATUS_BAD_INPUT,
+                      "%s:%zu: an input is sections with keys: `system:`, and below it, indented, "
+                      "`particles: 1024`",
+                      name, root->start_mark.line + 1);
     for (yaml_node_pair_t *pair = root ? root->data.mapping.pairs.start : NULL;
          status == STATUS_OK && root && pair < root->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(&document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(&document, pair->value);
         place_at(name, key->start_mark.line, where);
         bool twice = false;
-        for (yaml_node_pair_t *before = root->data.mapping.pairs.start; key->type == YAML_SCALAR_NODE && before < pair;
-             before++)
+        for (yaml_node_pair_t *before = root->data.mapping.pairs.start;
+             key->type == YAML_SCALAR_NODE && before < pair; before++)
             twice = twice || is_word(yaml_document_get_node(&document, before->key), scalar_text(key));
         if (key->type != YAML_SCALAR_NODE)
             status = FAIL(STATUS_BAD_INPUT, "%s: the name of a section must be a word", where);
         else if (!section_is_known(scalar_text(key)))
             status = parameter_unknown_section(where, scalar_text(key));
         else if (twice)
-            status = FAIL(STATUS_BAD_INPUT, "%s: section %s is given twice: write its keys below one heading", where,
-                          scalar_text(key));
+            status = FAIL(STATUS_BAD_INPUT, "%s: section %s is given twice: write its keys below one heading",
+                          where, scalar_text(key));
         else if (value->type == YAML_MAPPING_NODE)
             status = read_section(r, name, &document, scalar_text(key), value);
         else if (value->type != YAML_SCALAR_NODE || scalar_text(value)[0] != '\0')
-            status = FAIL(STATUS_BAD_INPUT, "%s: section %s must hold keys, indented below it", where, scalar_text(key));
+            status = FAIL(STATUS_BAD_INPUT, "%s: section %s must hold keys, indented below it", where,
+                          scalar_text(key));
     }
     yaml_document_delete(&document);
     return status;

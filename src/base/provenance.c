@@ -27,7 +27,8 @@ const char *provenance_revision(void) {
 void provenance_command_line(int argc, char **argv) {
     size_t used = 0;
     for (int i = 0; i < argc && used < sizeof command_line; i++)
-        used += (size_t)snprintf(command_line + used, sizeof command_line - used, "%s%s", i > 0 ? " " : "", argv[i]);
+        used += (size_t)snprintf(command_line + used, sizeof command_line - used, "%s%s", i > 0 ? " " : "",
+                                 argv[i]);
     provenance_now(start_time);
 }
 
@@ -35,10 +36,10 @@ enum status provenance_visit(provenance_visitor *visit, void *context) {
     enum status status = STATUS_OK;
     char host[256] = "unknown";
     gethostname(host, sizeof host - 1);
-    const char *const item[][2] = {
-        {"version", EPFLOW_VERSION}, {"revision", EPFLOW_REVISION},   {"compiler", EPFLOW_COMPILER},
-        {"flags", EPFLOW_FLAGS},     {"libraries", EPFLOW_LIBRARIES}, {"host", host},
-        {"command_line", command_line}, {"start_time", start_time}};
+    const char *const item[][2] = {{"version", EPFLOW_VERSION},     {"revision", EPFLOW_REVISION},
+                                   {"compiler", EPFLOW_COMPILER},   {"flags", EPFLOW_FLAGS},
+                                   {"libraries", EPFLOW_LIBRARIES}, {"host", host},
+                                   {"command_line", command_line},  {"start_time", start_time}};
     for (size_t i = 0; i < sizeof item / sizeof *item; i++)
         TRY(visit(item[i][0], item[i][1], context));
 out:

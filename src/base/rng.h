@@ -23,7 +23,8 @@ enum rng_stream {
  * enough (below 2^24). */
 static inline void rng_words(uint64_t seed, enum rng_stream stream, uint32_t item, uint64_t step,
                              uint32_t block, uint32_t out[4]) {
-    philox4x32_ctr_t counter = {{item, (uint32_t)step, (uint32_t)(step >> 32), ((uint32_t)stream << 24) | block}};
+    philox4x32_ctr_t counter = {
+        {item, (uint32_t)step, (uint32_t)(step >> 32), ((uint32_t)stream << 24) | block}};
     philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
     philox4x32_ctr_t r = philox4x32(counter, key);
     out[0] = r.v[0];

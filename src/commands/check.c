@@ -9,23 +9,28 @@
 #include "io/trajectory.h"
 
 /* One line: mean over frames of a difference of two numbers per particle. */
-static void report(const char *name, size_t frames, const double *left, const double *right, double *difference) {
+static void report(const char *name, size_t frames, const double *left, const double *right,
+                   double *difference) {
     for (size_t i = 0; i < frames; i++)
         difference[i] = left[i] - right[i];
     struct estimate l = block_estimate((int)frames, left), r = block_estimate((int)frames, right);
     struct estimate d = block_estimate((int)frames, difference);
-    log_info("%-34s %14.6g %14.6g %12.4g %11.3g %8.2f", name, l.value, r.value, d.value, d.error, d.value / d.error);
+    log_info("%-34s %14.6g %14.6g %12.4g %11.3g %8.2f", name, l.value, r.value, d.value, d.error,
+             d.value / d.error);
 }
 
-static void check_scalars(const struct config *c, size_t frames, const struct trajectory_scalars *s, double *work) {
+static void check_scalars(const struct config *c, size_t frames, const struct trajectory_scalars *s,
+                          double *work) {
     const double n = (double)c->system.particles, eps = c->system.eps;
     double *left = work, *right = work + frames, *difference = work + 2 * frames;
-    log_info("%-34s %14s %14s %12s %11s %8s", "identity, per particle", "left", "right", "difference", "error", "z");
+    log_info("%-34s %14s %14s %12s %11s %8s", "identity, per particle", "left", "right", "difference",
+             "error", "z");
     for (size_t i = 0; i < frames; i++) {
         left[i] = (s[i].force_b + eps * s[i].div_b) / n;
         right[i] = c->simulation.dt / 2 * s[i].b_stiffness_b / n;
     }
-    report(eps > 0 ? "I0  <F.b> + eps <div F> = dt/2 <bKb>" : "I0  <F.b> = dt/2 <b.Kb>", frames, left, right, difference);
+    report(eps > 0 ? "I0  <F.b> + eps <div F> = dt/2 <bKb>" : "I0  <F.b> = dt/2 <b.Kb>", frames, left, right,
+           difference);
     if (eps > 0) {
         for (size_t i = 0; i < frames; i++) {
             left[i] = (s[i].b_squared / eps + s[i].div_b) / n;
@@ -37,8 +42,8 @@ static void check_scalars(const struct config *c, size_t frames, const struct tr
     for (size_t i = 0; i < frames; i++)
         left[i] = -s[i].div_b / n;
     struct estimate exact = block_estimate((int)frames, left);
-    log_info("I3  exact EPR (informatic, g part): %.6g +- %.2g per particle, %.6g in all", exact.value, exact.error,
-             exact.value * n);
+    log_info("I3  exact EPR (informatic, g part): %.6g +- %.2g per particle, %.6g in all", exact.value,
+             exact.error, exact.value * n);
 }
 
 enum status command_check(struct session *s) {

@@ -18,12 +18,14 @@ enum { IDENTITY_I0, IDENTITY_I1, IDENTITY_I2, IDENTITY_I3, IDENTITY_RESOLVED };
 static const struct {
     const char *name, *description;
 } identity_info[IDENTITIES] = {
-    [IDENTITY_I0] = {"I0", "stationarity of the energy, no network: <F.b> = (dt/2) <b.K b>; per particle, all frames"},
+    [IDENTITY_I0] =
+        {"I0", "stationarity of the energy, no network: <F.b> = (dt/2) <b.K b>; per particle, all frames"},
     [IDENTITY_I1] = {"I1_g", "<|s_g|^2> = -<div_g s_g> on samples noised as in training; per particle"},
     [IDENTITY_I2] = {"I2", "<div v> = 0: <div_g v_g> = -<div_x b>; per particle"},
     [IDENTITY_I3] = {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle"},
-    [IDENTITY_RESOLVED] = {"resolved", "resolved entropy production (a lower bound) against the exact -<div_x b>; per "
-                                       "particle"},
+    [IDENTITY_RESOLVED] = {"resolved",
+                           "resolved entropy production (a lower bound) against the exact -<div_x b>; per "
+                           "particle"},
 };
 
 static const struct {
@@ -46,9 +48,9 @@ static const struct {
 struct evaluation_run {
     struct source *source[CONFIG_FILES];
     int sources;
-    struct config model_config;       /* what the model was trained with */
+    struct config model_config; /* what the model was trained with */
     struct score_model *model;
-    real *weights;                    /* device */
+    real *weights; /* device */
     struct snapshot *snapshot;
     struct field_grid *grid;
     struct certificate *certificate;
@@ -99,8 +101,8 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
                       r->model_config.system.dimension, s->config.system.dimension);
         goto out;
     }
-    TRY(comm_agree(s->comm, score_create(s->ops, &r->model_config.network, s->config.system.dimension, s->config.run.chunk,
-                                         &r->model)));
+    TRY(comm_agree(s->comm, score_create(s->ops, &r->model_config.network, s->config.system.dimension,
+                                         s->config.run.chunk, &r->model)));
     const struct tensors *t = score_tensors(r->model);
     state.size = t->size;
     state.weights = calloc(t->size, sizeof(real));
@@ -112,7 +114,8 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
         status = s->ops->allocate(s->ops, t->size * sizeof(real), (void **)&r->weights);
     TRY(comm_agree(s->comm, status));
     for (int m = 0; m < t->count; m++)
-        tensor[m] = (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
+        tensor[m] =
+            (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
     TRY(model_read(s->comm, r->model_path, t->count, tensor, &state));
     s->ops->to_device(s->ops, r->weights, p->weights == WEIGHTS_AVERAGE ? state.average : state.weights,
                       t->size * sizeof(real));
@@ -137,7 +140,8 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
             snprintf(path, sizeof path, "%s", p->trajectories[m]);
-        TRY(source_open(s, path, r->model_config.training.held_out, score_neighbours(r->model), &r->source[m]));
+        TRY(source_open(s, path, r->model_config.training.held_out, score_neighbours(r->model),
+                        &r->source[m]));
         r->sources++;
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;
@@ -147,13 +151,15 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         for (int a = 0; a < r->source[m]->box.d; a++)
             same = same && r->source[m]->box.side[a] == r->source[0]->box.side[a];
         if (!same) {
-            status = FAIL(STATUS_BAD_INPUT, "%s and %s have other numbers of particles or boxes: evaluate them one by one",
+            status = FAIL(STATUS_BAD_INPUT,
+                          "%s and %s have other numbers of particles or boxes: evaluate them one by one",
                           r->source[0]->path, path);
             goto out;
         }
     }
     if (r->shape.frames == 0)
-        status = FAIL(STATUS_BAD_INPUT, "no frame is held out (training.held_out of %s is %g): use evaluation.frames: all",
+        status = FAIL(STATUS_BAD_INPUT,
+                      "no frame is held out (training.held_out of %s is %g): use evaluation.frames: all",
                       r->model_path, r->model_config.training.held_out);
 out:
     return status;
@@ -171,15 +177,16 @@ static void describe_shape(struct evaluation_run *r) {
         shape->origin[a] = r->grid->origin[a];
     }
     for (int c = 0; c < COLUMNS; c++)
-        r->column[c] = (struct evaluation_column){column_info[c].name, column_info[c].unit, column_info[c].description,
-                                                  column_width(r->snapshot, c), column_info[c].integer};
+        r->column[c] =
+            (struct evaluation_column){column_info[c].name, column_info[c].unit, column_info[c].description,
+                                       column_width(r->snapshot, c), column_info[c].integer};
     for (int f = 0; f < FIELDS; f++)
-        r->field[f] = (struct evaluation_field){field_info[f].name, field_info[f].unit, field_info[f].description,
-                                                field_columns(r->grid, f)};
+        r->field[f] = (struct evaluation_field){field_info[f].name, field_info[f].unit,
+                                                field_info[f].description, field_columns(r->grid, f)};
     for (int m = 0; m < PROFILES; m++)
-        r->profile_table[m] =
-            (struct evaluation_profile){profile_info[m].name, profile_info[m].unit, profile_info[m].description,
-                                        r->profile_values + (m + 1) * r->profile->bins};
+        r->profile_table[m] = (struct evaluation_profile){profile_info[m].name, profile_info[m].unit,
+                                                          profile_info[m].description,
+                                                          r->profile_values + (m + 1) * r->profile->bins};
     for (int m = 0; m < IDENTITIES; m++)
         r->identity[m] = (struct evaluation_identity){.name = identity_info[m].name,
                                                       .description = identity_info[m].description};
@@ -239,8 +246,8 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     struct frame *frame = NULL;
     struct pair_law law = system_pair_law(&source->config.system, &source->config.simulation);
     timer_begin(&r->timings, r->timer_read);
-    status = source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law), 0, &frame, step,
-                          &r->time[m]);
+    status = source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law), 0, &frame,
+                          step, &r->time[m]);
     timer_end(&r->timings, r->timer_read);
     if (status != STATUS_OK)
         goto out;
@@ -265,8 +272,8 @@ static enum status digest(struct session *s, struct evaluation_run *r) {
     const struct evaluation_parameters *p = &s->config.evaluation;
     timer_begin(&r->timings, r->timer_fields);
     fields_compute(r->grid, r->snapshot, s->comm);
-    enum status status = comm_agree(s->comm, interface_compute(r->grid, p->interface_density, p->interface_width,
-                                                               r->snapshot));
+    enum status status = comm_agree(
+        s->comm, interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot));
     if (status == STATUS_OK) {
         profile_add(r->profile, r->grid, r->snapshot, s->comm);
         certificate_add(r->certificate, r->snapshot, s->comm);
@@ -295,8 +302,11 @@ static enum status reread_frame(struct session *s, struct evaluation_run *r, siz
     struct snapshot *snapshot = r->snapshot;
     size_t number;
     struct source *source = find_frame(r, m, &number);
-    struct trajectory_frame f = {.begin = source->slice->begin, .count = source->slice->count,
-                                 .position = source->position, .g = source->slice->g, .image = source->slice->image};
+    struct trajectory_frame f = {.begin = source->slice->begin,
+                                 .count = source->slice->count,
+                                 .position = source->position,
+                                 .g = source->slice->g,
+                                 .image = source->slice->image};
     TRY(trajectory_read(source->trajectory, number, &f));
     r->time[m] = f.time;
     for (int c = 0; c < COLUMNS; c++)
@@ -323,11 +333,13 @@ static enum status evaluate_frames(struct session *s, struct evaluation_run *r, 
         double stop = session_stop_requested();
         comm_max(s->comm, &stop, 1);
         if (stop > 0 && m + 1 < r->shape.frames) {
-            log_info("stopped on request after frame %zu of %zu: go on with --resume", m + 1, r->shape.frames);
+            log_info("stopped on request after frame %zu of %zu: go on with --resume", m + 1,
+                     r->shape.frames);
             return STATUS_STOPPED;
         }
     }
-    snprintf(rate, sizeof rate, "%.4g particles/s", (double)(r->shape.frames - done) * n / (timer_now() - begun));
+    snprintf(rate, sizeof rate, "%.4g particles/s",
+             (double)(r->shape.frames - done) * n / (timer_now() - begun));
     progress_end(&progress, rate);
 out:
     return status;
@@ -336,7 +348,8 @@ out:
 /* ---- results ---- */
 
 /* (I0) from the scalars of all frames of all trajectories: no network, no held-out frames. */
-static enum status energy_identity(struct session *s, struct evaluation_run *r, struct evaluation_identity *out) {
+static enum status energy_identity(struct session *s, struct evaluation_run *r,
+                                   struct evaluation_identity *out) {
     enum status status = STATUS_OK;
     size_t frames = 0, at = 0;
     for (int m = 0; m < r->sources; m++)
@@ -417,8 +430,8 @@ static enum status finish(struct session *s, struct evaluation_run *r) {
     TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
     log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result.resolved_fraction,
              result.resolved_fraction_error);
-    log_info("entropy production rate per particle (informatic, g part): exact %.5g, resolved %.5g", result.exact,
-             result.resolved);
+    log_info("entropy production rate per particle (informatic, g part): exact %.5g, resolved %.5g",
+             result.exact, result.resolved);
     log_info("%-10s %14s %14s %14s %11s %8s", "identity", "left", "right", "difference", "error", "z");
     for (int m = 0; m < IDENTITIES; m++)
         log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
@@ -432,16 +445,16 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
     const char *convention = "informatic, g part";
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {
-        enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories, r->model_path,
-                                                 &r->file);
+        enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories,
+                                                 r->model_path, &r->file);
         if (status == STATUS_OK)
             status = evaluation_written(r->file, done);
         if (status == STATUS_OK)
             log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
         return status;
     }
-    return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories, r->model_path, convention,
-                             r->model_config.training.sigma, &r->file);
+    return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
+                             r->model_path, convention, r->model_config.training.sigma, &r->file);
 }
 
 enum status command_evaluate(struct session *s) {

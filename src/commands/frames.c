@@ -10,16 +10,19 @@ static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,s
 
 static enum status check(struct session *s, struct source *source, double held_out, int neighbours) {
     const struct system_parameters *system = &source->config.system;
-    enum status status = file_same_parameters(trajectory_file(source->trajectory), s->comm, &s->config, PHYSICS,
-                                              "the physics of the input and of its trajectories must agree");
+    enum status status =
+        file_same_parameters(trajectory_file(source->trajectory), s->comm, &s->config, PHYSICS,
+                             "the physics of the input and of its trajectories must agree");
     if (status != STATUS_OK)
         return status;
     if (system->eps > 0)
-        return FAIL(STATUS_BAD_INPUT, "%s has system.eps = %g: this version learns and evaluates scores of g for eps = 0 "
-                                      "only (such a system can be simulated)", source->path, system->eps);
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s has system.eps = %g: this version learns and evaluates scores of g for eps = 0 "
+                    "only (such a system can be simulated)",
+                    source->path, system->eps);
     if (neighbours >= system->particles)
-        return FAIL(STATUS_BAD_INPUT, "%s has %lld particles: too few for a network with %d neighbours", source->path,
-                    (long long)system->particles, neighbours);
+        return FAIL(STATUS_BAD_INPUT, "%s has %lld particles: too few for a network with %d neighbours",
+                    source->path, (long long)system->particles, neighbours);
     if (source->frames == 0)
         return FAIL(STATUS_BAD_INPUT, "%s has no frame yet", source->path);
     source->held_out = (size_t)llround(held_out * (double)source->frames);
@@ -28,7 +31,8 @@ static enum status check(struct session *s, struct source *source, double held_o
     return STATUS_OK;
 }
 
-enum status source_open(struct session *s, const char *path, double held_out, int neighbours, struct source **out) {
+enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
+                        struct source **out) {
     enum status status = STATUS_OK;
     struct source *source = calloc(1, sizeof *source);
     *out = source;
@@ -44,7 +48,8 @@ enum status source_open(struct session *s, const char *path, double held_out, in
     size_t n = (size_t)source->config.system.particles;
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {
-        source->position = malloc((source->slice->count * (size_t)source->box.d + 1) * sizeof *source->position);
+        source->position =
+            malloc((source->slice->count * (size_t)source->box.d + 1) * sizeof *source->position);
         if (!source->position)
             status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
     }
@@ -65,19 +70,23 @@ void source_close(struct source **source) {
     *source = NULL;
 }
 
-enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least, double margin,
-                         struct frame **out, int64_t *step, double *time) {
+enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
+                         double margin, struct frame **out, int64_t *step, double *time) {
     enum status status = STATUS_OK;
     struct slice *slice = source->slice;
-    struct trajectory_frame f = {.begin = slice->begin, .count = slice->count, .position = source->position,
-                                 .g = slice->g, .image = slice->image};
+    struct trajectory_frame f = {.begin = slice->begin,
+                                 .count = slice->count,
+                                 .position = source->position,
+                                 .g = slice->g,
+                                 .image = slice->image};
     const size_t d = (size_t)source->box.d;
     *out = NULL;
     TRY(trajectory_read(source->trajectory, frame, &f));
     for (size_t i = 0; i < slice->count * d; i++)
         if (!isfinite(source->position[i]) || !isfinite(slice->g[i]))
-            status = FAIL(STATUS_STORAGE, "%s: frame %zu has numbers that are not finite: the file is damaged",
-                          source->path, frame);
+            status =
+                FAIL(STATUS_STORAGE, "%s: frame %zu has numbers that are not finite: the file is damaged",
+                     source->path, frame);
     TRY(comm_agree(s->comm, status));
     for (size_t i = 0; i < slice->count * d; i++)
         slice->q[i] = position_to_integer(&source->box, (int)(i % d), source->position[i]);

@@ -11,21 +11,22 @@
 struct source {
     char path[SESSION_PATH];
     struct trajectory *trajectory;
-    struct config config;        /* it was made with */
+    struct config config; /* it was made with */
     struct box box;
-    size_t frames;               /* written */
-    size_t held_out;             /* its last frames, never trained on */
-    struct slice *slice;         /* room for one frame */
+    size_t frames;       /* written */
+    size_t held_out;     /* its last frames, never trained on */
+    struct slice *slice; /* room for one frame */
     double *position;
 };
 
 /* Opens a trajectory whose physics agrees with the input's, for a network with n neighbours. held_out: share of
  * its frames. Collective. */
-enum status source_open(struct session *s, const char *path, double held_out, int neighbours, struct source **out);
+enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
+                        struct source **out);
 void source_close(struct source **source);
 
 /* Reads a frame and hands it to its owners: see frame_create. step and time may be NULL. Collective. */
-enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least, double margin,
-                         struct frame **out, int64_t *step, double *time);
+enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
+                         double margin, struct frame **out, int64_t *step, double *time);
 
 #endif

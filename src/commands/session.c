@@ -45,8 +45,10 @@ out:
 enum status session_refuse_existing(struct session *s, const char *path) {
     if (s->resume || s->overwrite || !file_exists(s->comm, path))
         return STATUS_OK;
-    return FAIL(STATUS_BAD_INPUT, "%s is there already: go on with it by --resume, replace it by --overwrite, or choose "
-                                  "another output.directory", path);
+    return FAIL(STATUS_BAD_INPUT,
+                "%s is there already: go on with it by --resume, replace it by --overwrite, or choose "
+                "another output.directory",
+                path);
 }
 
 void session_print_timings(struct session *s, const struct timings *t, double total) {
@@ -62,7 +64,8 @@ void session_print_timings(struct session *s, const struct timings *t, double to
     for (int m = 0; m < t->count; m++) {
         mean[m] /= comm_size(s->comm);
         rest -= mean[m];
-        log_info("%-26s %10.3f %10.3f %10.3f %6.1f %%", t->name[m], least[m], mean[m], most[m], 100 * mean[m] / total);
+        log_info("%-26s %10.3f %10.3f %10.3f %6.1f %%", t->name[m], least[m], mean[m], most[m],
+                 100 * mean[m] / total);
     }
     log_info("%-26s %10s %10.3f %10s %6.1f %%", "other", "", rest, "", 100 * rest / total);
     log_info("%-26s %10s %10.3f", "total", "", total);

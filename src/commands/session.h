@@ -12,9 +12,9 @@ enum { SESSION_SETTINGS = 64, SESSION_PATH = 2 * CONFIG_TEXT };
 struct session {
     struct comm *comm;
     const struct ops *ops;
-    const char *device;          /* for provenance: "cpu" */
-    struct config config;        /* of commands that take an input */
-    const char *file;            /* as given on the command line */
+    const char *device;   /* for provenance: "cpu" */
+    struct config config; /* of commands that take an input */
+    const char *file;     /* as given on the command line */
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;

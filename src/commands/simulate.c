@@ -17,9 +17,9 @@ struct run {
     struct simulation *simulation;
     struct trajectory *trajectory;
     struct slice *slice;
-    double *position;          /* (slice, d) file convention */
-    uint64_t frames;           /* written */
-    double last_restart;       /* seconds */
+    double *position;    /* (slice, d) file convention */
+    uint64_t frames;     /* written */
+    double last_restart; /* seconds */
     char path[SESSION_PATH], restart[SESSION_PATH], previous[SESSION_PATH];
     int timer_files;
 };
@@ -35,15 +35,18 @@ void plan_simulate(const struct session *s) {
     double cutoff = config_cutoff(&c->system, &c->simulation);
     char memory[32], file[32], sides[96] = "";
     for (int a = 0; a < box.d; a++)
-        snprintf(sides + strlen(sides), sizeof sides - strlen(sides), "%s%.6g", a > 0 ? " x " : "", box.side[a]);
+        snprintf(sides + strlen(sides), sizeof sides - strlen(sides), "%s%.6g", a > 0 ? " x " : "",
+                 box.side[a]);
     /* state, ghosts and buffers; a half neighbour list of about 12 */
     text_bytes(n / ranks * (d * (8 + 8 + 4 + 8 + 8) * 1.25 + 64 * d + 12 * 4), memory, sizeof memory);
     text_bytes(c->simulation.frames * n * (3 * 8 + d * 8 + 3 * 4), file, sizeof file);
     log_info("simulate: %" PRId64 " particles in %d dimensions, %s box of %s r0, packing fraction %.4g",
-             c->system.particles, box.d, box.periodic ? "periodic" : "open", sides, config_packing_fraction(&c->system));
+             c->system.particles, box.d, box.periodic ? "periodic" : "open", sides,
+             config_packing_fraction(&c->system));
     log_info("          cut-off %.4g r0, skin %.3g r0; %d ranks, about %s each", cutoff,
              system_skin(&c->system, &c->simulation), comm_size(s->comm), memory);
-    log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64 " steps: %.3g particle-steps",
+    log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64
+             " steps: %.3g particle-steps",
              config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
              n * (double)frame_step(c, (uint64_t)c->simulation.frames - 1));
     log_info("          writes %s/trajectory.h5 (%s), restart.h5", c->output.directory, file);
@@ -67,13 +70,17 @@ static enum status start_from_frame(struct session *s, struct run *r) {
     for (int a = 0; same && a < box.d; a++)
         same = shape->side[a] < box.side[a] * (1 + 1e-12) && shape->side[a] > box.side[a] * (1 - 1e-12);
     if (!same) {
-        status = FAIL(STATUS_BAD_INPUT, "simulation.start: %s has another number of particles, dimension or box", path);
+        status = FAIL(STATUS_BAD_INPUT,
+                      "simulation.start: %s has another number of particles, dimension or box", path);
         goto out;
     }
     TRY(trajectory_written(t, &written));
     frame = strcmp(at + 1, "last") == 0 ? written - (written > 0) : strtoull(at + 1, NULL, 10);
-    struct trajectory_frame f = {.begin = r->slice->begin, .count = r->slice->count, .position = r->position,
-                                 .g = r->slice->g, .image = r->slice->image};
+    struct trajectory_frame f = {.begin = r->slice->begin,
+                                 .count = r->slice->count,
+                                 .position = r->position,
+                                 .g = r->slice->g,
+                                 .image = r->slice->image};
     TRY(trajectory_read(t, frame, &f));
     for (size_t i = 0; i < r->slice->count * (size_t)box.d; i++)
         r->slice->q[i] = position_to_integer(&box, (int)(i % (size_t)box.d), r->position[i]);
@@ -103,7 +110,8 @@ static enum status find_restart(struct session *s, struct run *r, bool *found, u
         struct restart restart = restart_of(r);
         if (!file_exists(s->comm, candidates[m]))
             continue;
-        enum status status = restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
+        enum status status =
+            restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
         if (status != STATUS_OK)
             return status;
         *found = true;
@@ -140,8 +148,8 @@ static enum status begin(struct session *s, struct run *r, bool resuming, uint64
                                          .frames = (size_t)c->simulation.frames,
                                          .periodic = box.periodic};
         memcpy(shape.side, box.side, sizeof shape.side);
-        TRY(trajectory_create(s->comm, r->path, &shape, c, s->device, config_cutoff(&c->system, &c->simulation),
-                              &r->trajectory));
+        TRY(trajectory_create(s->comm, r->path, &shape, c, s->device,
+                              config_cutoff(&c->system, &c->simulation), &r->trajectory));
     }
     TRY(simulation_load(r->simulation, r->slice, step));
 out:
@@ -155,7 +163,8 @@ static enum status save_restart(struct session *s, struct run *r) {
     timer_begin(&r->simulation->timings, r->timer_files);
     TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
     struct restart restart = restart_of(r);
-    TRY(restart_write(s->comm, r->restart, r->previous, r->slice->n, r->slice->d, &s->config, s->device, &restart));
+    TRY(restart_write(s->comm, r->restart, r->previous, r->slice->n, r->slice->d, &s->config, s->device,
+                      &restart));
     r->last_restart = timer_now();
 out:
     timer_end(&r->simulation->timings, r->timer_files);
@@ -169,16 +178,18 @@ static enum status save_frame(struct session *s, struct run *r) {
     TRY(simulation_sums(r->simulation, &sums));
     TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
     for (size_t i = 0; i < r->slice->count * (size_t)r->slice->d; i++)
-        r->position[i] = position_to_real(&r->simulation->box, (int)(i % (size_t)r->slice->d), r->slice->q[i]);
+        r->position[i] =
+            position_to_real(&r->simulation->box, (int)(i % (size_t)r->slice->d), r->slice->q[i]);
     uint64_t step = r->simulation->step_law.step;
-    struct trajectory_frame f = {.step = (int64_t)step,
-                                 .time = (double)step * s->config.simulation.dt,
-                                 .begin = r->slice->begin,
-                                 .count = r->slice->count,
-                                 .position = r->position,
-                                 .g = r->slice->g,
-                                 .image = r->slice->image,
-                                 .scalars = {sums.div_b, sums.b_squared, sums.force_b, sums.b_stiffness_b, sums.g_b}};
+    struct trajectory_frame f = {
+        .step = (int64_t)step,
+        .time = (double)step * s->config.simulation.dt,
+        .begin = r->slice->begin,
+        .count = r->slice->count,
+        .position = r->position,
+        .g = r->slice->g,
+        .image = r->slice->image,
+        .scalars = {sums.div_b, sums.b_squared, sums.force_b, sums.b_stiffness_b, sums.g_b}};
     TRY(trajectory_write(r->trajectory, r->frames, &f));
     r->frames++;
 out:
@@ -199,7 +210,8 @@ static enum status advance_to(struct session *s, struct run *r, uint64_t target,
         uint64_t step = r->simulation->step_law.step;
         if (stop) {
             TRY(save_restart(s, r));
-            log_info("stopped on request at step %" PRIu64 "; %s is written: go on with --resume", step, r->restart);
+            log_info("stopped on request at step %" PRIu64 "; %s is written: go on with --resume", step,
+                     r->restart);
             return STATUS_STOPPED;
         }
         if (step % CHECK_STEPS != 0)
@@ -252,7 +264,8 @@ enum status command_simulate(struct session *s) {
     session_path(s, "restart.h5", r.restart);
     session_path(s, "restart.previous.h5", r.previous);
     TRY(session_refuse_existing(s, r.path));
-    TRY(comm_agree(s->comm, slice_create((size_t)c->system.particles, c->system.dimension, s->comm, &r.slice)));
+    TRY(comm_agree(s->comm,
+                   slice_create((size_t)c->system.particles, c->system.dimension, s->comm, &r.slice)));
     r.position = malloc((r.slice->count * (size_t)r.slice->d + 1) * sizeof *r.position);
     if (!r.position)
         status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", c->system.particles);

@@ -17,12 +17,12 @@ enum { LOG_ROWS = 20000 }; /* about as many rows of the training log are kept */
 struct training_run {
     struct trainer *trainer;
     struct dataset train, held_out;
-    struct model_state state;     /* log and test rows; arrays for checkpoints */
+    struct model_state state; /* log and test rows; arrays for checkpoints */
     struct model_tensor *tensor;
     char path[SESSION_PATH], data[4096];
     int64_t log_every;
     double last_checkpoint;
-    struct training_log_row sum;  /* since the last row; step counts the steps */
+    struct training_log_row sum; /* since the last row; step counts the steps */
     double sum_started;
 };
 
@@ -39,16 +39,20 @@ enum status plan_train(const struct session *s) {
     const double particle = 12 + 20.0 * c->system.dimension + 4.0 * c->network.neighbours;
     const double held = particle * (double)c->system.particles * c->simulation.frames / comm_size(s->comm);
     text_bytes((double)weights * sizeof(real) * 10 + score_memory(model) + held, memory, sizeof memory);
-    log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights, c->network.neighbours,
-             c->run.chunk);
-    log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos", memory);
-    log_info("          %" PRId64 " steps of %d particles, %.3g GFLOP a step, noise %g on %s; the last %.0f %% of the frames "
-             "held out", c->training.steps, c->training.batch, per_step * 1e-9, c->training.sigma,
+    log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
+             c->network.neighbours, c->run.chunk);
+    log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
+             memory);
+    log_info("          %" PRId64
+             " steps of %d particles, %.3g GFLOP a step, noise %g on %s; the last %.0f %% of the frames "
+             "held out",
+             c->training.steps, c->training.batch, per_step * 1e-9, c->training.sigma,
              c->training.noise_on == NOISE_ON_G ? "g" : "x and g", 100 * c->training.held_out);
     if (c->training.trajectory_count == 0)
         log_info("          reads %s/trajectory.h5", c->output.directory);
     for (int m = 0; m < c->training.trajectory_count; m++)
-        log_info("          reads %s, weight %g", c->training.trajectories[m].file, c->training.trajectories[m].weight);
+        log_info("          reads %s, weight %g", c->training.trajectories[m].file,
+                 c->training.trajectories[m].weight);
     log_info("          writes %s/model.h5", c->output.directory);
     score_destroy(&model);
     return STATUS_OK;
@@ -65,21 +69,24 @@ static enum status load_frames(struct session *s, struct source *source, size_t 
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", count);
     TRY(comm_agree(s->comm, status));
     for (size_t m = 0; m < count; m++) {
-        TRY(source_frame(s, source, first + m, s->config.network.neighbours, 0, margin, &part->frame[m], NULL, NULL));
+        TRY(source_frame(s, source, first + m, s->config.network.neighbours, 0, margin, &part->frame[m], NULL,
+                         NULL));
         part->frames++;
     }
 out:
     return status;
 }
 
-static enum status load_trajectory(struct session *s, struct training_run *r, const char *path, double weight) {
+static enum status load_trajectory(struct session *s, struct training_run *r, const char *path,
+                                   double weight) {
     enum status status = STATUS_OK;
     struct source *source = NULL;
     TRY(source_open(s, path, s->config.training.held_out, s->config.network.neighbours, &source));
     size_t training = source->frames - source->held_out, used = strlen(r->data);
     if (training == 0) {
-        status = FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves none to train on",
-                      path, source->frames, s->config.training.held_out);
+        status =
+            FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves none to train on",
+                 path, source->frames, s->config.training.held_out);
         goto out;
     }
     log_info("%s: %zu frames to train on, %zu held out", path, training, source->held_out);
@@ -125,7 +132,8 @@ static enum status make_state(struct session *s, struct training_run *r) {
     if (!r->state.weights || !r->state.average || !r->state.mu || !r->state.nu || !r->tensor)
         status = FAIL(STATUS_FAILURE, "out of memory for a network of %zu weights", t->size);
     for (int m = 0; status == STATUS_OK && m < t->count; m++)
-        r->tensor[m] = (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
+        r->tensor[m] =
+            (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
     return comm_agree(s->comm, status);
 }
 
@@ -147,8 +155,8 @@ static enum status save_model(struct session *s, struct training_run *r) {
     move_state(s, r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
-    return model_write(s->comm, r->path, &s->config, s->device, r->data, score_tensors(r->trainer->model)->count,
-                       r->tensor, &r->state);
+    return model_write(s->comm, r->path, &s->config, s->device, r->data,
+                       score_tensors(r->trainer->model)->count, r->tensor, &r->state);
 }
 
 static enum status resume_model(struct session *s, struct training_run *r) {
@@ -162,7 +170,8 @@ static enum status resume_model(struct session *s, struct training_run *r) {
     TRY(model_read(s->comm, r->path, score_tensors(r->trainer->model)->count, r->tensor, &r->state));
     move_state(s, r, false);
     r->trainer->optimizer->step = r->state.step;
-    log_info("resuming from %s: step %" PRId64 " of %" PRId64, r->path, r->state.step, s->config.training.steps);
+    log_info("resuming from %s: step %" PRId64 " of %" PRId64, r->path, r->state.step,
+             s->config.training.steps);
 out:
     h5_close(&file);
     return status;
@@ -201,13 +210,15 @@ static enum status test_model(struct session *s, struct training_run *r) {
         frames += r->held_out.part[p].frames;
     if (frames == 0)
         return STATUS_OK;
-    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &row.resolved_fraction, &row.error));
+    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &row.resolved_fraction,
+                     &row.error));
     struct test_log_row *test = realloc(r->state.test, (r->state.test_rows + 1) * sizeof *test);
     if (!test)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     r->state.test = test;
     test[r->state.test_rows++] = row;
-    log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction, row.error);
+    log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction,
+             row.error);
 out:
     return status;
 }
@@ -234,7 +245,8 @@ static enum status train(struct session *s, struct training_run *r) {
         if ((stop > 0 || due) && o->step < p->steps)
             TRY(save_model(s, r));
         if (stop > 0 && o->step < p->steps) {
-            log_info("stopped on request at step %" PRId64 "; %s is written: go on with --resume", o->step, r->path);
+            log_info("stopped on request at step %" PRId64 "; %s is written: go on with --resume", o->step,
+                     r->path);
             return STATUS_STOPPED;
         }
         if (p->test_interval > 0 && o->step % p->test_interval == 0 && o->step < p->steps)
@@ -264,7 +276,8 @@ enum status command_train(struct session *s) {
     TRY(session_refuse_existing(s, r.path));
     TRY(load_data(s, &r));
     TRY(session_open_output(s));
-    TRY(trainer_create(s->ops, s->comm, &c->network, &c->training, c->system.dimension, c->run.chunk, NULL, &r.trainer));
+    TRY(trainer_create(s->ops, s->comm, &c->network, &c->training, c->system.dimension, c->run.chunk, NULL,
+                       &r.trainer));
     TRY(make_state(s, &r));
     if (s->resume && file_exists(s->comm, r.path))
         TRY(resume_model(s, &r));

@@ -10,22 +10,27 @@
 static const struct command command_table[] = {
     {"simulate", "FILE.yaml", "simulate the particles and write their trajectory", true,
      "system,simulation,output,run",
-     "Integrates the dynamics from a start through the burn-in and writes frames to trajectory.h5, with restart\n"
+     "Integrates the dynamics from a start through the burn-in and writes frames to trajectory.h5, with "
+     "restart\n"
      "files beside it. The trajectory is the same bits on any number of ranks.",
      command_simulate},
-    {"train", "FILE.yaml", "train a score network on trajectories", true, "system,network,training,output,run",
-     "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and writes\n"
+    {"train", "FILE.yaml", "train a score network on trajectories", true,
+     "system,network,training,output,run",
+     "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
+     "writes\n"
      "model.h5 with the training log.",
      command_train},
     {"evaluate", "FILE.yaml", "entropy production of every particle, fields, certificate", true,
      "system,evaluation,output,run",
-     "Computes score, probability flow and entropy production of every particle of a trajectory, their fields and\n"
+     "Computes score, probability flow and entropy production of every particle of a trajectory, their "
+     "fields and\n"
      "profiles, and the certificate, and writes evaluation.h5 and fields.xdmf.",
      command_evaluate},
     {"run", "FILE.yaml", "simulate, train and evaluate, one after the other", true, NULL,
      "The three stages in one. With --resume, stages that are complete are not repeated.", command_run},
     {"check", "FILE.yaml", "test a trajectory by identities that need no network", true, "system,output,run",
-     "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: stationarity of\n"
+     "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: "
+     "stationarity of\n"
      "the energy (I0) and the exact total entropy production.",
      command_check},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
@@ -127,7 +132,8 @@ static bool asks_for_help(int argc, char **argv) {
     return argc > 1 && strcmp(argv[1], "help") == 0;
 }
 
-enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command, bool *print) {
+enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command,
+                        bool *print) {
     enum status status = STATUS_OK;
     *command = NULL;
     *print = argc < 2 || asks_for_help(argc, argv);
@@ -146,7 +152,8 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
         } else if (!s->file) {
             s->file = argv[i];
         } else {
-            return FAIL(STATUS_BAD_INPUT, "%s takes one file, but %s and %s were given", c->name, s->file, argv[i]);
+            return FAIL(STATUS_BAD_INPUT, "%s takes one file, but %s and %s were given", c->name, s->file,
+                        argv[i]);
         }
     }
     if (!c)
@@ -154,8 +161,8 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     if (!s->file)
         return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
     if (!c->reads_input && s->setting_count > 0)
-        return FAIL(STATUS_BAD_INPUT, "epflow %s reads no input file: --set, --device and --output do not apply",
-                    c->name);
+        return FAIL(STATUS_BAD_INPUT,
+                    "epflow %s reads no input file: --set, --device and --output do not apply", c->name);
     if (s->resume && s->overwrite)
         return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
     *command = c;
@@ -182,7 +189,8 @@ static void print_overview(void) {
            "  epflow COMMAND FILE [OPTIONS]          on one core\n"
            "  mpirun -n RANKS epflow COMMAND FILE    on many\n\nCommands:\n");
     for (int i = 0; i < COMMANDS; i++)
-        printf("  %-9s %-10s %s\n", command_table[i].name, command_table[i].argument, command_table[i].summary);
+        printf("  %-9s %-10s %s\n", command_table[i].name, command_table[i].argument,
+               command_table[i].summary);
     printf("\nepflow COMMAND --help lists the parameters of a command.\n");
     print_options();
 }
@@ -202,7 +210,8 @@ void usage_print(int argc, char **argv) {
     printf("epflow %s %s: %s.\n\n%s\n", c->name, c->argument, c->summary, c->description);
     print_options();
     if (c->reads_input) {
-        printf("\nParameters of the input file, with unit, default and range. Lengths are in particle radii r0,\n"
+        printf("\nParameters of the input file, with unit, default and range. Lengths are in particle radii "
+               "r0,\n"
                "mobility is 1.\n");
         config_help(c->sections);
     }

@@ -6,15 +6,16 @@
 
 struct command {
     const char *name, *argument, *summary;
-    bool reads_input;          /* FILE is an input; else the command opens it itself */
-    const char *sections;      /* of the input, that it reads; NULL: all */
+    bool reads_input;     /* FILE is an input; else the command opens it itself */
+    const char *sections; /* of the input, that it reads; NULL: all */
     const char *description;
     enum status (*run)(struct session *s);
 };
 
 /* Reads the command line into the session. *command is NULL when there is nothing to run (help or version were
  * asked for: *print says to print it, and usage_print does). */
-enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command, bool *print);
+enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command,
+                        bool *print);
 
 /* Prints what was asked for, to standard output. Rank 0 only. */
 void usage_print(int argc, char **argv);

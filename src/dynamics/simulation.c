@@ -142,8 +142,8 @@ enum status simulation_step(struct simulation *s, bool *stop) {
     timer_end(&s->timings, s->timer_force);
 
     timer_begin(&s->timings, s->timer_step);
-    ops->step(ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g, NULL, NULL,
-              &result);
+    ops->step(ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g, NULL,
+              NULL, &result);
     s->step_law.step++;
     timer_end(&s->timings, s->timer_step);
 
@@ -156,11 +156,14 @@ enum status simulation_step(struct simulation *s, bool *stop) {
     *stop = reduced[1] > 0;
     s->most_owned = reduced[2];
     if (reduced[3] > 0)
-        status = FAIL(STATUS_NUMBERS,
-                      "particle %.0f left the range of the numbers at step %llu (force, displacement or propulsion not "
-                      "finite or too large, or it left the open box): use a smaller simulation.dt%s",
-                      reduced[3] - 1, (unsigned long long)s->step_law.step,
-                      s->box.periodic ? "" : " or a larger system.box (nothing may come nearer than a quarter of its side to its edge)");
+        status = FAIL(
+            STATUS_NUMBERS,
+            "particle %.0f left the range of the numbers at step %llu (force, displacement or propulsion not "
+            "finite or too large, or it left the open box): use a smaller simulation.dt%s",
+            reduced[3] - 1, (unsigned long long)s->step_law.step,
+            s->box.periodic
+                ? ""
+                : " or a larger system.box (nothing may come nearer than a quarter of its side to its edge)");
     bool rebuilding = reduced[0] > s->skin / 2;
     if (status == STATUS_OK && !rebuilding)
         status = halo_positions(s->halo, p);
@@ -195,8 +198,8 @@ enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
         }
         TRY(halo_values(s->halo, p, drift.b[a]));
     }
-    sums[3] = s->system.trap * sums[1] +
-              s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->system.k, p->owned, p->q, &s->list, drift.b);
+    sums[3] = s->system.trap * sums[1] + s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->system.k,
+                                                                p->owned, p->q, &s->list, drift.b);
     comm_sum(s->comm, sums, 5);
     *out = (struct simulation_sums){sums[0], sums[1], sums[2], sums[3], sums[4]};
 out:

@@ -16,17 +16,17 @@ struct simulation {
     struct system_parameters system;
     struct box box;
     struct pair_law law;
-    struct step_law step_law;       /* step_law.step: steps done so far */
+    struct step_law step_law; /* step_law.step: steps done so far */
     double skin;
     struct domain *domain;
     struct particles *particles;
     struct halo *halo;
     struct pair_list list;
-    int64_t *force[MAX_DIMENSION];  /* (capacity) device, fixed point */
-    uint64_t *q_list[MAX_DIMENSION];/* (capacity) device, positions when the list was built */
+    int64_t *force[MAX_DIMENSION];   /* (capacity) device, fixed point */
+    uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
     size_t capacity;
-    uint64_t builds, balances;      /* how often the list was rebuilt, the domain rebalanced */
-    double most_owned;              /* particles of the fullest rank, as of the last step */
+    uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
+    double most_owned;         /* particles of the fullest rank, as of the last step */
     struct timings timings;
     int timer_force, timer_step, timer_messages, timer_lists;
 };

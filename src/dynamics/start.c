@@ -34,7 +34,8 @@ static void in_ball(const struct system_parameters *s, const double normal[], do
 }
 
 /* Gaussian of width L/4 about the middle where the system is to phase-separate, uniform where it is dilute. */
-static void in_box(const struct config *c, const struct box *box, uint32_t id, const double normal[], double x[]) {
+static void in_box(const struct config *c, const struct box *box, uint32_t id, const double normal[],
+                   double x[]) {
     uint32_t word[4];
     bool clustered = config_packing_fraction(&c->system) >= 0.25;
     rng_words(c->simulation.seed, STREAM_START, id, 1, 0, word);

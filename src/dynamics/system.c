@@ -36,7 +36,8 @@ double system_skin(const struct system_parameters *s, const struct simulation_pa
 }
 
 enum status drift_compute(const struct particles *p, const struct box *box, const struct pair_law *law,
-                          const struct system_parameters *s, const struct pair_list *list, struct drift *out) {
+                          const struct system_parameters *s, const struct pair_list *list,
+                          struct drift *out) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
     size_t n = p->owned + p->ghosts;

@@ -27,10 +27,11 @@ void system_start(const struct config *config, struct slice *slice);
 struct drift {
     double *force[MAX_DIMENSION]; /* F: pairs and trap, without self-propulsion */
     double *b[MAX_DIMENSION];
-    double *divergence;           /* div_{x_i} b_i = div_{x_i} F_i */
+    double *divergence; /* div_{x_i} b_i = div_{x_i} F_i */
 };
-enum status drift_compute(const struct particles *particles, const struct box *box, const struct pair_law *law,
-                          const struct system_parameters *s, const struct pair_list *list, struct drift *out);
+enum status drift_compute(const struct particles *particles, const struct box *box,
+                          const struct pair_law *law, const struct system_parameters *s,
+                          const struct pair_list *list, struct drift *out);
 void drift_release(const struct ops *ops, struct drift *drift);
 
 #endif

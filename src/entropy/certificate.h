@@ -13,21 +13,21 @@
 
 /* Rates summed by the certificate, per particle. */
 enum certificate_term {
-    TERM_EXACT,      /* -div_x b */
-    TERM_CAPTURED,   /* |v_g|^2 / gamma */
-    TERM_DIV_G,      /* div_g v_g */
-    TERM_RESOLVED,   /* gamma [2 g.w - 2 div_g w - |w|^2], w = g + s_g */
-    TERM_S_SQUARED,  /* |s_g|^2 on noised samples */
-    TERM_MINUS_DIV_S,/* -div_g s_g on noised samples */
+    TERM_EXACT,       /* -div_x b */
+    TERM_CAPTURED,    /* |v_g|^2 / gamma */
+    TERM_DIV_G,       /* div_g v_g */
+    TERM_RESOLVED,    /* gamma [2 g.w - 2 div_g w - |w|^2], w = g + s_g */
+    TERM_S_SQUARED,   /* |s_g|^2 on noised samples */
+    TERM_MINUS_DIV_S, /* -div_g s_g on noised samples */
     TERMS
 };
 
 struct certificate {
-    int frames, frame;        /* frames of room, frames added */
-    size_t n, count;          /* particles in all, of this rank's slice */
-    double *of_frame[TERMS];  /* (frames) mean over all particles */
+    int frames, frame;          /* frames of room, frames added */
+    size_t n, count;            /* particles in all, of this rank's slice */
+    double *of_frame[TERMS];    /* (frames) mean over all particles */
     double *of_particle[TERMS]; /* (count) sum over frames */
-    double *series;           /* (frames) scratch */
+    double *series;             /* (frames) scratch */
 };
 
 /* The resolved entropy production rate of particle i of a snapshot: TERM_RESOLVED. */
@@ -40,7 +40,7 @@ void certificate_destroy(struct certificate **certificate);
 void certificate_add(struct certificate *c, const struct snapshot *s, struct comm *comm);
 
 struct estimate {
-    double value, error;      /* error NaN where it cannot be told: one frame of one particle */
+    double value, error; /* error NaN where it cannot be told: one frame of one particle */
 };
 /* Mean over particles and frames of sum over m of factor[m] term[m]. Collective. */
 struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm);

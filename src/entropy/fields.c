@@ -15,8 +15,9 @@ const struct field_info field_info[FIELDS] = {
 
 /* The column that each field spreads; density spreads ones. */
 static const enum column field_source[FIELDS] = {
-    [FIELD_EPR] = COLUMN_SIGMA,           [FIELD_DIV_X] = COLUMN_DIV_X, [FIELD_DIV_G] = COLUMN_DIV_G,
-    [FIELD_POLARISATION] = COLUMN_PROPULSION, [FIELD_CURRENT] = COLUMN_V_X,
+    [FIELD_EPR] = COLUMN_SIGMA,   [FIELD_DIV_X] = COLUMN_DIV_X,
+    [FIELD_DIV_G] = COLUMN_DIV_G, [FIELD_POLARISATION] = COLUMN_PROPULSION,
+    [FIELD_CURRENT] = COLUMN_V_X,
 };
 
 double particle_volume(int d) {

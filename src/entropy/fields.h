@@ -15,12 +15,12 @@ extern const struct field_info field_info[FIELDS];
 /* Cell c of axis a is centred at origin[a] + (c + 1/2) spacing[a]; x runs fastest. The same on every rank. */
 struct field_grid {
     struct box box;
-    int cells[MAX_DIMENSION];       /* 1 on unused axes */
+    int cells[MAX_DIMENSION]; /* 1 on unused axes */
     double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
-    size_t total;                   /* cells in all */
-    double width;                   /* of the Gaussian that a particle is spread over */
-    double *field[FIELDS];          /* (total) or (total, d) */
-    double *distance;               /* (total) to the interface, positive in the dense phase */
+    size_t total;          /* cells in all */
+    double width;          /* of the Gaussian that a particle is spread over */
+    double *field[FIELDS]; /* (total) or (total, d) */
+    double *distance;      /* (total) to the interface, positive in the dense phase */
 };
 
 /* Cells of about `spacing`. */

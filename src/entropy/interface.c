@@ -12,9 +12,9 @@
 
 /* f[i] = min over j of (h (i - j))^2 + f[j] on a line of n cells. */
 struct envelope {
-    double *f;     /* (3 n) input laid out three times, or once */
-    double *edge;  /* (3 n + 1) */
-    int *centre;   /* (3 n) */
+    double *f;    /* (3 n) input laid out three times, or once */
+    double *edge; /* (3 n + 1) */
+    int *centre;  /* (3 n) */
 };
 
 static void transform_line(struct envelope *e, double *line, size_t stride, int n, double h, bool periodic) {
@@ -107,7 +107,8 @@ static enum status fill_distance(struct field_grid *g, double packing_fraction) 
     free(e.edge);
     free(e.centre);
     free(squared);
-    return good ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for the interface: use a larger evaluation.grid");
+    return good ? STATUS_OK
+                : FAIL(STATUS_FAILURE, "out of memory for the interface: use a larger evaluation.grid");
 }
 
 enum status interface_compute(struct field_grid *g, double packing_fraction, double half_width,
@@ -118,7 +119,9 @@ enum status interface_compute(struct field_grid *g, double packing_fraction, dou
     for (size_t i = 0; i < s->count; i++) {
         double away = interface_distance(g, s->column[COLUMN_POSITION] + i * (size_t)s->box.d);
         s->column[COLUMN_INTERFACE_DISTANCE][i] = away;
-        s->column[COLUMN_PHASE][i] = fabs(away) <= half_width ? PHASE_INTERFACE : away > 0 ? PHASE_DENSE : PHASE_GAS;
+        s->column[COLUMN_PHASE][i] = fabs(away) <= half_width ? PHASE_INTERFACE
+                                     : away > 0               ? PHASE_DENSE
+                                                              : PHASE_GAS;
     }
     return STATUS_OK;
 }

@@ -57,7 +57,7 @@ static void add_volumes(struct profile *p, const struct field_grid *grid, struct
             int point = m;
             for (int a = 0; a < d; a++) {
                 x[a] = grid->origin[a] + grid->spacing[a] * ((double)(cell % (size_t)grid->cells[a]) +
-                                                              (point % POINTS + 0.5) / POINTS);
+                                                             (point % POINTS + 0.5) / POINTS);
                 cell /= (size_t)grid->cells[a];
                 point /= POINTS;
             }
@@ -68,7 +68,8 @@ static void add_volumes(struct profile *p, const struct field_grid *grid, struct
     comm_sum(comm, volume, (size_t)p->bins);
 }
 
-void profile_add(struct profile *p, const struct field_grid *grid, const struct snapshot *s, struct comm *comm) {
+void profile_add(struct profile *p, const struct field_grid *grid, const struct snapshot *s,
+                 struct comm *comm) {
     size_t row = (size_t)p->frame * (size_t)p->bins;
     add_volumes(p, grid, comm, p->volume + row);
     for (size_t i = 0; i < s->count; i++) {

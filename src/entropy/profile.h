@@ -6,13 +6,19 @@
 #include "entropy/fields.h"
 
 /* What is averaged over the particles of a bin, after the density. */
-enum profile_quantity { PROFILE_EPR, PROFILE_EXACT, PROFILE_RESOLVED, PROFILE_LOCAL_DENSITY, PROFILE_QUANTITIES };
+enum profile_quantity {
+    PROFILE_EPR,
+    PROFILE_EXACT,
+    PROFILE_RESOLVED,
+    PROFILE_LOCAL_DENSITY,
+    PROFILE_QUANTITIES
+};
 
 struct profile {
-    int bins, frames, frame;      /* frames of room, frames added */
-    double extent, width;         /* bins from -extent to extent */
-    double *count;                /* (frames, bins) particles */
-    double *volume;               /* (frames, bins) of the grid's cells */
+    int bins, frames, frame;         /* frames of room, frames added */
+    double extent, width;            /* bins from -extent to extent */
+    double *count;                   /* (frames, bins) particles */
+    double *volume;                  /* (frames, bins) of the grid's cells */
     double *sum[PROFILE_QUANTITIES]; /* (frames, bins) */
 };
 
@@ -28,6 +34,7 @@ void profile_add(struct profile *profile, const struct field_grid *grid, const s
 double profile_distance(const struct profile *profile, int bin); /* centre of a bin */
 double profile_count(const struct profile *profile, int bin);
 void profile_density(const struct profile *profile, double *value, double *error);
-void profile_mean(const struct profile *profile, enum profile_quantity quantity, double *value, double *error);
+void profile_mean(const struct profile *profile, enum profile_quantity quantity, double *value,
+                  double *error);
 
 #endif

@@ -11,18 +11,20 @@ const struct column_info column_info[COLUMNS] = {
     [COLUMN_S_G] = {"s_g", "1", "score in g: gradient of log rho with respect to g", true, false},
     [COLUMN_V_X] = {"v_x", "r0/time", "velocity of the probability flow in x; b where eps = 0", true, false},
     [COLUMN_V_G] = {"v_g", "1/time", "velocity of the probability flow in g: -gamma (g + s_g)", true, false},
-    [COLUMN_SIGMA_G] = {"sigma_g", "1/time", "entropy production rate, g part: |v_g|^2 / gamma", false, false},
+    [COLUMN_SIGMA_G] = {"sigma_g", "1/time", "entropy production rate, g part: |v_g|^2 / gamma", false,
+                        false},
     [COLUMN_SIGMA] = {"sigma", "1/time", "entropy production rate (see epr_convention)", false, false},
     [COLUMN_DIV_X] = {"div_x", "1/time", "div_{x_i} v_x,i; of b where eps = 0", false, false},
     [COLUMN_DIV_G] = {"div_g", "1/time", "div_{g_i} v_g,i = -gamma (d + div_{g_i} s_g,i)", false, false},
-    [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false, false},
-    [COLUMN_SMOOTHED_S_SQUARED] = {"smoothed_s_g_squared", "1", "|s_g|^2 after noise of the training width on g",
-                                   false, false},
-    [COLUMN_SMOOTHED_DIV_S] = {"smoothed_div_g_s_g", "1", "div_{g_i} s_g,i after noise of the training width on g",
-                               false, false},
+    [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
+                              false},
+    [COLUMN_SMOOTHED_S_SQUARED] = {"smoothed_s_g_squared", "1",
+                                   "|s_g|^2 after noise of the training width on g", false, false},
+    [COLUMN_SMOOTHED_DIV_S] = {"smoothed_div_g_s_g", "1",
+                               "div_{g_i} s_g,i after noise of the training width on g", false, false},
     [COLUMN_INTERFACE_DISTANCE] = {"interface_distance", "r0",
-                                   "distance to the interface of the phases, positive in the dense one", false,
-                                   false},
+                                   "distance to the interface of the phases, positive in the dense one",
+                                   false, false},
     [COLUMN_PHASE] = {"phase", "1", "0 gas, 1 interface, 2 dense", false, true},
 };
 
@@ -119,7 +121,8 @@ out:
 }
 
 /* Score and divergence of all owned particles, host: s (count, d), divergence (count). */
-static enum status run_network(const struct snapshot_input *in, double *const g[], double *s, double *divergence) {
+static enum status run_network(const struct snapshot_input *in, double *const g[], double *s,
+                               double *divergence) {
     enum status status = STATUS_OK;
     const struct frame *f = in->frame;
     const struct ops *ops = f->ops;
@@ -165,7 +168,8 @@ static void flow_columns(const struct snapshot_input *in, struct owned_columns *
             square += v * v;
         }
         o->column[COLUMN_SIGMA_G][i] = o->column[COLUMN_SIGMA][i] = square / gamma;
-        o->column[COLUMN_DIV_G][i] = -gamma * ((double)d + o->column[COLUMN_DIV_G][i]); /* held div s so far */
+        o->column[COLUMN_DIV_G][i] =
+            -gamma * ((double)d + o->column[COLUMN_DIV_G][i]); /* held div s so far */
     }
 }
 

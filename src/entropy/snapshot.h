@@ -32,16 +32,16 @@ enum phase { PHASE_GAS, PHASE_INTERFACE, PHASE_DENSE };
 
 struct column_info {
     const char *name, *unit, *description;
-    bool vector;  /* d numbers a particle, else one */
+    bool vector; /* d numbers a particle, else one */
     bool integer;
 };
 extern const struct column_info column_info[COLUMNS];
 
 struct snapshot {
     struct box box;
-    size_t n;                 /* particles in all */
-    size_t begin, count;      /* ids of this rank's slice */
-    double *column[COLUMNS];  /* (count, d) or (count) */
+    size_t n;                /* particles in all */
+    size_t begin, count;     /* ids of this rank's slice */
+    double *column[COLUMNS]; /* (count, d) or (count) */
 };
 
 static inline int column_width(const struct snapshot *s, enum column c) {
@@ -63,7 +63,7 @@ struct snapshot_input {
     struct pair_law law;
     struct score_model *model;
     const real *weights;
-    double sigma;             /* width of the noise on g the model was trained with; 0: none */
+    double sigma; /* width of the noise on g the model was trained with; 0: none */
     uint64_t seed, noise;
 };
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);

@@ -9,7 +9,7 @@
 struct evaluation_column {
     const char *name, *unit, *description;
     int columns;
-    bool integer;        /* stored as int32 (what is handed over is float64 all the same) */
+    bool integer; /* stored as int32 (what is handed over is float64 all the same) */
 };
 /* A gridded quantity (T, [nz,] ny, nx); columns > 1 adds a last axis (vectors). */
 struct evaluation_field {
@@ -19,7 +19,7 @@ struct evaluation_field {
 /* A profile over bins. */
 struct evaluation_profile {
     const char *name, *unit, *description;
-    double *values;      /* (bins) */
+    double *values; /* (bins) */
 };
 /* One identity: left = right within error. */
 struct evaluation_identity {
@@ -31,7 +31,7 @@ struct evaluation_identity {
 struct evaluation_shape {
     size_t particles, frames;
     int d;
-    int cells[MAX_DIMENSION];           /* of the fields: cells[0] along x; 1 on unused axes */
+    int cells[MAX_DIMENSION]; /* of the fields: cells[0] along x; 1 on unused axes */
     double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
     int columns, fields, profiles, identities, bins;
     const struct evaluation_column *column;
@@ -43,8 +43,8 @@ struct evaluation_shape {
 /* What is known at the end. */
 struct evaluation_result {
     double resolved_fraction, resolved_fraction_error; /* of the exact entropy production */
-    double exact, resolved;            /* entropy production rates, mean per particle */
-    double certified;                  /* lower bound of the total rate: resolved times N */
+    double exact, resolved;                            /* entropy production rates, mean per particle */
+    double certified;                                  /* lower bound of the total rate: resolved times N */
 };
 
 struct evaluation;
@@ -61,8 +61,8 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
 /* Frames that are complete: the leading ones with step >= 0. */
 enum status evaluation_written(struct evaluation *e, size_t *frames);
 /* Rows of this rank's slice (count, columns). */
-enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
-                                    const double *rows);
+enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
+                                    size_t count, const double *rows);
 enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
                                    double *rows);
 /* The whole grid, the same on every rank (cells..., columns), x fastest. */
@@ -71,7 +71,8 @@ enum status evaluation_write_field(struct evaluation *e, size_t frame, int field
 enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time);
 /* At the end: profiles (values of shape's table, and the bins' centres), identities of shape's table, result;
  * complete = 1. */
-enum status evaluation_finish(struct evaluation *e, const double *distance, const struct evaluation_result *result);
+enum status evaluation_finish(struct evaluation *e, const double *distance,
+                              const struct evaluation_result *result);
 enum status evaluation_close(struct evaluation **e);
 
 /* The XDMF file by which ParaView and VisIt open the fields of h5_name, a path relative to it. Rank 0 writes;

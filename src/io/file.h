@@ -23,7 +23,8 @@ enum status file_finish(struct comm *comm, struct h5_file **file, const char *pa
 
 /* Opens a file and refuses one that is not of epflow and of this kind (NULL: any), or, for restart and model,
  * not complete. A missing or foreign file is STATUS_BAD_INPUT. Collective. */
-enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable, struct h5_file **out);
+enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable,
+                      struct h5_file **out);
 
 /* The parameters a file was made with, as config_restore reads them. Collective. */
 enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out);

@@ -60,19 +60,20 @@ enum status h5_read_integer(struct h5_file *file, const char *object, const char
 
 /* A dataset at its full size: contiguous, allocated now, not filled. unit or description NULL: no such
  * attribute. */
-enum status h5_dataset(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t dims[],
-                       const char *unit, const char *description);
+enum status h5_dataset(struct h5_file *file, const char *path, enum h5_type type, int rank,
+                       const size_t dims[], const char *unit, const char *description);
 /* At most 2^48 elements. */
 enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t dims[H5_RANK]);
 /* Fails unless the dataset has this shape and holds every number of this type (larger numbers of its kind will do). */
-enum status h5_expect(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t dims[]);
+enum status h5_expect(struct h5_file *file, const char *path, enum h5_type type, int rank,
+                      const size_t dims[]);
 
 /* A block of a dataset of `rank` axes. `type` is that of memory; the library converts. All ranks call, each
  * with its own block, which may be empty (a count of 0). */
-enum status h5_write(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t offset[],
-                     const size_t count[], const void *data);
-enum status h5_read(struct h5_file *file, const char *path, enum h5_type type, int rank, const size_t offset[],
-                    const size_t count[], void *data);
+enum status h5_write(struct h5_file *file, const char *path, enum h5_type type, int rank,
+                     const size_t offset[], const size_t count[], const void *data);
+enum status h5_read(struct h5_file *file, const char *path, enum h5_type type, int rank,
+                    const size_t offset[], const size_t count[], void *data);
 
 /* Visits every scalar of a file: numbers (or a list of at most `longest`) and texts, of attributes as "path@name"
  * and of datasets of at most one axis as "path". Name and value are JSON. */

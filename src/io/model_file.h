@@ -9,7 +9,7 @@
 /* One named tensor of the flat buffers; the owner (learn) tells names and shapes. */
 struct model_tensor {
     const char *name;
-    int rows, columns;   /* rows 1: a vector */
+    int rows, columns; /* rows 1: a vector */
     size_t offset;
 };
 
@@ -25,13 +25,13 @@ struct test_log_row {
 };
 
 struct model_state {
-    int64_t step;                /* training steps done */
+    int64_t step; /* training steps done */
     size_t log_rows, test_rows;
     struct training_log_row *log;
     struct test_log_row *test;
-    size_t size;                 /* elements of each flat buffer */
-    real *weights, *average;     /* (size) */
-    real *mu, *nu;               /* (size) moments; NULL: not read */
+    size_t size;             /* elements of each flat buffer */
+    real *weights, *average; /* (size) */
+    real *mu, *nu;           /* (size) moments; NULL: not read */
 };
 
 /* Written as PATH.part and renamed. data: the files that were trained on, as text. */

@@ -20,9 +20,9 @@ struct trajectory_scalars {
 };
 
 struct trajectory_shape {
-    size_t particles;     /* N */
+    size_t particles; /* N */
     int d;
-    size_t frames;        /* T, planned */
+    size_t frames; /* T, planned */
     bool periodic;
     double side[MAX_DIMENSION];
 };
@@ -46,9 +46,9 @@ struct trajectory_frame {
     int64_t step;
     double time;
     size_t begin, count;
-    double *position;     /* (count, d) */
-    double *g;            /* (count, d) */
-    int32_t *image;       /* (count, d) */
+    double *position; /* (count, d) */
+    double *g;        /* (count, d) */
+    int32_t *image;   /* (count, d) */
     struct trajectory_scalars scalars;
 };
 /* Data first, then, on the disk, the step that makes it count. */
@@ -64,12 +64,12 @@ enum status trajectory_finish(struct trajectory *t);
 
 /* ---- restart.h5: enough to continue bit for bit ---- */
 struct restart {
-    uint64_t step;        /* steps done, the burn-in included */
-    uint64_t frames;      /* frames written */
+    uint64_t step;   /* steps done, the burn-in included */
+    uint64_t frames; /* frames written */
     size_t begin, count;
-    uint64_t *q;          /* (count, d) */
-    int32_t *image;       /* (count, d) */
-    double *g;            /* (count, d) */
+    uint64_t *q;    /* (count, d) */
+    int32_t *image; /* (count, d) */
+    double *g;      /* (count, d) */
 };
 /* The newest two are kept: path, and the one before under `previous`. */
 enum status restart_write(struct comm *comm, const char *path, const char *previous, size_t particles, int d,

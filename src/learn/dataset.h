@@ -10,14 +10,14 @@
 struct frame {
     const struct ops *ops;
     struct domain *domain;
-    struct particles *particles;  /* owned and ghosts */
+    struct particles *particles; /* owned and ghosts */
     struct halo *halo;
-    uint32_t *nearest;            /* (owned, k) device */
-    size_t n;                     /* particles of the whole system */
+    uint32_t *nearest; /* (owned, k) device */
+    size_t n;          /* particles of the whole system */
     int k;
-    uint32_t *sorted_id;          /* (owned) host: ids ascending, to find particles by id */
-    uint32_t *sorted_local;       /* (owned) host: their local numbers */
-    double exact;                 /* exact entropy production of the frame, -div_x b / gamma, all particles */
+    uint32_t *sorted_id;    /* (owned) host: ids ascending, to find particles by id */
+    uint32_t *sorted_local; /* (owned) host: their local numbers */
+    double exact;           /* exact entropy production of the frame, -div_x b / gamma, all particles */
 };
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each; the halo
@@ -38,7 +38,7 @@ struct score_input frame_windows(const struct frame *frame, size_t count, const 
 struct dataset_part {
     double weight;
     int frames;
-    struct frame **frame;        /* (frames) owned by the dataset */
+    struct frame **frame; /* (frames) owned by the dataset */
 };
 struct dataset {
     int parts;

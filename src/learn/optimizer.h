@@ -15,14 +15,14 @@ double schedule_rate(const struct schedule *s, int64_t step);
 struct optimizer {
     const struct ops *ops;
     size_t size;
-    int64_t step;           /* steps done */
+    int64_t step; /* steps done */
     struct schedule schedule;
-    double clip;            /* global norm; 0: none */
-    double decay;           /* of the moving average */
-    real *theta;            /* (size) weights */
-    real *mu, *nu;          /* (size) moments */
-    real *average;          /* (size) moving average, starts at the first weights */
-    double norm, rate;      /* of the last step: gradient norm before clipping, learning rate */
+    double clip;       /* global norm; 0: none */
+    double decay;      /* of the moving average */
+    real *theta;       /* (size) weights */
+    real *mu, *nu;     /* (size) moments */
+    real *average;     /* (size) moving average, starts at the first weights */
+    double norm, rate; /* of the last step: gradient norm before clipping, learning rate */
 };
 
 /* theta and average start as `weights` (host). */

@@ -35,7 +35,7 @@ const struct tensors *score_tensors(const struct score_model *model);
 /* Initial weights as theory.md section 3 says, into host memory (size): a function of seed only. */
 void score_initialise(const struct score_model *model, uint64_t seed, real *weights);
 
-int score_neighbours(const struct score_model *model);    /* n */
+int score_neighbours(const struct score_model *model); /* n */
 /* Floating-point operations (2 per multiply-add) really done, a window: one forward pass, one forward pass with
  * divergence, one sign of a training step. What is done once per particle counts as one per window. */
 struct score_cost {

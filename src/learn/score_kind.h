@@ -25,7 +25,7 @@ struct score_model {
     const struct ops *ops;
     int d, neighbours;
     struct tensors tensors;
-    double bytes;            /* of the workspace */
+    double bytes; /* of the workspace */
 };
 
 extern const struct score_kind window_kind; /* window_network.c */

@@ -18,7 +18,7 @@ struct tensor {
 struct tensors {
     int count;
     struct tensor *list;
-    size_t size;            /* elements of the flat buffer */
+    size_t size; /* elements of the flat buffer */
 };
 
 enum status tensors_add(struct tensors *t, int rows, int columns, const char *format, ...)

@@ -28,10 +28,14 @@ static enum status reserve_windows(struct trainer *t, size_t windows) {
     struct {
         void **array;
         size_t bytes;
-    } device[] = {{(void **)&t->centre, sizeof *t->centre},       {(void **)&t->id, sizeof *t->id},
-                  {(void **)&t->neighbour, k * sizeof(uint32_t)}, {(void **)&t->zeta_wide, d * sizeof(double)},
-                  {(void **)&t->zeta, d * sizeof(real)},          {(void **)&t->term, sizeof(double)},
-                  {(void **)&t->s, d * sizeof(real)},             {(void **)&t->farthest, sizeof(double)}};
+    } device[] = {{(void **)&t->centre, sizeof *t->centre},
+                  {(void **)&t->id, sizeof *t->id},
+                  {(void **)&t->neighbour, k * sizeof(uint32_t)},
+                  {(void **)&t->zeta_wide, d * sizeof(double)},
+                  {(void **)&t->zeta, d * sizeof(real)},
+                  {(void **)&t->term, sizeof(double)},
+                  {(void **)&t->s, d * sizeof(real)},
+                  {(void **)&t->farthest, sizeof(double)}};
     t->capacity = 0;
     for (size_t m = 0; m < sizeof device / sizeof *device; m++) {
         ops->release(ops, *device[m].array);
@@ -90,7 +94,8 @@ static enum status create(struct trainer *t, const struct network_parameters *ne
     if (!weights)
         score_initialise(t->model, p->seed, initial);
     struct schedule schedule = {.peak = p->rate, .warm_up = p->warm_up, .total = p->steps};
-    TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial, &t->optimizer));
+    TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial,
+                         &t->optimizer));
     TRY(reserve_windows(t, (size_t)p->batch));
 out:
     free(initial);
@@ -127,8 +132,8 @@ void trainer_destroy(struct trainer **trainer) {
     if (!t)
         return;
     const struct ops *ops = t->ops;
-    void *device[] = {t->gradient, t->centre, t->id, t->neighbour, t->zeta_wide, t->zeta,
-                      t->term,     t->s,      t->farthest, t->zeta_all};
+    void *device[] = {t->gradient, t->centre, t->id, t->neighbour, t->zeta_wide,
+                      t->zeta,     t->term,   t->s,  t->farthest,  t->zeta_all};
     for (size_t m = 0; m < sizeof device / sizeof *device; m++)
         ops->release(ops, device[m]);
     for (int a = 0; a < MAX_DIMENSION; a++) {
@@ -167,8 +172,8 @@ static size_t choose_centres(struct trainer *t, const struct frame *f, uint64_t 
 
 /* The configuration moved by sign * sigma along the noise, and the windows of the centres in it: their
  * neighbours are found anew where positions moved. */
-static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t step, double sign, size_t count,
-                              struct score_input *in) {
+static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t step, double sign,
+                              size_t count, struct score_input *in) {
     enum status status = STATUS_OK;
     const struct ops *ops = t->ops;
     const struct particles *p = f->particles;
@@ -257,8 +262,9 @@ enum status trainer_step(struct trainer *t, const struct dataset *dataset, doubl
     timer_begin(&t->timings, t->timer_optimizer);
     status = optimizer_step(t->optimizer, t->gradient);
     if (status == STATUS_OK && !isfinite(*loss))
-        status = FAIL(STATUS_NUMBERS, "the loss is not finite at training step %llu: use a smaller training.rate",
-                      (unsigned long long)step + 1);
+        status =
+            FAIL(STATUS_NUMBERS, "the loss is not finite at training step %llu: use a smaller training.rate",
+                 (unsigned long long)step + 1);
     timer_end(&t->timings, t->timer_optimizer);
 out:
     free(ids);
@@ -318,7 +324,8 @@ enum status trainer_test(struct trainer *t, const struct dataset *held_out, int 
     int frames = 0, m = 0;
     for (int p = 0; p < held_out->parts; p++)
         frames += held_out->part[p].frames;
-    double *resolved = calloc((size_t)frames + 1, sizeof *resolved), *exact = calloc((size_t)frames + 1, sizeof *exact);
+    double *resolved = calloc((size_t)frames + 1, sizeof *resolved),
+           *exact = calloc((size_t)frames + 1, sizeof *exact);
     double resolved_sum = 0, exact_sum = 0, spread = 0;
     if (!resolved || !exact)
         status = FAIL(STATUS_FAILURE, "out of memory for %d held-out frames", frames);
@@ -326,7 +333,8 @@ enum status trainer_test(struct trainer *t, const struct dataset *held_out, int 
     for (int p = 0; p < held_out->parts; p++)
         for (int i = 0; i < held_out->part[p].frames; i++, m++) {
             const struct frame *f = held_out->part[p].frame[i];
-            uint32_t stride = particles > 0 ? (uint32_t)((f->n + (size_t)particles - 1) / (size_t)particles) : 1;
+            uint32_t stride =
+                particles > 0 ? (uint32_t)((f->n + (size_t)particles - 1) / (size_t)particles) : 1;
             double sums[2] = {0};
             TRY(comm_agree(t->comm, resolved_of_frame(t, f, stride, &sums[0], &sums[1])));
             comm_sum(t->comm, sums, 2);

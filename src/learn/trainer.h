@@ -14,21 +14,21 @@ struct trainer {
     int d;
     struct score_model *model;
     struct optimizer *optimizer;
-    real *gradient;           /* (weights) device */
-    real *gradient_host;      /* (weights) */
-    size_t capacity;          /* windows that the arrays below hold */
-    uint32_t *centre, *centre_host;       /* (capacity) local numbers */
-    uint32_t *id, *id_host;   /* (capacity) particle ids of the centres */
-    uint32_t *neighbour;      /* (capacity, n) device */
-    double *zeta_wide;        /* (capacity, d) device: noise of the centres */
-    real *zeta;               /* (capacity, d) device */
-    double *term, *term_host; /* (capacity) */
-    real *s;                  /* (capacity, d) device */
-    size_t moved_capacity;    /* particles that the arrays below hold */
-    double *zeta_all;         /* (moved_capacity, d) device: noise of all local particles */
+    real *gradient;                 /* (weights) device */
+    real *gradient_host;            /* (weights) */
+    size_t capacity;                /* windows that the arrays below hold */
+    uint32_t *centre, *centre_host; /* (capacity) local numbers */
+    uint32_t *id, *id_host;         /* (capacity) particle ids of the centres */
+    uint32_t *neighbour;            /* (capacity, n) device */
+    double *zeta_wide;              /* (capacity, d) device: noise of the centres */
+    real *zeta;                     /* (capacity, d) device */
+    double *term, *term_host;       /* (capacity) */
+    real *s;                        /* (capacity, d) device */
+    size_t moved_capacity;          /* particles that the arrays below hold */
+    double *zeta_all;               /* (moved_capacity, d) device: noise of all local particles */
     uint64_t *q_moved[MAX_DIMENSION];
     double *g_moved[MAX_DIMENSION];
-    double *farthest;         /* (capacity) device */
+    double *farthest; /* (capacity) device */
     struct timings timings;
     int timer_network, timer_windows, timer_messages, timer_optimizer;
 };

@@ -25,7 +25,7 @@
  * nothing reaches and the origin is its middle: x = L (int64_t)q / 2^64. Wrapping is overflow, the
  * minimum image is one subtraction, in both cases. */
 struct box {
-    int d;                     /* 1, 2 or 3 */
+    int d; /* 1, 2 or 3 */
     bool periodic;
     double side[MAX_DIMENSION];
 };
@@ -33,12 +33,12 @@ struct box {
 /* A grid of cells over a region of the box: axis a has cells[a] equal cells from `low[a]`, together
  * `extent[a]` / 2^64 of the side (extent 0: the whole side, wrapping round). Filled by cells_sort. */
 struct cell_grid {
-    int cells[MAX_DIMENSION];      /* 1 on unused axes */
+    int cells[MAX_DIMENSION]; /* 1 on unused axes */
     uint64_t low[MAX_DIMENSION];
     uint64_t extent[MAX_DIMENSION];
-    uint32_t *start;               /* (cells[0] * cells[1] * cells[2] + 1) */
-    uint32_t *item;                /* (n) particles in order of their cell, ascending within one */
-    uint32_t *cell;                /* (n) the cell of each particle */
+    uint32_t *start; /* (cells[0] * cells[1] * cells[2] + 1) */
+    uint32_t *item;  /* (n) particles in order of their cell, ascending within one */
+    uint32_t *cell;  /* (n) the cell of each particle */
 };
 
 enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
@@ -65,21 +65,21 @@ struct pair_list {
 struct step_law {
     double dt;
     double v0, k, trap;
-    double g_decay;  /* exp(-gamma dt) */
-    double g_kick;   /* sqrt(1 - exp(-2 gamma dt)) */
-    double x_kick;   /* sqrt(2 eps dt) */
+    double g_decay; /* exp(-gamma dt) */
+    double g_kick;  /* sqrt(1 - exp(-2 gamma dt)) */
+    double x_kick;  /* sqrt(2 eps dt) */
     uint64_t seed;
-    uint64_t step;   /* number of the step, from 0 */
+    uint64_t step; /* number of the step, from 0 */
 };
-struct step_result {            /* host */
-    double displacement;        /* largest distance from q_list, of any particle */
-    size_t bad;                 /* particles whose force, displacement or propulsion left the allowed range */
-    uint32_t bad_id;            /* one of them */
+struct step_result {     /* host */
+    double displacement; /* largest distance from q_list, of any particle */
+    size_t bad;          /* particles whose force, displacement or propulsion left the allowed range */
+    uint32_t bad_id;     /* one of them */
 };
 
 struct ops {
-    const char *name;    /* "cpu", "cuda" */
-    void *context;       /* the table's own: stream, handles, scratch; NULL on the CPU */
+    const char *name; /* "cpu", "cuda" */
+    void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
 
     /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */
     enum status (*allocate)(const struct ops *ops, size_t bytes, void **out);
@@ -126,8 +126,8 @@ struct ops {
                   double *const b[]);
     /* sum over pairs of (b_i - b_j) . K_ij (b_i - b_j), K_ij = -k [f' n n + (f/r)(1 - n n)]; a pair with a
      * ghost counts one half. b[a][i] over owned and ghosts. Returns the sum (host). */
-    double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                             size_t owned, uint64_t *const q[], const struct pair_list *list,
+    double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             double k, size_t owned, uint64_t *const q[], const struct pair_list *list,
                              double *const b[]);
     /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
     void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
@@ -212,8 +212,8 @@ struct ops {
 
     /* Antithetic denoising, one sign: term[i] += weight/2 [|s|^2 + sign 2 s.zeta/sigma] (float64), and
      * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch. */
-    void (*denoising)(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
-                      double sigma, double scale, double *term, real *ds);
+    void (*denoising)(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
+                      double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
     /* One RAdam step t (from 1) on count weights, gradient scaled by `scale` first (clipping), then the

@@ -56,10 +56,10 @@ void cpu_window_offsets(const struct ops *ops, const struct box *box, size_t cou
                         const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
 void cpu_propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index, double *const g[],
                          real *out);
-void cpu_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
-                     size_t ld_from, real *to, size_t ld_to);
-void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index, const real *from,
-                      size_t ld_from, real *to, size_t ld_to);
+void cpu_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                     const real *from, size_t ld_from, real *to, size_t ld_to);
+void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                      const real *from, size_t ld_from, real *to, size_t ld_to);
 void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
                 const real *b, real *y, size_t ldy);
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
@@ -83,9 +83,9 @@ void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, 
 /* ops_cpu_attention.c */
 void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
                    const real *q, const real *k, const real *v, real *p, real *out);
-void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
-                           const real *q, const real *k, const real *v, const real *p, const real *dq,
-                           const real *dk, const real *dv, real *dout);
+void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                           int width, const real *q, const real *k, const real *v, const real *p,
+                           const real *dq, const real *dk, const real *dv, real *dout);
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv);

@@ -69,8 +69,8 @@ static double cell_side(const struct box *box, const struct cell_grid *grid, int
     return box->side[a] * extent / grid->cells[a];
 }
 
-static inline double square_distance(const struct box *box, const double unit[], uint64_t *const q[], size_t i,
-                                     size_t j) {
+static inline double square_distance(const struct box *box, const double unit[], uint64_t *const q[],
+                                     size_t i, size_t j) {
     double square = 0;
     for (int a = 0; a < box->d; a++) {
         double delta = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
@@ -119,8 +119,10 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
             for (int y = 0; y < reach[1].count; y++)
                 for (int x = 0; x < reach[0].count; x++) {
                     size_t cell = (size_t)cell_at(grid, 2, c[2] + reach[2].first + z);
-                    cell = cell * (size_t)grid->cells[1] + (size_t)cell_at(grid, 1, c[1] + reach[1].first + y);
-                    cell = cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + reach[0].first + x);
+                    cell =
+                        cell * (size_t)grid->cells[1] + (size_t)cell_at(grid, 1, c[1] + reach[1].first + y);
+                    cell =
+                        cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + reach[0].first + x);
                     length = append_cell(box, unit, grid, cell, i, owned, q, cut, list, length);
                 }
     }

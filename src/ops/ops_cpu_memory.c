@@ -11,8 +11,8 @@ enum status cpu_allocate(const struct ops *ops, size_t bytes, void **out) {
     size_t rounded = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     *out = aligned_alloc(CACHE_LINE, rounded ? rounded : CACHE_LINE);
     if (!*out)
-        return FAIL(STATUS_FAILURE, "out of memory: %zu bytes were asked for; use more ranks or a smaller run.chunk",
-                    bytes);
+        return FAIL(STATUS_FAILURE,
+                    "out of memory: %zu bytes were asked for; use more ranks or a smaller run.chunk", bytes);
     memset(*out, 0, rounded);
     return STATUS_OK;
 }

@@ -56,7 +56,8 @@ static inline __attribute__((always_inline)) void flush_pairs(int d, struct pair
                                                               int64_t *const sum[]) {
     const real inverse_beta = 1 / beta, least = (real)1e-30;
     for (size_t n = 0; n < p->count; n++) {
-        real square = p->square[n] > least ? p->square[n] : least; /* coincident particles: no direction, no force */
+        real square =
+            p->square[n] > least ? p->square[n] : least; /* coincident particles: no direction, no force */
         real r = sqrt_real(square), scale = pair_force_real(r, beta, inverse_beta) / r;
         for (int a = 0; a < d; a++)
             p->force[a][n] = fixed_point((double)(scale * p->delta[a][n]));
@@ -69,10 +70,9 @@ static inline __attribute__((always_inline)) void flush_pairs(int d, struct pair
     p->count = 0;
 }
 
-static inline __attribute__((always_inline)) void force_loop(int d, const struct box *box,
-                                                             const struct pair_law *law, size_t owned,
-                                                             uint64_t *const q[], const struct pair_list *list,
-                                                             int64_t *const sum[]) {
+static inline __attribute__((always_inline)) void
+force_loop(int d, const struct box *box, const struct pair_law *law, size_t owned, uint64_t *const q[],
+           const struct pair_list *list, int64_t *const sum[]) {
     struct pair_buffer p;
     const real beta = (real)law->beta, cut = (real)(law->cutoff * law->cutoff);
     real unit[MAX_DIMENSION];
@@ -122,15 +122,15 @@ void cpu_pair_force(const struct ops *ops, const struct box *box, const struct p
 }
 
 /* Minimum-image difference x_i - x_j in float64 and its length; false beyond the cut-off. */
-static inline bool pair_close(const struct box *box, const struct pair_law *law, uint64_t *const q[], size_t i,
-                              size_t j, double delta[], double *r) {
+static inline bool pair_close(const struct box *box, const struct pair_law *law, uint64_t *const q[],
+                              size_t i, size_t j, double delta[], double *r) {
     double square = 0;
     for (int a = 0; a < box->d; a++) {
         delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * (box->side[a] * 0x1p-64);
         square += delta[a] * delta[a];
     }
     *r = sqrt(square);
-    return *r < law->cutoff && *r > 0;
+    return *r<law->cutoff && * r> 0;
 }
 
 void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
@@ -172,7 +172,8 @@ void cpu_drift(const struct ops *ops, const struct box *box, double v0, double t
 }
 
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                          size_t owned, uint64_t *const q[], const struct pair_list *list, double *const b[]) {
+                          size_t owned, uint64_t *const q[], const struct pair_list *list,
+                          double *const b[]) {
     (void)ops;
     double sum = 0;
     for (size_t i = 0; i < owned; i++)
@@ -193,7 +194,8 @@ double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const st
     return sum;
 }
 
-void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list, uint32_t *count) {
+void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
+                    uint32_t *count) {
     (void)ops;
     memset(count, 0, n * sizeof *count);
     for (size_t i = 0; i < owned; i++) {

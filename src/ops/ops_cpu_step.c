@@ -23,9 +23,10 @@ static void normal_block(uint64_t seed, enum rng_stream stream, uint64_t step, s
 }
 
 /* One particle: the update of theory.md section 1. Returns the squared displacement from q_list. */
-static inline double advance(const struct box *box, const struct step_law *law, size_t i, int64_t *const force[],
-                             uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
-                             double *const g[], const double xi_x[], const double xi_g[], bool *good) {
+static inline double advance(const struct box *box, const struct step_law *law, size_t i,
+                             int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+                             int32_t *const image[], double *const g[], const double xi_x[],
+                             const double xi_g[], bool *good) {
     double displacement = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;

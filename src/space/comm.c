@@ -153,7 +153,8 @@ enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_c
     }
     *received = malloc(total ? total * record : 1);
     if (!*received || total > INT_MAX || sent > INT_MAX)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu records of %zu bytes from other ranks", total, record);
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu records of %zu bytes from other ranks", total,
+                      record);
     if ((status = comm_agree(comm, status)) != STATUS_OK)
         goto out;
     MPI_Type_contiguous((int)record, MPI_BYTE, &type);
@@ -169,7 +170,8 @@ out:
     return status;
 }
 
-enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send, void *receive) {
+enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
+                       void *receive) {
     enum { FEW = 64 };
     MPI_Request few[2 * FEW], *request = few;
     if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))

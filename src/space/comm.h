@@ -56,10 +56,11 @@ enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_c
  * bytes; offsets are into the two buffers. For a halo: post, compute, complete. */
 struct comm_pattern {
     int peers;
-    int *peer;               /* (peers) rank */
-    size_t *send_offset;     /* (peers + 1) bytes */
-    size_t *receive_offset;  /* (peers + 1) bytes */
+    int *peer;              /* (peers) rank */
+    size_t *send_offset;    /* (peers + 1) bytes */
+    size_t *receive_offset; /* (peers + 1) bytes */
 };
-enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send, void *receive);
+enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
+                       void *receive);
 
 #endif

@@ -89,11 +89,11 @@ void domain_destroy(struct domain **domain) {
 /* ---- balancing: all nodes of one level of the tree at once, each by bisection on its coordinate ---- */
 
 struct node {
-    int first, count;      /* ranks */
+    int first, count; /* ranks */
     struct rank_box part;
     int axis;
-    uint64_t low, high;    /* the cut's last coordinate is in [low, high] */
-    int64_t target;        /* particles wanted at or below the cut, over all ranks */
+    uint64_t low, high; /* the cut's last coordinate is in [low, high] */
+    int64_t target;     /* particles wanted at or below the cut, over all ranks */
 };
 
 /* Particles of each node at or below its trial coordinate, over all ranks. */
@@ -139,7 +139,8 @@ static void find_cuts(const struct domain *domain, struct comm *comm, size_t n, 
 }
 
 /* Splits every node at its cut; child[m] is the number of node m's lower side among the new ones. */
-static int split_nodes(struct domain *domain, int nodes, const struct node *node, struct node *next, int *child) {
+static int split_nodes(struct domain *domain, int nodes, const struct node *node, struct node *next,
+                       int *child) {
     int made = 0;
     for (int m = 0; m < nodes; m++) {
         int half = node[m].count / 2, axis = node[m].axis;
@@ -231,8 +232,8 @@ double domain_gap(const struct domain *domain, int rank_a, int rank_b) {
     const struct rank_box *p = &domain->part[rank_a], *r = &domain->part[rank_b];
     double square = 0;
     for (int a = 0; a < domain->box.d; a++) {
-        double gap = (double)axis_gap(p->low[a], p->last[a], r->low[a], r->last[a]) *
-                     (domain->box.side[a] * 0x1p-64);
+        double gap =
+            (double)axis_gap(p->low[a], p->last[a], r->low[a], r->last[a]) * (domain->box.side[a] * 0x1p-64);
         square += gap * gap;
     }
     return sqrt(square);
@@ -261,7 +262,7 @@ bool domain_is_valid(const struct domain *domain) {
 uint64_t position_to_integer(const struct box *box, int axis, double x) {
     double turns = x / box->side[axis];
     turns -= floor(turns + (box->periodic ? 0 : 0.5)); /* [0, 1), or [-1/2, 1/2) */
-    if (turns >= 1) /* rounded up: the other end of the box */
+    if (turns >= 1)                                    /* rounded up: the other end of the box */
         turns = 0;
     if (turns >= 0.5)
         return HALF + (uint64_t)llrint((turns - 0.5) * 0x1p64);

@@ -80,8 +80,9 @@ static enum status send_rows(size_t count, const uint32_t *id, size_t bytes, con
         memcpy(out + (wide - begin) * bytes, from + sizeof wide, bytes);
     }
     if (got != mine)
-        status = FAIL(STATUS_NUMBERS, "%zu particles were found where there should be %zu: one was lost or doubled",
-                      got, mine);
+        status =
+            FAIL(STATUS_NUMBERS,
+                 "%zu particles were found where there should be %zu: one was lost or doubled", got, mine);
     TRY(comm_agree(comm, status));
 out:
     free(numbers);

@@ -17,11 +17,11 @@ struct halo {
     int d;
     double width;
     int peers;
-    size_t *send_first;       /* (peers + 1) into send_index */
-    size_t *receive_first;    /* (peers + 1) into the ghosts */
-    uint32_t *send_index;     /* device: local particles to send, peer after peer */
-    char *send, *receive;     /* device: message buffers, d values of 8 bytes per particle */
-    struct comm_pattern rows; /* offsets for messages of d values per particle */
+    size_t *send_first;         /* (peers + 1) into send_index */
+    size_t *receive_first;      /* (peers + 1) into the ghosts */
+    uint32_t *send_index;       /* device: local particles to send, peer after peer */
+    char *send, *receive;       /* device: message buffers, d values of 8 bytes per particle */
+    struct comm_pattern rows;   /* offsets for messages of d values per particle */
     struct comm_pattern values; /* and of one */
 };
 

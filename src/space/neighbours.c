@@ -24,7 +24,8 @@ static enum status extent_of(const struct particles *p, int a, uint64_t *low, ui
     return STATUS_OK;
 }
 
-enum status cells_create(const struct particles *p, const struct box *box, double cell, struct cell_grid **out) {
+enum status cells_create(const struct particles *p, const struct box *box, double cell,
+                         struct cell_grid **out) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
     size_t n = p->owned + p->ghosts, total = 1, most = 4 * n + 64;
@@ -75,7 +76,8 @@ void pairs_release(const struct ops *ops, struct pair_list *list) {
     *list = (struct pair_list){0};
 }
 
-enum status pairs_build(const struct particles *p, const struct box *box, double radius, struct pair_list *list) {
+enum status pairs_build(const struct particles *p, const struct box *box, double radius,
+                        struct pair_list *list) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
     struct cell_grid *grid = NULL;
@@ -127,8 +129,8 @@ out:
     return status;
 }
 
-enum status nearest_build(struct particles *p, const struct domain *domain, struct comm *comm, size_t n, int k,
-                          double least, double margin, struct halo **halo, uint32_t **index) {
+enum status nearest_build(struct particles *p, const struct domain *domain, struct comm *comm, size_t n,
+                          int k, double least, double margin, struct halo **halo, uint32_t **index) {
     enum status status = STATUS_OK;
     const struct box *box = &domain->box;
     double volume = 1, diagonal = 0;

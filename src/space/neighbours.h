@@ -19,7 +19,7 @@ void pairs_release(const struct ops *ops, struct pair_list *list);
  * reaches at least `least`, and `margin` further than the farthest neighbour of any owned particle,
  * whatever the density. On return `particles` has the ghosts, *halo is theirs, and *index (owned, k), in
  * device memory, refers to local particles; free it with ops->release. Collective. */
-enum status nearest_build(struct particles *particles, const struct domain *domain, struct comm *comm, size_t n,
-                          int k, double least, double margin, struct halo **halo, uint32_t **index);
+enum status nearest_build(struct particles *particles, const struct domain *domain, struct comm *comm,
+                          size_t n, int k, double least, double margin, struct halo **halo, uint32_t **index);
 
 #endif

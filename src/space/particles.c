@@ -174,8 +174,8 @@ static enum status sort_records(const struct box *box, double cell, size_t count
 
 /* Splits the records into those that stay (compacted in place, their number returned) and those that go, in
  * order of the rank they go to. */
-static enum status split_leavers(const struct domain *domain, size_t count, struct record *record, size_t *stay,
-                                 size_t *send_count, struct record **leavers) {
+static enum status split_leavers(const struct domain *domain, size_t count, struct record *record,
+                                 size_t *stay, size_t *send_count, struct record **leavers) {
     int *owner = malloc((count + 1) * sizeof *owner);
     size_t *at = calloc((size_t)domain->ranks + 1, sizeof *at), gone = 0;
     enum status status = STATUS_OK;
@@ -211,7 +211,8 @@ out:
     return status;
 }
 
-enum status particles_migrate(struct particles *p, const struct domain *domain, struct comm *comm, double cell) {
+enum status particles_migrate(struct particles *p, const struct domain *domain, struct comm *comm,
+                              double cell) {
     enum status status = STATUS_OK;
     struct record *record = NULL, *leavers = NULL;
     void *arrivals = NULL;
@@ -220,7 +221,8 @@ enum status particles_migrate(struct particles *p, const struct domain *domain, 
     p->ghosts = 0;
     if (ranks == 1 && cell <= 0)
         goto out;
-    status = numbers ? owned_to_records(p, &record) : FAIL(STATUS_FAILURE, "out of memory while moving particles");
+    status =
+        numbers ? owned_to_records(p, &record) : FAIL(STATUS_FAILURE, "out of memory while moving particles");
     if (status == STATUS_OK)
         status = split_leavers(domain, p->owned, record, &stay, numbers, &leavers);
     TRY(comm_agree(comm, status));

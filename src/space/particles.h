@@ -5,7 +5,7 @@
 #include "space/domain.h"
 
 struct particles {
-    const struct ops *ops;         /* whose memory the arrays are in */
+    const struct ops *ops; /* whose memory the arrays are in */
     int d;
     size_t owned, ghosts, capacity;
     uint32_t *id;                  /* (capacity) global number, 0 ... N-1 */
@@ -36,7 +36,7 @@ static inline size_t slice_begin(size_t n, int ranks, int rank) {
 
 /* One rank's share of the particles, host memory. */
 struct slice {
-    size_t n;            /* particles in all */
+    size_t n; /* particles in all */
     int d;
     size_t begin, count; /* ids begin ... begin + count - 1 */
     uint64_t *q;         /* (count, d) */

@@ -12,9 +12,17 @@ struct reference {
 };
 
 static struct config config_of(int d, int64_t n, double phi, double trap, double eps, double dt) {
-    struct config c = {.system = {.dimension = d, .particles = n, .packing_fraction = phi, .v0 = 0.25, .k = 1,
-                                  .beta = 7.5, .gamma = 0.05, .eps = eps, .trap = trap},
-                       .simulation = {.dt = dt, .start = "random", .seed = 5, .cutoff_tolerance = 1e-5, .skin = 0.4}};
+    struct config c = {
+        .system = {.dimension = d,
+                   .particles = n,
+                   .packing_fraction = phi,
+                   .v0 = 0.25,
+                   .k = 1,
+                   .beta = 7.5,
+                   .gamma = 0.05,
+                   .eps = eps,
+                   .trap = trap},
+        .simulation = {.dt = dt, .start = "random", .seed = 5, .cutoff_tolerance = 1e-5, .skin = 0.4}};
     if (trap > 0) {
         c.system.packing_fraction = 0;
         c.system.box_sides = 1;
@@ -54,8 +62,8 @@ static void reference_step(struct reference *r, const struct box *box, const str
     struct step_result result;
     assert_int_equal(pairs_build(r->p, box, law->cutoff + 0.01, &r->list), STATUS_OK);
     ops_cpu()->pair_force(ops_cpu(), box, law, r->p->owned, r->p->owned, r->p->q, &r->list, r->force);
-    ops_cpu()->step(ops_cpu(), box, step, r->p->owned, r->p->id, r->force, r->q_list, r->p->q, r->p->image, r->p->g, NULL,
-                    NULL, &result);
+    ops_cpu()->step(ops_cpu(), box, step, r->p->owned, r->p->id, r->force, r->q_list, r->p->q, r->p->image,
+                    r->p->g, NULL, NULL, &result);
     assert_int_equal(result.bad, 0);
 }
 
@@ -78,8 +86,10 @@ static void assert_sums(const struct simulation *s, struct reference *r, const s
     for (size_t a = 0; a < 2 * d; a++)
         column[a] = calloc(n, sizeof(double));
     assert_int_equal(pairs_build(r->p, &s->box, s->law.cutoff, &r->list), STATUS_OK);
-    ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, r->p->q, &r->list, column, divergence);
-    ops_cpu()->drift(ops_cpu(), &s->box, c->system.v0, c->system.trap, n, r->p->q, r->p->g, column, divergence, column + d);
+    ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, r->p->q, &r->list, column,
+                          divergence);
+    ops_cpu()->drift(ops_cpu(), &s->box, c->system.v0, c->system.trap, n, r->p->q, r->p->g, column,
+                     divergence, column + d);
     for (size_t i = 0; i < n; i++) {
         want.div_b += divergence[i];
         for (size_t a = 0; a < d; a++) {
@@ -97,7 +107,8 @@ static void assert_sums(const struct simulation *s, struct reference *r, const s
         for (size_t a = 0; a < d; a++) {
             q[a] = calloc(n, sizeof(uint64_t));
             for (size_t i = 0; i < n; i++)
-                q[a][i] = r->p->q[a][i] + (uint64_t)llrint(sign * h * column[d + a][i] / (s->box.side[a] * 0x1p-64));
+                q[a][i] = r->p->q[a][i] +
+                          (uint64_t)llrint(sign * h * column[d + a][i] / (s->box.side[a] * 0x1p-64));
             moved.q[a] = q[a];
         }
         double *force[MAX_DIMENSION], *ignored[MAX_DIMENSION], *none = calloc(n, sizeof(double));
@@ -118,9 +129,13 @@ static void assert_sums(const struct simulation *s, struct reference *r, const s
         free(none);
         pairs_release(ops_cpu(), &list);
     }
-    const double pair[][2] = {{got.div_b, want.div_b}, {got.b_squared, want.b_squared}, {got.force_b, want.force_b},
-                              {got.g_b, want.g_b}, {got.b_stiffness_b, want.b_stiffness_b}};
-    for (size_t m = 0; m < sizeof pair / sizeof *pair; m++) /* K by differences jumps where the force is cut off */
+    const double pair[][2] = {{got.div_b, want.div_b},
+                              {got.b_squared, want.b_squared},
+                              {got.force_b, want.force_b},
+                              {got.g_b, want.g_b},
+                              {got.b_stiffness_b, want.b_stiffness_b}};
+    for (size_t m = 0; m < sizeof pair / sizeof *pair;
+         m++) /* K by differences jumps where the force is cut off */
         assert_below(fabs(pair[m][0] - pair[m][1]) / fabs(pair[m][1]), m == 4 ? 1e-3 : 1e-8);
     for (size_t a = 0; a < 2 * d; a++)
         free(column[a]);
@@ -191,8 +206,8 @@ static void test_trap(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_phase_separation), cmocka_unit_test(test_diffusion_3d),
-                                       cmocka_unit_test(test_line), cmocka_unit_test(test_two),
-                                       cmocka_unit_test(test_trap)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_phase_separation),
+                                       cmocka_unit_test(test_diffusion_3d), cmocka_unit_test(test_line),
+                                       cmocka_unit_test(test_two), cmocka_unit_test(test_trap)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

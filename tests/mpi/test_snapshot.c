@@ -16,9 +16,11 @@ static int compare_from(const void *a, const void *b, void *centre) {
 }
 
 /* Score and divergence of all particles, g given. */
-static void whole_score(struct score_model *model, const real *weights, double *const g[], double *s, double *div) {
+static void whole_score(struct score_model *model, const real *weights, double *const g[], double *s,
+                        double *div) {
     const size_t d = (size_t)w.box.d, k = (size_t)network.neighbours;
-    uint32_t *near = calloc(w.n * k, sizeof *near), *order = calloc(w.n, sizeof *order), *all = calloc(w.n, sizeof *all);
+    uint32_t *near = calloc(w.n * k, sizeof *near), *order = calloc(w.n, sizeof *order),
+             *all = calloc(w.n, sizeof *all);
     real *score = calloc(w.n * d, sizeof *score), *divergence = calloc(w.n, sizeof *divergence);
     for (size_t i = 0; i < w.n; i++) {
         size_t others = 0;
@@ -44,7 +46,8 @@ static void whole_score(struct score_model *model, const real *weights, double *
 }
 
 /* b and div_x b of particle i, from all pairs within the cut-off, with the functions of libm. */
-static double whole_drift(size_t i, const struct system_parameters *p, double cutoff, double b[], double *density) {
+static double whole_drift(size_t i, const struct system_parameters *p, double cutoff, double b[],
+                          double *density) {
     const int d = w.box.d;
     double divergence = 0;
     size_t near = 1;
@@ -86,15 +89,19 @@ static void check(int d) {
     assert_int_equal(score_create(ops_cpu(), &network, d, 200, &model), STATUS_OK);
     real *weights = calloc(score_tensors(model)->size, sizeof *weights);
     score_initialise(model, 5, weights);
-    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 0, &frame),
-                     STATUS_OK);
+    assert_int_equal(
+        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 0, &frame),
+        STATUS_OK);
     assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);
     struct snapshot_input in = {frame, &system, law, model, weights, SIGMA, SEED, NOISE};
     assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);
 
-    double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div), *v = calloc(n * dim, sizeof *v);
-    double *sigma = calloc(n, sizeof *sigma), *b = calloc(n * dim, sizeof *b), *div_x = calloc(n, sizeof *div_x);
-    double *density = calloc(n, sizeof *density), *moved[MAX_DIMENSION], *zeta = calloc(n * dim, sizeof *zeta);
+    double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div),
+           *v = calloc(n * dim, sizeof *v);
+    double *sigma = calloc(n, sizeof *sigma), *b = calloc(n * dim, sizeof *b),
+           *div_x = calloc(n, sizeof *div_x);
+    double *density = calloc(n, sizeof *density), *moved[MAX_DIMENSION],
+           *zeta = calloc(n * dim, sizeof *zeta);
     uint32_t *id = calloc(n, sizeof *id);
     whole_score(model, weights, w.g, score, div);
     assert_below(difference(s, COLUMN_S_G, score), SLACK);

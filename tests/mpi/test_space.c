@@ -7,7 +7,8 @@ static const struct setting {
     size_t n;
     double side;
     bool periodic;
-} settings[] = {{2, 700, 40, true}, {3, 500, 14, true}, {1, 60, 50, true}, {2, 300, 120, false}, {2, 13, 10, true}, {2, 40, 400, true}, {3, 30, 200, true}};
+} settings[] = {{2, 700, 40, true}, {3, 500, 14, true}, {1, 60, 50, true}, {2, 300, 120, false},
+                {2, 13, 10, true},  {2, 40, 400, true}, {3, 30, 200, true}};
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
 /* The configuration spread over the ranks. */
@@ -73,7 +74,8 @@ static void test_migration(void **state) {
             struct slice *slice = NULL;
             for (int a = 0; a < c.w.box.d; a++) {
                 for (size_t id = 0; id < c.w.n; id++)
-                    c.w.q[a][id] = (c.w.q[a][id] + ((uint64_t)id << 51)) & (c.w.box.periodic ? UINT64_MAX : UINT64_MAX >> 3);
+                    c.w.q[a][id] = (c.w.q[a][id] + ((uint64_t)id << 51)) &
+                                   (c.w.box.periodic ? UINT64_MAX : UINT64_MAX >> 3);
                 for (size_t i = 0; i < c.p->owned; i++)
                     c.p->q[a][i] = c.w.q[a][c.p->id[i]];
             }

@@ -4,14 +4,15 @@
 #include "ranks.h"
 
 static const struct network_parameters network = {NETWORK_WINDOW, 16, 16, 24, 2, 2, 2, 9};
-static const struct training_parameters training = {.sigma = 0.05, .batch = 100, .steps = 10, .rate = 1e-3,
-                                                    .average = 0.9, .clip = 1, .seed = 3};
+static const struct training_parameters training = {
+    .sigma = 0.05, .batch = 100, .steps = 10, .rate = 1e-3, .average = 0.9, .clip = 1, .seed = 3};
 
 static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-10;
 
 /* The gradient of a batch from the definition, on the whole configuration. */
-static double whole_gradient(const struct whole *w, const struct training_parameters *p, struct score_model *model,
-                             const real *weights, uint64_t step, size_t batch, const uint32_t *ids, real *gradient) {
+static double whole_gradient(const struct whole *w, const struct training_parameters *p,
+                             struct score_model *model, const real *weights, uint64_t step, size_t batch,
+                             const uint32_t *ids, real *gradient) {
     const struct ops *ops = ops_cpu();
     const size_t d = (size_t)w->box.d, k = (size_t)score_neighbours(model);
     struct particles *all = NULL;
@@ -31,13 +32,14 @@ static double whole_gradient(const struct whole *w, const struct training_parame
     for (int sign = 1; sign >= -1; sign -= 2) {
         struct cell_grid *grid = NULL;
         ops->shift_propulsion(ops, w->box.d, w->n, sign * p->sigma, zeta_g, w->g, all->g);
-        ops->shift_positions(ops, &w->box, w->n, p->noise_on == NOISE_ON_XG ? sign * p->sigma : 0, zeta_x, w->q, all->q);
+        ops->shift_positions(ops, &w->box, w->n, p->noise_on == NOISE_ON_XG ? sign * p->sigma : 0, zeta_x,
+                             w->q, all->q);
         assert_int_equal(cells_create(all, &w->box, 2, &grid), STATUS_OK);
         ops->nearest(ops, &w->box, grid, batch, ids, w->n, all->q, (int)k, near, farthest);
         cells_destroy(ops, &grid);
         struct score_input in = {&w->box, all->q, all->g, w->n, batch, ids, near};
-        assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term, gradient,
-                                         NULL),
+        assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term,
+                                         gradient, NULL),
                          STATUS_OK);
     }
     for (size_t m = 0; m < batch; m++)
@@ -93,8 +95,9 @@ static void check(int d, enum noise_target noise_on) {
     struct slice *slice = whole_slice(&w);
     uint32_t ids[100];
     p.noise_on = noise_on;
-    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, 0, training_margin(&p, d), &frame),
-                     STATUS_OK);
+    assert_int_equal(
+        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, 0, training_margin(&p, d), &frame),
+        STATUS_OK);
     assert_int_equal(trainer_create(ops_cpu(), comm, &network, &p, d, 200, NULL, &t), STATUS_OK);
     const size_t size = score_tensors(t->model)->size;
     double *mine = calloc(size, sizeof(double)), *want = calloc(size, sizeof(double)), loss = 0;

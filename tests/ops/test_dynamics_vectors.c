@@ -14,9 +14,10 @@ static struct setting load(hid_t at) {
     struct setting c;
     c.n = (size_t)vectors_attribute(at, "N");
     c.box = vectors_box(at, (int)vectors_attribute(at, "d"));
-    c.s = (struct system){vectors_attribute(at, "v0"),   vectors_attribute(at, "k"),
-                          vectors_attribute(at, "A"),    vectors_attribute(at, "beta"),
-                          vectors_attribute(at, "gamma"), vectors_attribute(at, "eps"), vectors_attribute(at, "dt")};
+    c.s = (struct system){vectors_attribute(at, "v0"),    vectors_attribute(at, "k"),
+                          vectors_attribute(at, "A"),     vectors_attribute(at, "beta"),
+                          vectors_attribute(at, "gamma"), vectors_attribute(at, "eps"),
+                          vectors_attribute(at, "dt")};
     double *x = vectors_reals(at, "x", NULL, NULL), *g = vectors_reals(at, "g", NULL, NULL);
     c.p = vectors_particles(&c.box, c.n, x, g);
     free(x);
@@ -52,8 +53,10 @@ static void check_forces(const struct setting *c, hid_t at, double cutoff) {
     for (int m = 0; m < 2; m++)
         for (size_t a = 0; a < d; a++)
             column[m][a] = calloc(c->n, sizeof(double));
-    ops_cpu()->pair_terms(ops_cpu(), &c->box, &law, c->s.k, c->n, c->n, c->p->q, &list, column[0], divergence);
-    ops_cpu()->drift(ops_cpu(), &c->box, c->s.v0, c->s.trap, c->n, c->p->q, c->p->g, column[0], divergence, column[1]);
+    ops_cpu()->pair_terms(ops_cpu(), &c->box, &law, c->s.k, c->n, c->n, c->p->q, &list, column[0],
+                          divergence);
+    ops_cpu()->drift(ops_cpu(), &c->box, c->s.v0, c->s.trap, c->n, c->p->q, c->p->g, column[0], divergence,
+                     column[1]);
     for (size_t i = 0; i < c->n; i++)
         for (size_t a = 0; a < d; a++)
             b[i * d + a] = column[1][a][i];
@@ -76,7 +79,8 @@ static void check_list(const struct setting *c, hid_t at, double cutoff) {
     struct pair_list list = {0};
     size_t pairs;
     assert_int_equal(pairs_build(c->p, &c->box, cutoff, &list), STATUS_OK);
-    int *offset = vectors_integers(at, "offset", NULL, NULL), *index = vectors_integers(at, "index", &pairs, NULL);
+    int *offset = vectors_integers(at, "offset", NULL, NULL),
+        *index = vectors_integers(at, "index", &pairs, NULL);
     char *near = calloc(c->n * c->n, 1);
     for (size_t i = 0; i < c->n; i++)
         for (int m = offset[i]; m < offset[i + 1]; m++)
@@ -113,7 +117,8 @@ static void check_steps(struct setting *c, hid_t at) {
     const size_t d = (size_t)c->box.d, rows = c->n * d;
     size_t shape[5];
     double *xi_x = vectors_reals(at, "xi_x", NULL, shape), *xi_g = vectors_reals(at, "xi_g", NULL, NULL);
-    double *want_x = vectors_reals(at, "step_x", NULL, NULL), *want_g = vectors_reals(at, "step_g", NULL, NULL);
+    double *want_x = vectors_reals(at, "step_x", NULL, NULL),
+           *want_g = vectors_reals(at, "step_g", NULL, NULL);
     int *want_image = vectors_integers(at, "step_image", NULL, NULL);
     const double everything = 1e4; /* the reference steps know no cut-off */
     struct pair_law law = {c->s.beta, everything};
@@ -127,7 +132,8 @@ static void check_steps(struct setting *c, hid_t at) {
     struct pair_list list = {0};
     int64_t *sum[MAX_DIMENSION];
     uint64_t *q_list[MAX_DIMENSION];
-    double *x = calloc(rows, sizeof *x), *g = calloc(rows, sizeof *g), *reference = calloc(rows, sizeof *reference);
+    double *x = calloc(rows, sizeof *x), *g = calloc(rows, sizeof *g),
+           *reference = calloc(rows, sizeof *reference);
     for (size_t a = 0; a < d; a++) {
         sum[a] = calloc(c->n, sizeof(int64_t));
         q_list[a] = malloc(c->n * sizeof(uint64_t));
@@ -146,7 +152,8 @@ static void check_steps(struct setting *c, hid_t at) {
                 double side = c->box.periodic ? c->box.side[a] : 0;
                 x[at_row] = position_to_real(&c->box, (int)a, c->p->q[a][i]) + side * c->p->image[a][i];
                 g[at_row] = c->p->g[a][i];
-                reference[at_row] = want_x[(m + 1) * rows + at_row] + side * want_image[(m + 1) * rows + at_row];
+                reference[at_row] =
+                    want_x[(m + 1) * rows + at_row] + side * want_image[(m + 1) * rows + at_row];
                 assert_int_equal(c->p->image[a][i], want_image[(m + 1) * rows + at_row]);
             }
         assert_below(relative_error(rows, x, reference), TOLERANCE(1e-11, 1e-4));
@@ -201,8 +208,10 @@ static void check_nearest(hid_t at, const char *name) {
         for (size_t i = 0; i < n; i++) {
             assert_below(fabs(farthest[i] - distance[(i + 1) * (size_t)k - 1]), 1e-10);
             for (size_t m = 0; m < (size_t)k; m++) {
-                bool tied = (m > 0 && distance[i * (size_t)k + m] - distance[i * (size_t)k + m - 1] < 1e-11) ||
-                            (m + 1 < (size_t)k && distance[i * (size_t)k + m + 1] - distance[i * (size_t)k + m] < 1e-11);
+                bool tied =
+                    (m > 0 && distance[i * (size_t)k + m] - distance[i * (size_t)k + m - 1] < 1e-11) ||
+                    (m + 1 < (size_t)k &&
+                     distance[i * (size_t)k + m + 1] - distance[i * (size_t)k + m] < 1e-11);
                 if (!tied)
                     assert_int_equal(index[i * (size_t)k + m], want[i * (size_t)k + m]);
             }

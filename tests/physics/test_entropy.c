@@ -16,7 +16,8 @@ static struct snapshot *make_slab(struct box *box) {
     assert_int_equal(snapshot_create(box, columns * rows, comm, &s), STATUS_OK);
     for (size_t i = 0; i < s->count; i++) {
         size_t id = s->begin + i;
-        s->column[COLUMN_POSITION][2 * i] = fmod(SIDE + MIDDLE - HALF + STEP * ((double)(id % columns) + 0.5), SIDE);
+        s->column[COLUMN_POSITION][2 * i] =
+            fmod(SIDE + MIDDLE - HALF + STEP * ((double)(id % columns) + 0.5), SIDE);
         s->column[COLUMN_POSITION][2 * i + 1] = STEP * ((double)(id / columns) + 0.5);
         s->column[COLUMN_SIGMA][i] = 2 + (double)(id % 3);
         s->column[COLUMN_DIV_X][i] = -(double)(id % 5);
@@ -52,7 +53,8 @@ static void test_fields(void **state) {
             for (int a = 0; a < field_columns(g, f); a++) {
                 double sum = 0;
                 for (size_t c = 0; c < g->total; c++)
-                    sum += g->field[f][c * (size_t)field_columns(g, f) + (size_t)a] * g->spacing[0] * g->spacing[1];
+                    sum += g->field[f][c * (size_t)field_columns(g, f) + (size_t)a] * g->spacing[0] *
+                           g->spacing[1];
                 assert_below(fabs(sum - want[f][a]), 1e-9 * (1 + fabs(want[f][a])));
             }
         field_grid_destroy(&g);
@@ -66,7 +68,8 @@ static void test_interface(void **state) {
     struct snapshot *s = make_slab(&box);
     struct field_grid *g = NULL;
     struct profile *p = NULL;
-    const double inside = 1 / (STEP * STEP), level = 0.5 * M_PI * inside; /* half of the slab's packing fraction */
+    const double inside = 1 / (STEP * STEP),
+                 level = 0.5 * M_PI * inside; /* half of the slab's packing fraction */
     assert_int_equal(field_grid_create(&box, 0.5, 1, &g), STATUS_OK);
     assert_int_equal(profile_create(10, 1, 2, &p), STATUS_OK);
     fields_compute(g, s, comm);
@@ -82,7 +85,8 @@ static void test_interface(void **state) {
     assert_below(fabs(far + SIDE / 2 - HALF), 0.5);
     for (int frame = 0; frame < 2; frame++)
         profile_add(p, g, s, comm);
-    double *density = calloc((size_t)p->bins, sizeof *density), *error = calloc((size_t)p->bins, sizeof *error);
+    double *density = calloc((size_t)p->bins, sizeof *density),
+           *error = calloc((size_t)p->bins, sizeof *error);
     profile_density(p, density, error);
     double mean = 0;
     for (int b = 0; b < p->bins; b++) {
@@ -156,7 +160,8 @@ static void test_certificate(void **state) {
     assert_below(fabs(r.value - 1) / r.error, 4);
     static const double captured[TERMS] = {[TERM_CAPTURED] = 1, [TERM_EXACT] = -1};
     static const double stationary[TERMS] = {[TERM_S_SQUARED] = 1, [TERM_MINUS_DIV_S] = -1};
-    struct estimate total = certificate_mean(c, captured, comm), first = certificate_mean(c, stationary, comm);
+    struct estimate total = certificate_mean(c, captured, comm),
+                    first = certificate_mean(c, stationary, comm);
     assert_below(fabs(total.value) / total.error, 4);
     assert_below(fabs(first.value) / first.error, 4);
     /* |v_g|^2/gamma is the square of a Gaussian of variance A per component: the error has a closed form */
@@ -199,8 +204,8 @@ static void test_blocks(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_interface),
-                                       cmocka_unit_test(test_certificate), cmocka_unit_test(test_resolved_fraction),
-                                       cmocka_unit_test(test_blocks)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_interface), cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_resolved_fraction), cmocka_unit_test(test_blocks)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -7,8 +7,13 @@
 static struct comm *comm;
 
 static struct config config_of(int d, int64_t n, double phi) {
-    struct config c = {.system = {.dimension = d, .particles = n, .packing_fraction = phi, .v0 = 0.3, .k = 1,
-                                  .beta = 7.5, .gamma = 0.5},
+    struct config c = {.system = {.dimension = d,
+                                  .particles = n,
+                                  .packing_fraction = phi,
+                                  .v0 = 0.3,
+                                  .k = 1,
+                                  .beta = 7.5,
+                                  .gamma = 0.5},
                        .simulation = {.dt = 0.02, .start = "random", .seed = 1, .cutoff_tolerance = 1e-5}};
     return c;
 }
@@ -84,14 +89,16 @@ static void test_free_flight(void **state) {
         for (size_t i = 0; i < n; i++)
             for (int a = 0; a < 2; a++) {
                 size_t at = s->particles->id[i] * 2 + (size_t)a;
-                double x = position_to_real(&s->box, a, s->particles->q[a][i]) + s->box.side[a] * s->particles->image[a][i];
+                double x = position_to_real(&s->box, a, s->particles->q[a][i]) +
+                           s->box.side[a] * s->particles->image[a][i];
                 sum += pass ? (x - x0[at]) * (x - x0[at]) : 0;
                 x0[at] = pass ? x0[at] : x;
             }
         if (pass == 0)
             advance(s, (int)(t / c.simulation.dt));
     }
-    const double want = 2 * v0 * v0 / (gamma * gamma) * (gamma * t - 1 + exp(-gamma * t)) + 2 * c.system.eps * t;
+    const double want =
+        2 * v0 * v0 / (gamma * gamma) * (gamma * t - 1 + exp(-gamma * t)) + 2 * c.system.eps * t;
     assert_mean(sum, (double)n * 2, 2 * want * want, want); /* Gaussian displacements, per component */
     free(x0);
     simulation_destroy(&s);
@@ -118,7 +125,8 @@ static void test_trap(void **state) {
             sum[1] += x * g;
             sum[2] += g * g;
         }
-    const double xx = (c.system.eps + v0 * v0 / (gamma + trap)) / trap, xg = v0 / (gamma + trap), m = (double)n * 3;
+    const double xx = (c.system.eps + v0 * v0 / (gamma + trap)) / trap, xg = v0 / (gamma + trap),
+                 m = (double)n * 3;
     const double bias = trap * c.simulation.dt; /* of Euler steps, relative, at most */
     assert_below(fabs(sum[0] / m - xx), 4 * sqrt(2 * xx * xx / m) + bias * xx);
     assert_below(fabs(sum[1] / m - xg), 4 * sqrt((xx + xg * xg) / m) + bias * xg);
@@ -156,7 +164,8 @@ static void test_energy(void **state) {
     check_energy(&c, 0);
     c.system.eps = 0.05;
     c.simulation.dt = 0.005;
-    check_energy(&c, 0.02); /* the forces' part of the time-step bias is (dt/2) <b.K b>, of order k dt of this */
+    check_energy(&c,
+                 0.02); /* the forces' part of the time-step bias is (dt/2) <b.K b>, of order k dt of this */
 }
 
 int main(int argc, char **argv) {

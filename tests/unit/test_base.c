@@ -27,8 +27,8 @@ static void philox_known_answers(void **state) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const uint32_t *c = known[i].counter, *k = known[i].key;
         uint32_t out[4];
-        rng_words((uint64_t)k[1] << 32 | k[0], (enum rng_stream)(c[3] >> 24), c[0], (uint64_t)c[2] << 32 | c[1],
-                  c[3] & 0xffffff, out);
+        rng_words((uint64_t)k[1] << 32 | k[0], (enum rng_stream)(c[3] >> 24), c[0],
+                  (uint64_t)c[2] << 32 | c[1], c[3] & 0xffffff, out);
         assert_memory_equal(out, known[i].result, sizeof out);
     }
 }
@@ -132,14 +132,19 @@ static void durations_and_sizes(void **state) {
     static const struct {
         double seconds;
         const char *text;
-    } duration[] = {{0, "0.0 s"},       {3.21, "3.2 s"},           {59.94, "59.9 s"},      {59.96, "1 min 00 s"},
-                    {125, "2 min 05 s"}, {3599.4, "59 min 59 s"},  {3599.6, "1 h 00 min"}, {3725, "1 h 02 min"},
-                    {360000, "100 h 00 min"}};
+    } duration[] = {{0, "0.0 s"},           {3.21, "3.2 s"},      {59.94, "59.9 s"},
+                    {59.96, "1 min 00 s"},  {125, "2 min 05 s"},  {3599.4, "59 min 59 s"},
+                    {3599.6, "1 h 00 min"}, {3725, "1 h 02 min"}, {360000, "100 h 00 min"}};
     static const struct {
         double bytes;
         const char *text;
-    } size[] = {{0, "0 B"},           {512, "512 B"},       {1023, "1023 B"},         {1024, "1.0 KiB"},
-                {12897485, "12.3 MiB"}, {1048575, "1.0 MiB"}, {1099511627776, "1.0 TiB"}};
+    } size[] = {{0, "0 B"},
+                {512, "512 B"},
+                {1023, "1023 B"},
+                {1024, "1.0 KiB"},
+                {12897485, "12.3 MiB"},
+                {1048575, "1.0 MiB"},
+                {1099511627776, "1.0 TiB"}};
     char text[64];
     for (size_t i = 0; i < sizeof duration / sizeof *duration; i++) {
         text_duration(duration[i].seconds, text, sizeof text);
@@ -196,7 +201,8 @@ static enum status refuse_item(const char *name, const char *value, void *contex
 
 static void provenance(void **state) {
     (void)state;
-    char word[][16] = {"epflow", "run", "quick.yaml"}, *arguments[] = {word[0], word[1], word[2], NULL}, now[32];
+    char word[][16] = {"epflow", "run", "quick.yaml"}, *arguments[] = {word[0], word[1], word[2], NULL},
+         now[32];
     int items = 0, year, month, day, hour, minute, second;
     provenance_command_line(3, arguments);
     assert_int_equal(provenance_visit(count_item, &items), STATUS_OK);
@@ -244,11 +250,17 @@ static void timings(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers), cmocka_unit_test(uniform_is_inside),
-        cmocka_unit_test(permutation_is_a_bijection), cmocka_unit_test(permutations_differ),
-        cmocka_unit_test(permutation_of_every_word), cmocka_unit_test(distances), cmocka_unit_test(nearest_word),
-        cmocka_unit_test(durations_and_sizes), cmocka_unit_test(first_message_stays), cmocka_unit_test(provenance),
-        cmocka_unit_test(long_command_line), cmocka_unit_test(timings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(philox_known_answers),
+                                       cmocka_unit_test(uniform_is_inside),
+                                       cmocka_unit_test(permutation_is_a_bijection),
+                                       cmocka_unit_test(permutations_differ),
+                                       cmocka_unit_test(permutation_of_every_word),
+                                       cmocka_unit_test(distances),
+                                       cmocka_unit_test(nearest_word),
+                                       cmocka_unit_test(durations_and_sizes),
+                                       cmocka_unit_test(first_message_stays),
+                                       cmocka_unit_test(provenance),
+                                       cmocka_unit_test(long_command_line),
+                                       cmocka_unit_test(timings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,8 +73,8 @@ static void file_keeps_the_story(void **state) {
         line[strcspn(line, "\n")] = '\0';
         assert_string_equal(line + 21, lines[i % 5]);
         if (i % 5 < 4)
-            assert_int_equal(sscanf(line, "%4d-%2d-%2d %2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second),
-                             6);
+            assert_int_equal(
+                sscanf(line, "%4d-%2d-%2d %2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second), 6);
     }
     assert_null(fgets(line, sizeof line, file));
     fclose(file);
@@ -145,7 +145,7 @@ static void progress_in_a_file(void **state) {
     p.shown -= 31;
     progress_show(&p, DONE, "loss 0.5");
     p.shown -= 31;
-    progress_show(&p, 1e9, NULL);    /* nothing done yet: no rate to tell from */
+    progress_show(&p, 1e9, NULL); /* nothing done yet: no rate to tell from */
     log_start(1);
     p.shown -= 31;
     progress_show(&p, DONE, NULL); /* not rank 0 */
@@ -165,7 +165,7 @@ static void rates(void **state) {
     static const struct {
         double rate;
         const char *text;
-    } known[] = {{0.0123, "0.0123"}, {7, "7"},           {850, "850"},
+    } known[] = {{0.0123, "0.0123"}, {7, "7"},         {850, "850"},
                  {999.6, "1e3"},     {1234, "1.23e3"}, {5.61e11, "561e9"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct progress p;
@@ -217,9 +217,9 @@ static void progress_on_a_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rank_zero_speaks), cmocka_unit_test(file_keeps_the_story),
-        cmocka_unit_test(file_that_cannot_be), cmocka_unit_test(long_message),
-        cmocka_unit_test(progress_in_a_file), cmocka_unit_test(rates),
+        cmocka_unit_test(rank_zero_speaks),      cmocka_unit_test(file_keeps_the_story),
+        cmocka_unit_test(file_that_cannot_be),   cmocka_unit_test(long_message),
+        cmocka_unit_test(progress_in_a_file),    cmocka_unit_test(rates),
         cmocka_unit_test(progress_on_a_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

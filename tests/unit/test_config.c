@@ -25,12 +25,19 @@ static void assert_same(const struct config *a, const struct config *b) {
 static void defaults(void **state) {
     (void)state;
     struct config c = parse(GOOD, 0, NULL), zero = {0};
-    const struct system_parameters system = {.kind = SYSTEM_AOUP, .dimension = 2, .particles = 1024,
-                                             .packing_fraction = 0.5, .v0 = 0.025, .k = 1, .beta = 7.5, .gamma = 1e-4};
+    const struct system_parameters system = {.kind = SYSTEM_AOUP,
+                                             .dimension = 2,
+                                             .particles = 1024,
+                                             .packing_fraction = 0.5,
+                                             .v0 = 0.025,
+                                             .k = 1,
+                                             .beta = 7.5,
+                                             .gamma = 1e-4};
     assert_memory_equal(&c.system, &system, sizeof system);
     assert_string_equal(c.simulation.start, "random");
-    const double simulation[] = {c.simulation.dt,   c.simulation.burn_in,          c.simulation.frame_interval,
-                                 c.simulation.skin, c.simulation.cutoff_tolerance, c.simulation.restart_interval};
+    const double simulation[] = {
+        c.simulation.dt,   c.simulation.burn_in,          c.simulation.frame_interval,
+        c.simulation.skin, c.simulation.cutoff_tolerance, c.simulation.restart_interval};
     const double expected[] = {0.1, 2e5, 1e3, 0, 1e-5, 10};
     assert_memory_equal(simulation, expected, sizeof expected);
     assert_int_equal(c.simulation.frames, 20);
@@ -69,7 +76,8 @@ static void defaults(void **state) {
 
 static void computed_defaults(void **state) {
     (void)state;
-    const char *slow[] = {"system.gamma=0.1", "system.eps=0.01"}, *fast[] = {"system.gamma=0.1", "system.eps=5"};
+    const char *slow[] = {"system.gamma=0.1", "system.eps=0.01"},
+               *fast[] = {"system.gamma=0.1", "system.eps=5"};
     struct config c = parse(GOOD, 2, slow);
     assert_true(c.simulation.burn_in == 20 / 0.01 && c.simulation.frame_interval == 0.1 / 0.1);
     c = parse(GOOD, 2, fast);
@@ -81,7 +89,8 @@ static void computed_defaults(void **state) {
 }
 
 static const char everything[] =
-    "system: {kind: aoup, dimension: 3, particles: 1e5, box: [30.000000000000004, 62, 1.0e2], v0: .3, k: 2, beta: 5, trap: 0,\n"
+    "system: {kind: aoup, dimension: 3, particles: 1e5, box: [30.000000000000004, 62, 1.0e2], v0: .3, k: 2, "
+    "beta: 5, trap: 0,\n"
     "         gamma: 0.3333333333333333, eps: 1e-3}\n"
     "simulation:\n"
     "  dt: +0.05\n"
@@ -112,7 +121,8 @@ static const char everything[] =
     "  test_particles: 0\n"
     "  checkpoint_interval: 0.5\n"
     "  seed: 9007199254740993\n"
-    "evaluation: {trajectories: [x.h5, y.h5], models: [m.h5], frames: all, weights: current, grid: 2, smoothing: 0,\n"
+    "evaluation: {trajectories: [x.h5, y.h5], models: [m.h5], frames: all, weights: current, grid: 2, "
+    "smoothing: 0,\n"
     "             interface_density: 0.4, interface_width: 0, profile_extent: 9, profile_bin: 0.1}\n"
     "output: {directory: runs/über}\n"
     "run: {device: cpu, chunk: 1}\n";
@@ -131,7 +141,8 @@ static void every_key(void **state) {
     assert_true(c.training.seed == 9007199254740993);
     assert_int_equal(c.training.steps, 1000000000000);
     assert_int_equal(c.training.trajectory_count, 3);
-    assert_true(c.training.trajectories[0].weight == 0.30000000000000004 && c.training.trajectories[1].weight == 1);
+    assert_true(c.training.trajectories[0].weight == 0.30000000000000004 &&
+                c.training.trajectories[1].weight == 1);
     assert_string_equal(c.training.trajectories[1].file, "it's: # {here}.h5");
     assert_string_equal(c.training.trajectories[2].file, "c.h5");
     assert_int_equal(c.training.noise_on, NOISE_ON_XG);
@@ -148,8 +159,10 @@ static void every_key(void **state) {
 static void style_does_not_matter(void **state) {
     (void)state;
     struct config a = parse(GOOD, 0, NULL);
-    struct config b = parse("# comment\n---\noutput:\n    directory: 'out'\nrun:\nsystem:\n  packing_fraction: 5e-1   # half\n"
-                            "  particles: 1.024e3\n...\n", 0, NULL);
+    struct config b = parse(
+        "# comment\n---\noutput:\n    directory: 'out'\nrun:\nsystem:\n  packing_fraction: 5e-1   # half\n"
+        "  particles: 1.024e3\n...\n",
+        0, NULL);
     assert_same(&a, &b);
 }
 
@@ -359,18 +372,27 @@ static void box(void **state) {
 
 static void steps(void **state) {
     (void)state;
-    const char *settings[] = {"simulation.dt=0.1", "simulation.burn_in=1000.3", "simulation.frame_interval=0.3"};
+    const char *settings[] = {"simulation.dt=0.1", "simulation.burn_in=1000.3",
+                              "simulation.frame_interval=0.3"};
     struct config c = parse(GOOD, 3, settings);
     assert_int_equal(config_burn_in_steps(&c), 10003);
     assert_int_equal(config_interval_steps(&c), 3);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(computed_defaults), cmocka_unit_test(every_key),
-        cmocka_unit_test(style_does_not_matter), cmocka_unit_test(most_files), cmocka_unit_test(settings_override),
-        cmocka_unit_test(settings_alone), cmocka_unit_test(printed_reads_back), cmocka_unit_test(visited_reads_back),
-        cmocka_unit_test(visitor_stops), cmocka_unit_test(help), cmocka_unit_test(cutoff), cmocka_unit_test(box),
-        cmocka_unit_test(steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
+                                       cmocka_unit_test(computed_defaults),
+                                       cmocka_unit_test(every_key),
+                                       cmocka_unit_test(style_does_not_matter),
+                                       cmocka_unit_test(most_files),
+                                       cmocka_unit_test(settings_override),
+                                       cmocka_unit_test(settings_alone),
+                                       cmocka_unit_test(printed_reads_back),
+                                       cmocka_unit_test(visited_reads_back),
+                                       cmocka_unit_test(visitor_stops),
+                                       cmocka_unit_test(help),
+                                       cmocka_unit_test(cutoff),
+                                       cmocka_unit_test(box),
+                                       cmocka_unit_test(steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,11 +55,14 @@ static const struct {
     {GOOD "simulation: {start: \"a\\0b\"}\n", NULL,
      "a.yaml:3: line breaks and control characters inside a value are not part of an input: write the "
      "values out"},
-    {GOOD "# caf\xe9""\n", NULL, "a.yaml:3: not valid YAML: incomplete UTF-8 octet sequence"},
+    {GOOD "# caf\xe9"
+          "\n",
+     NULL, "a.yaml:3: not valid YAML: incomplete UTF-8 octet sequence"},
     {"", NULL, "a.yaml: system.particles is required: N, number of particles"},
     {GOOD "run: {device: [[[[[[[[cpu]]]]]]]]}\n", NULL,
      "a.yaml:3: brackets in brackets in brackets are not part of an input: write the values out"},
-    {"{system: {particles: 10}}\n]\n", NULL, "a.yaml:2: not valid YAML: did not find expected <document start>"},
+    {"{system: {particles: 10}}\n]\n", NULL,
+     "a.yaml:2: not valid YAML: did not find expected <document start>"},
     /* ---- types ---- */
     {SYSTEM("v0: fast"), NULL, "a.yaml:1: system.v0 = fast is not a number: it must be at least 0 (r0/time)"},
     {SYSTEM("v0: nan"), NULL, "a.yaml:1: system.v0 = nan is not a number: it must be at least 0 (r0/time)"},
@@ -167,7 +170,8 @@ static const struct {
      "a.yaml:3: the box is too small: its side of 6 must be at least twice the cut-off and the skin of "
      "neighbour lists, 2 (3.266 + 0.05): use more particles, a larger box, a smaller simulation.skin or a "
      "larger simulation.cutoff_tolerance"},
-    {"system: {particles: 4, packing_fraction: 0.5}\nnetwork: {neighbours: 3}\noutput: {directory: out}\n", NULL,
+    {"system: {particles: 4, packing_fraction: 0.5}\nnetwork: {neighbours: 3}\noutput: {directory: out}\n",
+     NULL,
      "a.yaml:1: the box is too small: its side of 5.013 must be at least twice the cut-off and the skin of "
      "neighbour lists, 2 (3.266 + 0.05): use more particles, a larger box, a smaller simulation.skin or a "
      "larger simulation.cutoff_tolerance"},
@@ -175,16 +179,17 @@ static const struct {
      "a.yaml:1: the box is too small: its side of 80.21 must be at least twice the cut-off and the skin of "
      "neighbour lists, 2 (3.266 + 40): use more particles, a larger box, a smaller simulation.skin or a "
      "larger simulation.cutoff_tolerance"},
-    {"system: {particles: 64, packing_fraction: 0.1}\nnetwork: {neighbours: 64}\noutput: {directory: out}\n", NULL,
-     "a.yaml:2: network.neighbours = 64 must be below system.particles = 64"},
+    {"system: {particles: 64, packing_fraction: 0.1}\nnetwork: {neighbours: 64}\noutput: {directory: out}\n",
+     NULL, "a.yaml:2: network.neighbours = 64 must be below system.particles = 64"},
     {GOOD "network: {width: 63, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
     {GOOD "training: {steps: 100}\n", NULL,
      "a.yaml:3: training.warm_up = 10000 is longer than training.steps = 100, which include it"},
-    {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: {directory: out}\n", NULL,
-     "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},
+    {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: "
+     "{directory: out}\n",
+     NULL, "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},
     {SYSTEM("k: 11"), NULL,
      "a.yaml:1: simulation.dt = 0.1 is unstable with system.k = 11: their product must be at most 1"},
     {"system: {particles: 1024, box: 800, trap: 11}\noutput: {directory: out}\n", NULL,
@@ -250,10 +255,11 @@ static void every_message(void **state) {
     static struct config config;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         status_clear();
-        enum status status = config_parse("a.yaml", bad[i].text, bad[i].setting ? 1 : 0, &bad[i].setting, &config);
+        enum status status =
+            config_parse("a.yaml", bad[i].text, bad[i].setting ? 1 : 0, &bad[i].setting, &config);
         if (status != STATUS_BAD_INPUT || strcmp(status_message(), bad[i].message) != 0)
-            fail_msg("%s\n--set %s\nexpected: %s\nfound %d: %s", bad[i].text, bad[i].setting ? bad[i].setting : "(none)",
-                     bad[i].message, status, status_message());
+            fail_msg("%s\n--set %s\nexpected: %s\nfound %d: %s", bad[i].text,
+                     bad[i].setting ? bad[i].setting : "(none)", bad[i].message, status, status_message());
     }
 }
 
@@ -281,7 +287,8 @@ static void hostile_texts(void **state) {
     (void)state;
     static struct config config;
     enum { LARGE = 1 << 19 };
-    static const char *const pattern[] = {"[", "{", "- ", "a: {", "? ", "!", "\"", "%", "---\n", "a: b\n", "x"};
+    static const char *const pattern[] = {"[",  "{", "- ",    "a: {",   "? ", "!",
+                                          "\"", "%", "---\n", "a: b\n", "x"};
     char *text = malloc(LARGE + 16);
     for (size_t i = 0; i < sizeof pattern / sizeof *pattern; i++) {
         size_t length = strlen(pattern[i]), used = 0;

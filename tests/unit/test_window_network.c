@@ -90,8 +90,9 @@ static double loss(struct score_model *model, const struct scene *c, const real 
     double term[COUNT] = {0}, sum = 0;
     real *own = calloc(c->size, sizeof *own);
     for (int sign = 1; sign >= -1; sign -= 2)
-        assert_int_equal(score_denoising(model, weights, &c->in, c->zeta, sign, SIGMA, 1.0 / COUNT, term, own, NULL),
-                         STATUS_OK);
+        assert_int_equal(
+            score_denoising(model, weights, &c->in, c->zeta, sign, SIGMA, 1.0 / COUNT, term, own, NULL),
+            STATUS_OK);
     for (int i = 0; i < COUNT; i++)
         sum += term[i] / COUNT;
     if (gradient)
@@ -184,8 +185,8 @@ static void odd_shapes(void **state) {
     (void)state;
     static const struct shape shapes[] = {
         /* d, W, H, F, heads, blocks, layers, n, rows */
-        {2, 8, 6, 7, 1, 1, 1, 3, 1},     {1, 4, 3, 5, 2, 2, 1, 5, 40},  {3, 6, 5, 4, 3, 3, 2, 4, 13},
-        {2, 10, 9, 11, 5, 1, 3, 7, 100}, {1, 6, 1, 1, 1, 1, 1, 1, 3},   {2, 32, 32, 32, 4, 2, 2, 16, 64},
+        {2, 8, 6, 7, 1, 1, 1, 3, 1},     {1, 4, 3, 5, 2, 2, 1, 5, 40},      {3, 6, 5, 4, 3, 3, 2, 4, 13},
+        {2, 10, 9, 11, 5, 1, 3, 7, 100}, {1, 6, 1, 1, 1, 1, 1, 1, 3},       {2, 32, 32, 32, 4, 2, 2, 16, 64},
         {3, 12, 7, 8, 2, 2, 5, 2, 9},    {2, 96, 80, 72, 2, 2, 2, 40, 200},
     };
     for (size_t m = 0; m < sizeof shapes / sizeof *shapes; m++)
