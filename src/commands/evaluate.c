@@ -188,8 +188,8 @@ static void describe_shape(struct evaluation_run *r) {
                                                           profile_info[m].description,
                                                           r->profile_values + (m + 1) * r->profile->bins};
     for (int m = 0; m < IDENTITIES; m++)
-        r->identity[m] = (struct evaluation_identity){.name = identity_info[m].name,
-                                                      .description = identity_info[m].description};
+        r->identity[m] = (struct evaluation_identity){
+            identity_info[m].name, identity_info[m].description, NAN, NAN, NAN, NAN, NAN, 0};
     shape->columns = COLUMNS;
     shape->column = r->column;
     shape->fields = FIELDS;

@@ -1,4 +1,5 @@
 /* Info: what a file of epflow is, and what is in it. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,10 @@ static enum status say_certificate(struct h5_file *file) {
     double fraction, error;
     TRY(h5_read_real(file, "/certificate", "resolved_fraction", &fraction));
     TRY(h5_read_real(file, "/certificate", "resolved_fraction_error", &error));
+    if (isnan(fraction)) { /* not complete yet */
+        printf("%-22s not known yet\n", "resolved fraction");
+        goto out;
+    }
     printf("%-22s %.5g +- %.2g of the exact entropy production\n", "resolved fraction", fraction, error);
     TRY(say_real(file, "exact EPR", "/certificate", "exact", "per particle and time"));
     TRY(say_real(file, "resolved EPR", "/certificate", "resolved", "per particle and time"));

@@ -6,6 +6,7 @@
  */
 #include "io/evaluation_file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,7 +139,7 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, do
     TRY(h5_group(e->file, "/certificate"));
     TRY(h5_write_text(e->file, "/certificate", "epr_convention", epr_convention));
     TRY(h5_write_real(e->file, "/certificate", "sigma", sigma));
-    TRY(write_result(e, &(struct evaluation_result){0}));
+    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     TRY(h5_write_integer(e->file, "/", "complete", 0));
 out:
     return status;
