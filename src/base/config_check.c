@@ -71,6 +71,16 @@ static enum status check_reach(const struct reading *r, const char *name) {
     const double skin = c->simulation.skin > 0 ? c->simulation.skin : least_skin;
     double side[MAX_DIMENSION];
     config_box(&c->system, side);
+    /* a trapped start is a ball of packing 1/2, or a lattice two radii apart: both about this far from 0 */
+    const double start = pow(2 * (double)c->system.particles, 1.0 / c->system.dimension);
+    for (int a = 0;
+         a < c->system.dimension && config_is_open(&c->system) && !strchr(c->simulation.start, '@'); a++)
+        if (start >= side[a] / 4)
+            return FAIL(
+                STATUS_BAD_INPUT,
+                "%s: system.box = %g is too small: the start reaches %.4g from the middle, and nothing may "
+                "leave the middle half of the open space; give at least %.4g",
+                place(r, name, "system", "box"), side[a], start, 4 * start * 1.01);
     for (int a = 0; a < c->system.dimension && !config_is_open(&c->system); a++)
         if (2 * (cutoff + skin) > side[a])
             return FAIL(STATUS_BAD_INPUT,

@@ -23,8 +23,8 @@ const struct parameter parameter_table[] = {
      BETWEEN(2, 2147483647), .help = "N, number of particles"},
     {"system", "packing_fraction", TYPE_REAL, AT(system, packing_fraction), .unit = "", .fallback = "0",
      .least = 0, .open_least = true, .most = 4,
-     .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box (or "
-             "give box)"},
+     .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box. "
+             "Give this or box, exactly one"},
     {"system", "box", TYPE_SIDES, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
      .unit = "r0", .fallback = "[]", ABOVE(0),
      .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle "
@@ -44,13 +44,18 @@ const struct parameter parameter_table[] = {
      .help = "translational diffusion"},
     /* ---- simulation ---- */
     {"simulation", "dt", TYPE_REAL, AT(simulation, dt), .unit = "time", .fallback = "0.1", ABOVE(0),
-     .help = "time step"},
+     .help = "time step; its products with k and trap may be at most 1, that with gamma must be below 1"},
     {"simulation", "start", TYPE_TEXT, AT(simulation, start), .unit = "", .fallback = "random",
-     .help = "random, lattice, or FILE@FRAME of a trajectory (FRAME from 0, or last)"},
+     .help =
+         "random (a Gaussian blob of width L/4 if the packing fraction is 0.25 or more, uniform below; with "
+         "a "
+         "trap a ball of packing 1/2), lattice, or FILE@FRAME of a trajectory of another seed (FRAME from 0, "
+         "or last)"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
-     .help = "time before the first frame; default 20 / gamma, with eps > 0 20 / min(gamma, eps)"},
+     .help = "time before the first frame, rounded to whole steps; default 20 / gamma, with eps > 0 "
+             "20 / min(gamma, eps / r0^2)"},
     {"simulation", "frame_interval", TYPE_REAL, AT(simulation, frame_interval), .unit = "time",
-     .fallback = "", ABOVE(0), .help = "time between frames; default 0.1 / gamma"},
+     .fallback = "", ABOVE(0), .help = "time between frames, rounded to whole steps; default 0.1 / gamma"},
     {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
      BETWEEN(1, 1000000), .help = "number of frames written"},
     {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1",

@@ -1,6 +1,21 @@
 /* Run: the three stages, one after the other. */
 #include "base/log.h"
 #include "commands/commands.h"
+#include "io/file.h"
+
+/* Results of an earlier run go before the first stage makes anew what they rest on: a resumed run must not find
+ * them complete. */
+static enum status remove_results(struct session *s) {
+    static const char *const name[] = {"model.h5", "evaluation.h5", "fields.xdmf"};
+    enum status status = STATUS_OK;
+    for (size_t m = 0; m < sizeof name / sizeof *name; m++) {
+        char path[SESSION_PATH];
+        session_path(s, name[m], path);
+        TRY(file_remove(s->comm, path));
+    }
+out:
+    return status;
+}
 
 enum status command_run(struct session *s) {
     enum status status = STATUS_OK;
@@ -10,6 +25,8 @@ enum status command_run(struct session *s) {
                     "system.particles = %lld are too few for network.neighbours = %d: give fewer "
                     "neighbours",
                     (long long)s->config.system.particles, s->config.network.neighbours);
+    if (s->overwrite && !s->dry_run)
+        TRY(remove_results(s));
     log_info("---- simulate");
     TRY(command_simulate(s));
     log_info("---- train");

@@ -60,10 +60,14 @@ static enum status start_from_frame(struct session *s, struct run *r) {
     const struct config *c = &s->config;
     struct box box = system_box(&c->system);
     struct trajectory *t = NULL;
+    struct config *source = malloc(sizeof *source);
     char path[CONFIG_TEXT];
     const char *at = strrchr(c->simulation.start, '@');
     size_t frame = 0, written = 0;
     snprintf(path, sizeof path, "%.*s", (int)(at - c->simulation.start), c->simulation.start);
+    if (!source)
+        status = FAIL(STATUS_FAILURE, "out of memory while reading %s", path);
+    TRY(comm_agree(s->comm, status));
     TRY(trajectory_open(s->comm, path, &t));
     const struct trajectory_shape *shape = trajectory_shape(t);
     bool same = shape->particles == r->slice->n && shape->d == box.d && shape->periodic == box.periodic;
@@ -72,6 +76,14 @@ static enum status start_from_frame(struct session *s, struct run *r) {
     if (!same) {
         status = FAIL(STATUS_BAD_INPUT,
                       "simulation.start: %s has another number of particles, dimension or box", path);
+        goto out;
+    }
+    TRY(file_parameters(trajectory_file(t), s->comm, source));
+    if (source->simulation.seed == c->simulation.seed) {
+        status = FAIL(STATUS_BAD_INPUT,
+                      "simulation.start: %s was made with simulation.seed = %" PRIu64
+                      " too, and its noise would be repeated: give another seed",
+                      path, c->simulation.seed);
         goto out;
     }
     TRY(trajectory_written(t, &written));
@@ -86,6 +98,7 @@ static enum status start_from_frame(struct session *s, struct run *r) {
         r->slice->q[i] = position_to_integer(&box, (int)(i % (size_t)box.d), r->position[i]);
 out:
     trajectory_close(&t);
+    free(source);
     return status;
 }
 
@@ -99,10 +112,35 @@ static struct restart restart_of(struct run *r) {
                             .g = r->slice->g};
 }
 
-/* The newest restart that is complete; false where there is none. */
+/* A trajectory without a restart: nothing of it need be kept if the run was stopped early (the same frames are
+ * written again), but it must be of this run. Says whether it is complete. */
+static enum status inspect_trajectory(struct session *s, struct run *r, bool *complete) {
+    enum status status = STATUS_OK;
+    struct trajectory *t = NULL;
+    size_t written = 0;
+    *complete = false;
+    if (!h5_is_hdf5(s->comm, r->path)) /* killed while it was made */
+        return STATUS_OK;
+    TRY(trajectory_open(s->comm, r->path, &t));
+    TRY(file_same_parameters(trajectory_file(t), s->comm, &s->config, RUN_PARAMETERS ",simulation.frames",
+                             HINT_RESUME));
+    TRY(trajectory_written(t, &written));
+    *complete = written == (size_t)s->config.simulation.frames;
+    if (written < r->frames)
+        status =
+            FAIL(STATUS_STORAGE, "%s has %zu frames, fewer than its restart: start anew with --overwrite",
+                 r->path, written);
+out:
+    trajectory_close(&t);
+    return status;
+}
+
+/* The newest restart that can be read, or a trajectory that needs none; *found is false where there is neither. */
 static enum status find_restart(struct session *s, struct run *r, bool *found, uint64_t *step) {
+    enum status status = STATUS_OK;
     const struct config *c = &s->config;
     const char *candidates[] = {r->restart, r->previous};
+    bool complete = false;
     *found = false;
     if (!s->resume || !file_exists(s->comm, r->path))
         return STATUS_OK;
@@ -110,19 +148,28 @@ static enum status find_restart(struct session *s, struct run *r, bool *found, u
         struct restart restart = restart_of(r);
         if (!file_exists(s->comm, candidates[m]))
             continue;
-        enum status status =
-            restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
-        if (status != STATUS_OK)
-            return status;
+        status = restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
+        if (status == STATUS_STORAGE && m == 0 && file_exists(s->comm, candidates[1])) {
+            log_warning("%s; trying %s", status_message(), candidates[1]);
+            status_clear();
+            continue;
+        }
+        TRY(status);
         *found = true;
         *step = restart.step;
         r->frames = restart.frames;
         log_info("resuming from %s: step %" PRIu64 ", %" PRIu64 " of %d frames", candidates[m], restart.step,
                  restart.frames, c->simulation.frames);
     }
-    if (!*found)
+    TRY(inspect_trajectory(s, r, &complete));
+    if (!*found && complete) {
+        *found = true;
+        r->frames = (uint64_t)c->simulation.frames;
+    } else if (!*found) {
         log_info("no restart in %s yet: starting from the beginning", c->output.directory);
-    return STATUS_OK;
+    }
+out:
+    return status;
 }
 
 /* Fills the slice with the start or the restart, before anything is written. */
@@ -142,6 +189,8 @@ static enum status begin(struct session *s, struct run *r, bool resuming, uint64
     if (resuming) {
         TRY(trajectory_continue(s->comm, r->path, c, &r->trajectory));
     } else {
+        TRY(file_remove(s->comm, r->restart)); /* of a run that this one replaces */
+        TRY(file_remove(s->comm, r->previous));
         struct box box = system_box(&c->system);
         struct trajectory_shape shape = {.particles = r->slice->n,
                                          .d = box.d,

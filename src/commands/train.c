@@ -276,6 +276,8 @@ enum status command_train(struct session *s) {
     TRY(session_refuse_existing(s, r.path));
     TRY(load_data(s, &r));
     TRY(session_open_output(s));
+    if (s->overwrite)
+        TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
     TRY(trainer_create(s->ops, s->comm, &c->network, &c->training, c->system.dimension, c->run.chunk, NULL,
                        &r.trainer));
     TRY(make_state(s, &r));

@@ -156,14 +156,13 @@ enum status simulation_step(struct simulation *s, bool *stop) {
     *stop = reduced[1] > 0;
     s->most_owned = reduced[2];
     if (reduced[3] > 0)
-        status = FAIL(
-            STATUS_NUMBERS,
-            "particle %.0f left the range of the numbers at step %llu (force, displacement or propulsion not "
-            "finite or too large, or it left the open box): use a smaller simulation.dt%s",
-            reduced[3] - 1, (unsigned long long)s->step_law.step,
-            s->box.periodic
-                ? ""
-                : " or a larger system.box (nothing may come nearer than a quarter of its side to its edge)");
+        status =
+            FAIL(STATUS_NUMBERS,
+                 "particle %.0f at step %llu: it moved more than a quarter of the box at once, its force or "
+                 "propulsion is not finite%s: use a smaller simulation.dt%s",
+                 reduced[3] - 1, (unsigned long long)s->step_law.step,
+                 s->box.periodic ? "" : ", or it left the middle half of the open box",
+                 s->box.periodic ? "" : " or a larger system.box");
     bool rebuilding = reduced[0] > s->skin / 2;
     if (status == STATUS_OK && !rebuilding)
         status = halo_positions(s->halo, p);

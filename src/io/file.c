@@ -314,6 +314,13 @@ bool file_exists(struct comm *comm, const char *path) {
     return there;
 }
 
+enum status file_remove(struct comm *comm, const char *path) {
+    enum status status = STATUS_OK;
+    if (comm_rank(comm) == 0 && unlink(path) != 0 && errno != ENOENT)
+        status = FAIL(STATUS_STORAGE, "%s cannot be removed: %s", path, strerror(errno));
+    return comm_agree(comm, status);
+}
+
 enum status file_make_directory(struct comm *comm, const char *path) {
     enum status status = STATUS_OK;
     char part[FILE_PATH];

@@ -37,6 +37,8 @@ enum status file_same_parameters(struct h5_file *file, struct comm *comm, const 
 
 /* Rank 0 looks, every rank gets the answer. Collective. */
 bool file_exists(struct comm *comm, const char *path);
+/* Rank 0 removes it, if it is there. Collective. */
+enum status file_remove(struct comm *comm, const char *path);
 /* With its parents. Collective. */
 enum status file_make_directory(struct comm *comm, const char *path);
 

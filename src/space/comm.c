@@ -175,7 +175,7 @@ enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, co
     enum { FEW = 64 };
     MPI_Request few[2 * FEW], *request = few;
     if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))
-        return FAIL(STATUS_FAILURE, "out of memory for messages to %d ranks", pattern->peers);
+        comm_abort(comm, STATUS_FAILURE); /* the peers wait for messages: nothing can be agreed on */
     for (int p = 0; p < pattern->peers; p++) {
         size_t at = pattern->receive_offset[p], bytes = pattern->receive_offset[p + 1] - at;
         MPI_Irecv((char *)receive + at, (int)bytes, MPI_BYTE, pattern->peer[p], TAG_PEERS, comm->world,

@@ -8,6 +8,7 @@
  */
 #include "space/halo.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,9 @@ static enum status exchange_counts(struct halo *h) {
         h->rows.send_offset[p] = h->values.send_offset[p] * (size_t)h->d;
         h->rows.receive_offset[p] = h->values.receive_offset[p] * (size_t)h->d;
     }
+    if (status == STATUS_OK &&
+        (h->rows.send_offset[h->peers] > INT_MAX || h->rows.receive_offset[h->peers] > INT_MAX))
+        status = FAIL(STATUS_FAILURE, "a halo of more than 2 GiB on one rank: use more ranks");
     free(numbers);
     return status;
 }
@@ -184,10 +188,11 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     uint64_t *q[MAX_DIMENSION] = {0};
     *out = h;
     p->ghosts = 0;
-    if (!h)
+    if (h)
+        *h = (struct halo){.ops = p->ops, .comm = comm, .d = p->d, .width = width};
+    else
         status = FAIL(STATUS_FAILURE, "out of memory for a halo");
     TRY(comm_agree(comm, status));
-    *h = (struct halo){.ops = p->ops, .comm = comm, .d = p->d, .width = width};
     status = find_peers(h, domain);
     for (int a = 0; a < p->d && status == STATUS_OK; a++) {
         q[a] = malloc((p->owned + 1) * sizeof *q[a]);
