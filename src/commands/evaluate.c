@@ -11,6 +11,7 @@
 #include "entropy/profile.h"
 #include "io/evaluation_file.h"
 #include "io/model_file.h"
+#include "learn/trainer.h"
 
 enum { IDENTITIES = 5, PROFILES = 3 + 2 * PROFILE_QUANTITIES };
 enum { IDENTITY_I0, IDENTITY_I1, IDENTITY_I2, IDENTITY_I3, IDENTITY_RESOLVED };
@@ -62,7 +63,8 @@ struct evaluation_run {
     struct evaluation_profile profile_table[PROFILES];
     struct evaluation_identity identity[IDENTITIES];
     double *profile_values, *time;
-    char path[SESSION_PATH], model_path[SESSION_PATH], trajectories[4096];
+    char path[SESSION_PATH], model_path[SESSION_PATH];
+    char model_text[SESSION_PATH + 96], trajectories[4096]; /* what is evaluated, told apart from any other */
     struct timings timings;
     int timer_read, timer_network, timer_fields, timer_files;
 };
@@ -84,6 +86,14 @@ void plan_evaluate(const struct session *s) {
 }
 
 /* ---- opening what there is ---- */
+
+/* FNV-1a: tells one set of weights from another. */
+static uint64_t checksum(size_t bytes, const void *data) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
+    return hash;
+}
 
 static enum status load_model(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
@@ -117,8 +127,10 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
         tensor[m] =
             (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
     TRY(model_read(s->comm, r->model_path, t->count, tensor, &state));
-    s->ops->to_device(s->ops, r->weights, p->weights == WEIGHTS_AVERAGE ? state.average : state.weights,
-                      t->size * sizeof(real));
+    const real *weights = p->weights == WEIGHTS_AVERAGE ? state.average : state.weights;
+    s->ops->to_device(s->ops, r->weights, weights, t->size * sizeof(real));
+    snprintf(r->model_text, sizeof r->model_text, "%s (step %lld, weights %016llx)", r->model_path,
+             (long long)step, (unsigned long long)checksum(t->size * sizeof(real), weights));
     log_info("model %s: %zu weights, %lld steps, noise %g", r->model_path, t->size, (long long)step,
              r->model_config.training.sigma);
 out:
@@ -146,7 +158,9 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;
         r->shape.frames += r->source[m]->held_out;
-        snprintf(r->trajectories + used, sizeof r->trajectories - used, "%s%s", m > 0 ? ", " : "", path);
+        snprintf(r->trajectories + used, sizeof r->trajectories - used, "%s%s (seed %llu, frames %zu to %zu)",
+                 m > 0 ? ", " : "", path, (unsigned long long)r->source[m]->config.simulation.seed,
+                 r->source[m]->frames - r->source[m]->held_out, r->source[m]->frames - 1);
         bool same = r->source[m]->slice->n == r->source[0]->slice->n;
         for (int a = 0; a < r->source[m]->box.d; a++)
             same = same && r->source[m]->box.side[a] == r->source[0]->box.side[a];
@@ -246,8 +260,9 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     struct frame *frame = NULL;
     struct pair_law law = system_pair_law(&source->config.system, &source->config.simulation);
     timer_begin(&r->timings, r->timer_read);
-    status = source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law), 0, &frame,
-                          step, &r->time[m]);
+    status =
+        source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law),
+                     training_margin(&r->model_config.training, source->box.d), &frame, step, &r->time[m]);
     timer_end(&r->timings, r->timer_read);
     if (status != STATUS_OK)
         goto out;
@@ -257,6 +272,7 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
                                 .model = r->model,
                                 .weights = r->weights,
                                 .sigma = r->model_config.training.sigma,
+                                .noise_on = r->model_config.training.noise_on,
                                 .seed = source->config.simulation.seed,
                                 .noise = m};
     timer_begin(&r->timings, r->timer_network);
@@ -441,20 +457,22 @@ out:
 }
 
 /* A complete evaluation of the same frames need not be made again. */
-static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done) {
+static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
     const char *convention = "informatic, g part";
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {
         enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories,
-                                                 r->model_path, &r->file);
+                                                 r->model_text, &r->file);
         if (status == STATUS_OK)
             status = evaluation_written(r->file, done);
+        if (status == STATUS_OK)
+            status = evaluation_complete(r->file, complete);
         if (status == STATUS_OK)
             log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
         return status;
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
-                             r->model_path, convention, r->model_config.training.sigma, &r->file);
+                             r->model_text, convention, r->model_config.training.sigma, &r->file);
 }
 
 enum status command_evaluate(struct session *s) {
@@ -462,6 +480,7 @@ enum status command_evaluate(struct session *s) {
     struct evaluation_run *r = calloc(1, sizeof *r);
     const double begun = timer_now();
     size_t done = 0;
+    bool complete = false;
     plan_evaluate(s);
     if (s->dry_run)
         goto out;
@@ -474,7 +493,11 @@ enum status command_evaluate(struct session *s) {
     TRY(open_sources(s, r));
     TRY(session_open_output(s));
     TRY(prepare(s, r));
-    TRY(open_file(s, r, &done));
+    TRY(open_file(s, r, &done, &complete));
+    if (complete) {
+        log_info("%s is complete: nothing to evaluate", r->path);
+        goto out;
+    }
     TRY(evaluate_frames(s, r, done));
     TRY(finish(s, r));
     session_print_timings(s, &r->timings, timer_now() - begun);

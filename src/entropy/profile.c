@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/statistics.h"
 #include "entropy/certificate.h"
 
 enum status profile_create(double extent, double width, int frames, struct profile **out) {
@@ -15,7 +16,8 @@ enum status profile_create(double extent, double width, int frames, struct profi
         p->width = width;
         p->frames = frames;
         size_t size = (size_t)frames * (size_t)p->bins + 1;
-        good = (p->count = calloc(size, sizeof(double))) && (p->volume = calloc(size, sizeof(double)));
+        good = (p->count = calloc(size, sizeof(double))) && (p->volume = calloc(size, sizeof(double))) &&
+               (p->series = calloc(2 * (size_t)frames + 1, sizeof(double)));
         for (int m = 0; m < PROFILE_QUANTITIES; m++)
             good = (p->sum[m] = calloc(size, sizeof(double))) && good;
     }
@@ -30,6 +32,7 @@ void profile_destroy(struct profile **profile) {
         return;
     free((*profile)->count);
     free((*profile)->volume);
+    free((*profile)->series);
     for (int m = 0; m < PROFILE_QUANTITIES; m++)
         free((*profile)->sum[m]);
     free(*profile);
@@ -100,27 +103,19 @@ double profile_count(const struct profile *p, int bin) {
     return sum;
 }
 
-/* Ratio of two sums over frames in every bin, with its jackknife error. */
+/* Ratio of two sums over frames in every bin, with its error. */
 static void ratios(const struct profile *p, const double *above, const double *below, double *value,
                    double *error) {
     for (int bin = 0; bin < p->bins; bin++) {
-        double total_above = 0, total_below = 0, spread = 0;
-        int used = 0;
+        double total_above = 0,
+               total_below = 0, *const bin_above = p->series, *const bin_below = p->series + p->frames;
         for (int t = 0; t < p->frame; t++) {
             size_t at = (size_t)t * (size_t)p->bins + (size_t)bin;
-            total_above += above[at];
-            total_below += below[at];
-            used += below[at] > 0;
+            total_above += bin_above[t] = above[at];
+            total_below += bin_below[t] = below[at];
         }
         value[bin] = total_above / total_below;
-        for (int t = 0; t < p->frame; t++) {
-            size_t at = (size_t)t * (size_t)p->bins + (size_t)bin;
-            if (below[at] <= 0)
-                continue;
-            double without = (total_above - above[at]) / (total_below - below[at]) - value[bin];
-            spread += without * without;
-        }
-        error[bin] = used > 1 ? sqrt(spread * (used - 1) / used) : NAN;
+        error[bin] = ratio_error(p->frame, bin_above, bin_below);
     }
 }
 

@@ -20,6 +20,7 @@ struct profile {
     double *count;                   /* (frames, bins) particles */
     double *volume;                  /* (frames, bins) of the grid's cells */
     double *sum[PROFILE_QUANTITIES]; /* (frames, bins) */
+    double *series;                  /* (2, frames) scratch */
 };
 
 enum status profile_create(double extent, double width, int frames, struct profile **out);
@@ -29,8 +30,8 @@ void profile_destroy(struct profile **profile);
 void profile_add(struct profile *profile, const struct field_grid *grid, const struct snapshot *s,
                  struct comm *comm);
 
-/* Results over all frames, arrays of `bins` from the caller: ratio of sums, and its standard error from the
- * jackknife over frames (NaN where fewer than two frames have particles). */
+/* Results over all frames, arrays of `bins` from the caller: ratio of sums, and its standard error from frame
+ * to frame by ratio_error (NaN where fewer than two frames have particles). */
 double profile_distance(const struct profile *profile, int bin); /* centre of a bin */
 double profile_count(const struct profile *profile, int bin);
 void profile_density(const struct profile *profile, double *value, double *error);

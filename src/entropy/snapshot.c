@@ -18,10 +18,10 @@ const struct column_info column_info[COLUMNS] = {
     [COLUMN_DIV_G] = {"div_g", "1/time", "div_{g_i} v_g,i = -gamma (d + div_{g_i} s_g,i)", false, false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
-    [COLUMN_SMOOTHED_S_SQUARED] = {"smoothed_s_g_squared", "1",
-                                   "|s_g|^2 after noise of the training width on g", false, false},
-    [COLUMN_SMOOTHED_DIV_S] = {"smoothed_div_g_s_g", "1",
-                               "div_{g_i} s_g,i after noise of the training width on g", false, false},
+    [COLUMN_SMOOTHED_S_SQUARED] = {"smoothed_s_g_squared", "1", "|s_g|^2 after noise as in training", false,
+                                   false},
+    [COLUMN_SMOOTHED_DIV_S] = {"smoothed_div_g_s_g", "1", "div_{g_i} s_g,i after noise as in training", false,
+                               false},
     [COLUMN_INTERFACE_DISTANCE] = {"interface_distance", "r0",
                                    "distance to the interface of the phases, positive in the dense one",
                                    false, false},
@@ -173,19 +173,41 @@ static void flow_columns(const struct snapshot_input *in, struct owned_columns *
     }
 }
 
-/* |s|^2 and div s on the frame with noise of the training's width on g. */
+/* |s|^2 and div s on the frame moved by noise as in training; neighbours are found anew where positions move. */
 static enum status smoothed_columns(const struct snapshot_input *in, double *s, struct owned_columns *o) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
+    const struct box *box = &in->frame->domain->box;
     const struct ops *ops = p->ops;
     const size_t n = p->owned + p->ghosts, d = (size_t)o->d;
-    double *zeta = NULL, *g[MAX_DIMENSION] = {0};
+    struct frame moved_frame = *in->frame;
+    struct particles moved = *p;
+    struct snapshot_input moved_in = *in;
+    struct cell_grid *grid = NULL;
+    uint32_t *nearest = NULL;
+    double *zeta = NULL, *g[MAX_DIMENSION] = {0}, *farthest = NULL;
+    uint64_t *q[MAX_DIMENSION] = {0};
     TRY(ops->allocate(ops, n * d * sizeof *zeta, (void **)&zeta));
     for (size_t a = 0; a < d; a++)
         TRY(ops->allocate(ops, n * sizeof(double), (void **)&g[a]));
-    ops->normal(ops, in->seed, STREAM_PROBE, in->noise, n, p->id, o->d, zeta);
+    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise, n, p->id, o->d, zeta);
     ops->shift_propulsion(ops, o->d, n, in->sigma, zeta, p->g, g);
-    TRY(run_network(in, g, s, o->column[COLUMN_SMOOTHED_DIV_S]));
+    if (in->noise_on == NOISE_ON_XG) {
+        for (size_t a = 0; a < d; a++) {
+            TRY(ops->allocate(ops, n * sizeof(uint64_t), (void **)&q[a]));
+            moved.q[a] = q[a];
+        }
+        TRY(ops->allocate(ops, p->owned * (size_t)in->frame->k * sizeof *nearest, (void **)&nearest));
+        TRY(ops->allocate(ops, p->owned * sizeof *farthest, (void **)&farthest));
+        ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise + 1, n, p->id, o->d, zeta);
+        ops->shift_positions(ops, box, n, in->sigma, zeta, p->q, q);
+        TRY(cells_create(&moved, box, DENSITY_RADIUS / 2, &grid));
+        ops->nearest(ops, box, grid, p->owned, NULL, n, q, in->frame->k, nearest, farthest);
+        moved_frame.particles = &moved;
+        moved_frame.nearest = nearest;
+        moved_in.frame = &moved_frame;
+    }
+    TRY(run_network(&moved_in, g, s, o->column[COLUMN_SMOOTHED_DIV_S]));
     for (size_t i = 0; i < o->count; i++) {
         double square = 0;
         for (size_t a = 0; a < d; a++)
@@ -193,9 +215,14 @@ static enum status smoothed_columns(const struct snapshot_input *in, double *s, 
         o->column[COLUMN_SMOOTHED_S_SQUARED][i] = square;
     }
 out:
+    cells_destroy(ops, &grid);
     ops->release(ops, zeta);
-    for (size_t a = 0; a < d; a++)
+    ops->release(ops, nearest);
+    ops->release(ops, farthest);
+    for (size_t a = 0; a < d; a++) {
         ops->release(ops, g[a]);
+        ops->release(ops, q[a]);
+    }
     return status;
 }
 

@@ -56,14 +56,15 @@ double snapshot_reach(const struct pair_law *law);
 
 /* Fills the columns up to COLUMN_SMOOTHED_DIV_S from a frame with halo and neighbours: forces in float64, the
  * network with `weights` (device), local densities, and the network once more on the frame moved by noise
- * (sigma > 0; number `noise` of the seed) for identity (I1) of the smoothed density. Collective. */
+ * as in training (number `noise` of the seed) for identity (I1) of the smoothed density. Collective. */
 struct snapshot_input {
     const struct frame *frame;
     const struct system_parameters *system;
     struct pair_law law;
     struct score_model *model;
     const real *weights;
-    double sigma; /* width of the noise on g the model was trained with; 0: none */
+    double sigma;               /* width of the noise that the model was trained with */
+    enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
     uint64_t seed, noise;
 };
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);

@@ -235,6 +235,13 @@ out:
     return status;
 }
 
+enum status evaluation_complete(struct evaluation *e, bool *complete) {
+    int64_t value = 0;
+    enum status status = h5_read_integer(e->file, "/", "complete", &value);
+    *complete = value == 1;
+    return status;
+}
+
 enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
                                     size_t count, const double *rows) {
     char path[160];

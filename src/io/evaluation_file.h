@@ -60,6 +60,8 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
                                 struct evaluation **out);
 /* Frames that are complete: the leading ones with step >= 0. */
 enum status evaluation_written(struct evaluation *e, size_t *frames);
+/* Whether the last numbers are in too. */
+enum status evaluation_complete(struct evaluation *e, bool *complete);
 /* Rows of this rank's slice (count, columns). */
 enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
                                     size_t count, const double *rows);

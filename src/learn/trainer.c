@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/statistics.h"
+
 static const double LARGEST_NORMAL = 6.67; /* of ops/normal_formula.h */
 
 double training_margin(const struct training_parameters *p, int d) {
@@ -326,7 +328,7 @@ enum status trainer_test(struct trainer *t, const struct dataset *held_out, int 
         frames += held_out->part[p].frames;
     double *resolved = calloc((size_t)frames + 1, sizeof *resolved),
            *exact = calloc((size_t)frames + 1, sizeof *exact);
-    double resolved_sum = 0, exact_sum = 0, spread = 0;
+    double resolved_sum = 0, exact_sum = 0;
     if (!resolved || !exact)
         status = FAIL(STATUS_FAILURE, "out of memory for %d held-out frames", frames);
     TRY(comm_agree(t->comm, status));
@@ -344,11 +346,7 @@ enum status trainer_test(struct trainer *t, const struct dataset *held_out, int 
             exact_sum += exact[m];
         }
     *resolved_fraction = resolved_sum / exact_sum;
-    for (int i = 0; i < frames; i++) { /* jackknife: the ratio without frame i */
-        double without = (resolved_sum - resolved[i]) / (exact_sum - exact[i]) - *resolved_fraction;
-        spread += without * without;
-    }
-    *error = frames > 1 ? sqrt(spread * (frames - 1) / frames) : NAN;
+    *error = ratio_error(frames, resolved, exact);
 out:
     free(resolved);
     free(exact);

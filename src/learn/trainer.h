@@ -53,8 +53,8 @@ enum status trainer_step(struct trainer *trainer, const struct dataset *dataset,
 enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t step, size_t batch,
                              const uint32_t *ids, double *loss);
 
-/* Resolved fraction of the moving average's weights on held-out frames, and its jackknife error over
- * frames (NaN for one frame). At most `particles` of each frame (0: all). Collective. */
+/* Resolved fraction of the moving average's weights on held-out frames, and its error from frame to
+ * frame (ratio_error; NaN for one frame). At most `particles` of each frame (0: all). Collective. */
 enum status trainer_test(struct trainer *trainer, const struct dataset *held_out, int particles,
                          double *resolved_fraction, double *error);
 

@@ -77,7 +77,7 @@ static double difference(const struct snapshot *s, enum column c, const double *
     return error / largest;
 }
 
-static void check(int d) {
+static void check(int d, enum noise_target noise_on) {
     const struct system_parameters system = {.dimension = d, .v0 = 0.2, .k = 1.5, .beta = 7.5, .gamma = 0.3};
     const struct pair_law law = {system.beta, 3.27};
     struct score_model *model = NULL;
@@ -90,10 +90,10 @@ static void check(int d) {
     real *weights = calloc(score_tensors(model)->size, sizeof *weights);
     score_initialise(model, 5, weights);
     assert_int_equal(
-        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 0, &frame),
+        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 3, &frame),
         STATUS_OK);
     assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);
-    struct snapshot_input in = {frame, &system, law, model, weights, SIGMA, SEED, NOISE};
+    struct snapshot_input in = {frame, &system, law, model, weights, SIGMA, noise_on, SEED, NOISE};
     assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);
 
     double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div),
@@ -123,11 +123,15 @@ static void check(int d) {
     assert_below(difference(s, COLUMN_LOCAL_DENSITY, density), 1e-14);
 
     /* the noised copy for (I1) */
-    ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, NOISE, n, id, d, zeta);
+    ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, 2 * NOISE, n, id, d, zeta);
     for (size_t a = 0; a < dim; a++) {
         moved[a] = calloc(n, sizeof(double));
         for (size_t i = 0; i < n; i++)
             moved[a][i] = w.g[a][i] + SIGMA * zeta[i * dim + a];
+    }
+    if (noise_on == NOISE_ON_XG) {
+        ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, 2 * NOISE + 1, n, id, d, zeta);
+        ops_cpu()->shift_positions(ops_cpu(), &w.box, n, SIGMA, zeta, w.q, w.q);
     }
     whole_score(model, weights, moved, score, div);
     for (size_t i = 0; i < n; i++) {
@@ -154,8 +158,10 @@ static void check(int d) {
 
 static void test_snapshot(void **state) {
     (void)state;
-    check(2);
-    check(3);
+    check(2, NOISE_ON_G);
+    check(3, NOISE_ON_G);
+    check(2, NOISE_ON_XG);
+    check(3, NOISE_ON_XG);
 }
 
 int main(int argc, char **argv) {

@@ -1,0 +1,34 @@
+#include "base/statistics.h"
+
+#include <math.h>
+
+/* The jackknife with blocks of `size` frames; blocks without weight do not count. */
+static double jackknife(int n, int size, const double *above, const double *below) {
+    double total_above = 0, total_below = 0, spread = 0;
+    int used = 0;
+    for (int t = 0; t < n / size * size; t++) {
+        total_above += above[t];
+        total_below += below[t];
+    }
+    for (int b = 0; b < n / size; b++) {
+        double block_above = 0, block_below = 0;
+        for (int t = b * size; t < (b + 1) * size; t++) {
+            block_above += above[t];
+            block_below += below[t];
+        }
+        if (block_below == 0)
+            continue;
+        double without =
+            (total_above - block_above) / (total_below - block_below) - total_above / total_below;
+        spread += without * without;
+        used++;
+    }
+    return used > 1 ? sqrt(spread * (used - 1) / used) : NAN;
+}
+
+double ratio_error(int n, const double *above, const double *below) {
+    double largest = NAN;
+    for (int size = 1; n / size >= (size == 1 ? 2 : 4); size *= 2)
+        largest = fmax(largest, jackknife(n, size, above, below)); /* fmax passes over NaN */
+    return largest;
+}
