@@ -27,10 +27,7 @@ static enum status write_item(const char *name, const char *value, void *file) {
     return h5_write_text(file, "/provenance", name, value);
 }
 
-static enum status write_parameter(const struct config_value *v, void *context) {
-    struct h5_file *file = context;
-    char group[64];
-    snprintf(group, sizeof group, "/parameters/%s", v->section);
+enum status file_write_value(struct h5_file *file, const char *group, const struct config_value *v) {
     enum status status = h5_group(file, group);
     if (status != STATUS_OK)
         return status;
@@ -39,6 +36,12 @@ static enum status write_parameter(const struct config_value *v, void *context) 
     if (v->type == CONFIG_INTEGER)
         return h5_write_integer(file, group, v->key, v->integer);
     return h5_write_text(file, group, v->key, v->text);
+}
+
+static enum status write_parameter(const struct config_value *v, void *file) {
+    char group[64];
+    snprintf(group, sizeof group, "/parameters/%s", v->section);
+    return file_write_value(file, group, v);
 }
 
 static enum status write_unit(const struct config_value *v, void *file) {

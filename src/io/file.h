@@ -16,6 +16,9 @@ enum { FILE_PATH = 2 * CONFIG_TEXT };
 enum status file_describe(struct h5_file *file, const char *kind, const struct config *config,
                           struct comm *comm, const char *device);
 
+/* One parameter as an attribute of a group, which is made where missing. Collective. */
+enum status file_write_value(struct h5_file *file, const char *group, const struct config_value *v);
+
 /* Creates PATH.part; file_finish sets the root attribute complete = 1, syncs, closes and renames it to PATH.
  * With `previous` an existing PATH is kept under that name; PATH itself is never missing. Collective. */
 enum status file_begin(struct comm *comm, const char *path, struct h5_file **out);

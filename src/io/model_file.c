@@ -142,21 +142,13 @@ out:
 /* ---- the file ---- */
 
 /* The parameters again where a reader looks for them. */
-static enum status write_section(const struct config_value *v, void *context) {
-    struct h5_file *file = context;
+static enum status write_section(const struct config_value *v, void *file) {
     char group[64];
     if (strcmp(v->section, "network") != 0 && strcmp(v->section, "training") != 0 &&
         strcmp(v->section, "system") != 0)
         return STATUS_OK;
     snprintf(group, sizeof group, "/%s", v->section);
-    enum status status = h5_group(file, group);
-    if (status != STATUS_OK)
-        return status;
-    if (v->type == CONFIG_REAL)
-        return h5_write_real(file, group, v->key, v->real);
-    if (v->type == CONFIG_INTEGER)
-        return h5_write_integer(file, group, v->key, v->integer);
-    return h5_write_text(file, group, v->key, v->text);
+    return file_write_value(file, group, v);
 }
 
 enum status model_write(struct comm *comm, const char *path, const struct config *config, const char *device,

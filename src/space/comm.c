@@ -124,10 +124,6 @@ void comm_sum_integer(struct comm *comm, int64_t *values, int count) {
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, comm->world);
 }
 
-void comm_gather_integer(struct comm *comm, int64_t value, int64_t *out) {
-    MPI_Allgather(&value, 1, MPI_INT64_T, out, 1, MPI_INT64_T, comm->world);
-}
-
 enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_count, const void *send,
                           size_t *receive_count, void **received) {
     enum status status = STATUS_OK;

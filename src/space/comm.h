@@ -43,9 +43,6 @@ void comm_sum(struct comm *comm, double *values, size_t count);
 void comm_sum_real(struct comm *comm, real *values, size_t count);
 void comm_sum_integer(struct comm *comm, int64_t *values, int count);
 
-/* out[r] (size ranks) = value of rank r. */
-void comm_gather_integer(struct comm *comm, int64_t value, int64_t *out);
-
 /* Sends send_count[r] records of `record` bytes to every rank r, in rank order from `send`; receives
  * likewise into *received, which is allocated here (free it with free()). receive_count has size
  * ranks. */

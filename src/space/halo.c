@@ -44,14 +44,6 @@ void halo_destroy(struct halo **halo) {
     *halo = NULL;
 }
 
-double halo_width(const struct halo *halo) {
-    return halo->width;
-}
-
-size_t halo_sent(const struct halo *halo) {
-    return halo->send_first[halo->peers];
-}
-
 static enum status find_peers(struct halo *h, const struct domain *domain) {
     size_t ranks = (size_t)domain->ranks;
     h->send_first = calloc(ranks + 1, sizeof(size_t));

@@ -16,8 +16,6 @@ struct halo;
 enum status halo_create(struct particles *particles, const struct domain *domain, struct comm *comm,
                         double width, struct halo **out);
 void halo_destroy(struct halo **halo);
-double halo_width(const struct halo *halo);
-size_t halo_sent(const struct halo *halo); /* particles sent per update */
 
 /* Owners' present positions into the ghosts. Collective. */
 enum status halo_positions(struct halo *halo, struct particles *particles);
