@@ -219,7 +219,8 @@ static enum status print_value(const struct config_value *v, void *context) {
     *section = v->section;
     bool optional_zero = strcmp(v->key, "packing_fraction") == 0 && v->real == 0;
     bool list = v->type == CONFIG_STRING && v->text[0] == '[';
-    if (optional_zero || (list && strcmp(v->text, "[]") == 0))
+    bool empty = v->type == CONFIG_STRING && v->text[0] == '\0';
+    if (optional_zero || empty || (list && strcmp(v->text, "[]") == 0))
         return STATUS_OK; /* not given */
     if (v->type == CONFIG_REAL)
         printf("  %s: %.17g\n", v->key, v->real);

@@ -17,9 +17,37 @@
 
 enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
 
-enum system_kind { SYSTEM_AOUP };              /* active Ornstein-Uhlenbeck particles, theory section 1 */
-enum network_kind { NETWORK_WINDOW };          /* windowed transformer, theory section 3 */
-enum loss_kind { LOSS_DENOISING };             /* antithetic denoising, theory section 4 */
+enum system_kind {
+    SYSTEM_AOUP,   /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
+    SYSTEM_CRYSTAL /* the same joined to their lattice neighbours by springs, theory section 5 */
+};
+enum spring_kind {
+    SPRING_ISOTROPIC,
+    SPRING_LONGITUDINAL
+};                                    /* -kappa (u_i - u_j), or its part along the bond */
+enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
+enum window_kind {
+    WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
+    WINDOW_ANCHORED, /* the same, and the displacement of j from its anchor: trap centre or lattice site */
+    WINDOW_ALL       /* one window of all particles of a copy, tokens see the displacement from the anchor;
+                        every token is decoded */
+};
+enum score_heads {
+    SCORES_SEPARATE,
+    SCORES_SHARED
+}; /* s_x and s_g (eps > 0): two networks, or two heads of one */
+enum score_shift {
+    SHIFT_NONE,  /* s = network */
+    SHIFT_FORCE, /* s_g = network - g, s_x = network + F/eps */
+    SHIFT_DRIFT  /* s_g = network - g, s_x = network + b/eps: v = 0 for a network that gives 0 */
+};
+enum loss_kind {
+    LOSS_DENOISING,      /* antithetic denoising, theory section 4 */
+    LOSS_SCORE_MATCHING, /* L_sm, with l_fpe > 0 the composite loss */
+    LOSS_VELOCITY        /* v itself, from pairs of successive frames */
+};
+enum divergence_kind { DIVERGENCE_EXACT, DIVERGENCE_HUTCHINSON };
+enum optimizer_kind { OPTIMIZER_RADAM, OPTIMIZER_ADAM };
 enum noise_target { NOISE_ON_G, NOISE_ON_XG }; /* which coordinates the denoising noise moves */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
@@ -29,7 +57,8 @@ enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
 struct system_parameters {
     enum system_kind kind;
     int dimension;             /* d: 1, 2 or 3 */
-    int64_t particles;         /* N */
+    int64_t particles;         /* N, of one copy */
+    int64_t copies;            /* independent copies, simulated side by side */
     double packing_fraction;   /* phi; 0: given by box */
     int box_sides;             /* how many sides `box` has: 0 (from packing_fraction), 1 or d */
     double box[MAX_DIMENSION]; /* sides of the periodic box; with a trap the open side that nothing reaches */
@@ -39,6 +68,9 @@ struct system_parameters {
     double trap;               /* A: stiffness of the harmonic trap; > 0 means open space */
     double gamma;              /* rate of the propulsion */
     double eps;                /* translational diffusion */
+    double spring;             /* kappa: of the bonds of a crystal */
+    enum spring_kind spring_kind;
+    double tether; /* of a crystal: stiffness that pulls every particle to its lattice site */
 };
 
 struct simulation_parameters {
@@ -62,6 +94,9 @@ struct network_parameters {
     int blocks;
     int layers;     /* hidden layers of embeddings and decoder */
     int neighbours; /* n */
+    enum window_kind window;
+    enum score_heads scores;
+    enum score_shift shift;
 };
 
 struct file_choice {
@@ -73,6 +108,9 @@ struct training_parameters {
     int trajectory_count; /* 0: the trajectory in the output folder */
     struct file_choice trajectories[CONFIG_FILES];
     enum loss_kind loss;
+    double l_sm, l_fpe; /* weights of the composite loss */
+    enum divergence_kind divergence;
+    enum optimizer_kind optimizer;
     enum noise_target noise_on;
     double sigma; /* width of the denoising noise */
     int batch;    /* particles per step, over all ranks */
@@ -103,6 +141,12 @@ struct evaluation_parameters {
     double profile_bin;       /* width of a bin of the profiles */
 };
 
+/* Files of other programs: where position and self-propulsion are, as H5MD elements; "" for files of epflow. */
+struct data_parameters {
+    char position[CONFIG_TEXT];
+    char propulsion[CONFIG_TEXT];
+};
+
 struct output_parameters {
     char directory[CONFIG_TEXT];
 };
@@ -118,6 +162,7 @@ struct config {
     struct network_parameters network;
     struct training_parameters training;
     struct evaluation_parameters evaluation;
+    struct data_parameters data;
     struct output_parameters output;
     struct run_parameters run;
 };
@@ -141,6 +186,10 @@ void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]);
 double config_packing_fraction(const struct system_parameters *s);
 static inline bool config_is_open(const struct system_parameters *s) {
     return s->trap > 0;
+}
+/* Particles of all copies together: what a frame holds. */
+static inline int64_t config_total(const struct system_parameters *s) {
+    return s->copies > 1 ? s->particles * s->copies : s->particles;
 }
 /* Length of a burn-in, of the interval between frames, in steps. */
 int64_t config_burn_in_steps(const struct config *c);

@@ -37,6 +37,8 @@ static enum status check_required(const struct reading *r, const char *name) {
 
 static void fill_defaults(struct reading *r) {
     struct config *c = r->config;
+    if (!given(r, "network", "shift"))
+        c->network.shift = c->system.eps > 0 ? SHIFT_FORCE : SHIFT_NONE;
     double slowest = c->system.eps > 0 ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
     if (!given(r, "simulation", "burn_in"))
         c->simulation.burn_in = 20 / slowest;

@@ -15,8 +15,11 @@
 
 const struct parameter parameter_table[] = {
     /* ---- system ---- */
-    {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup", .choices = "aoup",
-     .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles"},
+    {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup",
+     .choices = "aoup|crystal",
+     .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles that repel each other; crystal, such "
+             "particles "
+             "joined to their lattice neighbours by springs instead"},
     {"system", "dimension", TYPE_INTEGER, AT(system, dimension), .unit = "", .fallback = "2", BETWEEN(1, 3),
      .help = "d, dimension of space"},
     {"system", "particles", TYPE_LONG, AT(system, particles), .unit = "", .fallback = NULL,
@@ -42,6 +45,17 @@ const struct parameter parameter_table[] = {
      .help = "rate at which the self-propulsion forgets its direction"},
     {"system", "eps", TYPE_REAL, AT(system, eps), .unit = "r0^2/time", .fallback = "0", FROM(0),
      .help = "translational diffusion"},
+    {"system", "spring", TYPE_REAL, AT(system, spring), .unit = "1/time", .fallback = "1", FROM(0),
+     .help =
+         "kappa of a crystal's bonds: force on i is -kappa (u_i - u_j), u the displacement from the lattice"},
+    {"system", "spring_kind", TYPE_CHOICE, AT(system, spring_kind), .unit = "", .fallback = "isotropic",
+     .choices = "isotropic|longitudinal",
+     .help =
+         "of a crystal's bonds: isotropic, or only the part of the force along the bond's direction in the "
+         "lattice"},
+    {"system", "tether", TYPE_REAL, AT(system, tether), .unit = "1/time", .fallback = "0", FROM(0),
+     .help = "of a crystal: stiffness of a spring from every particle to its lattice site; 0: the crystal is "
+             "free"},
     /* ---- simulation ---- */
     {"simulation", "dt", TYPE_REAL, AT(simulation, dt), .unit = "time", .fallback = "0.1", ABOVE(0),
      .help = "time step; its products with k and trap may be at most 1, that with gamma must be below 1"},
@@ -83,13 +97,47 @@ const struct parameter parameter_table[] = {
      .help = "hidden layers of embeddings and decoder"},
     {"network", "neighbours", TYPE_INTEGER, AT(network, neighbours), .unit = "", .fallback = "64",
      BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
+    {"network", "window", TYPE_CHOICE, AT(network, window), .unit = "", .fallback = "local",
+     .choices = "local|anchored|all",
+     .help =
+         "local: a window per particle, in which it sees the positions of its neighbours relative to its "
+         "own; "
+         "anchored: the same and every particle's displacement from its lattice site (crystal) or from the "
+         "trap's centre; all: one window of all particles of a copy, which see only that displacement"},
+    {"network", "scores", TYPE_CHOICE, AT(network, scores), .unit = "", .fallback = "separate",
+     .choices = "separate|shared",
+     .help =
+         "with eps > 0 the scores of x and of g come from two networks (separate) or from two heads of one "
+         "(shared)"},
+    {"network", "shift", TYPE_CHOICE, AT(network, shift), .unit = "", .fallback = "",
+     .choices = "none|force|drift",
+     .help = "what is added to the network: none; force, -g to s_g and F/eps to s_x; drift, -g to s_g and "
+             "b/eps to "
+             "s_x. Default none for eps = 0, force for eps > 0"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
      .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",
      ABOVE(0),
      .help = "list of {file: PATH, weight: share of the steps}; default: trajectory.h5 of the output folder"},
     {"training", "loss", TYPE_CHOICE, AT(training, loss), .unit = "", .fallback = "denoising",
-     .choices = "denoising", .help = "denoising: antithetic denoising score matching"},
+     .choices = "denoising|score_matching|velocity",
+     .help =
+         "denoising: antithetic denoising score matching; score_matching: <|s|^2 + 2 div s>, with l_fpe > 0 "
+         "the "
+         "composite loss; velocity: the flow itself from pairs of successive frames, without a model of the "
+         "dynamics"},
+    {"training", "l_sm", TYPE_REAL, AT(training, l_sm), .unit = "", .fallback = "1", FROM(0),
+     .help = "weight of score matching in the loss score_matching"},
+    {"training", "l_fpe", TYPE_REAL, AT(training, l_fpe), .unit = "", .fallback = "0", FROM(0),
+     .help =
+         "weight of stationarity, (sum_i div v_i + v_i.s_i)^2 / (2 N d), in the loss score_matching; needs "
+         "eps > 0. Above 0 a batch is of whole configurations"},
+    {"training", "divergence", TYPE_CHOICE, AT(training, divergence), .unit = "", .fallback = "exact",
+     .choices = "exact|hutchinson",
+     .help = "of the loss score_matching: exact, or by one random direction a configuration or particle "
+             "(hutchinson; unbiased, cheaper, noisier)"},
+    {"training", "optimizer", TYPE_CHOICE, AT(training, optimizer), .unit = "", .fallback = "radam",
+     .choices = "radam|adam", .help = "radam, or adam"},
     {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "g",
      .choices = "g|xg", .help = "which coordinates the denoising noise moves: g, or x and g"},
     {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
@@ -141,7 +189,13 @@ const struct parameter parameter_table[] = {
      .fallback = "20", ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
     {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1",
      ABOVE(0), .help = "width of a bin of the profiles"},
-    /* ---- output, run ---- */
+    /* ---- data, output, run ---- */
+    {"data", "position", TYPE_TEXT, AT(data, position), .unit = "", .fallback = "",
+     .help = "H5MD element with the positions, in trajectories that epflow did not write: "
+             "particles/all/position. Default: trajectories are epflow's own"},
+    {"data", "propulsion", TYPE_TEXT, AT(data, propulsion), .unit = "", .fallback = "",
+     .help = "H5MD element with one vector per particle, g, in trajectories that epflow did not write: "
+             "particles/all/director"},
     {"output", "directory", TYPE_TEXT, AT(output, directory), .unit = "", .fallback = NULL,
      .help = "folder of all results; made if it is not there"},
     {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto",
@@ -194,7 +248,7 @@ enum status parameter_unknown_section(const char *where, const char *section) {
                     nearest);
     return FAIL(STATUS_BAD_INPUT,
                 "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
-                "training, evaluation, output and run",
+                "training, evaluation, data, output and run",
                 where, section);
 }
 
@@ -289,7 +343,8 @@ enum status parameter_set_text(const struct parameter *p, const char *where, con
     for (size_t i = 0; i < length; i++)
         plain =
             plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    if (length == 0 || length >= CONFIG_TEXT)
+    const bool may_be_empty = p->fallback && p->fallback[0] == '\0';
+    if ((length == 0 && !may_be_empty) || length >= CONFIG_TEXT)
         return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section,
                     p->key, CONFIG_TEXT - 1);
     if (!plain)

@@ -21,7 +21,7 @@ static void report(const char *name, size_t frames, const double *left, const do
 
 static void check_scalars(const struct config *c, size_t frames, const struct trajectory_scalars *s,
                           double *work) {
-    const double n = (double)c->system.particles, eps = c->system.eps;
+    const double n = (double)config_total(&c->system), eps = c->system.eps;
     double *left = work, *right = work + frames, *difference = work + 2 * frames;
     log_info("%-34s %14s %14s %12s %11s %8s", "identity, per particle", "left", "right", "difference",
              "error", "z");
@@ -71,7 +71,7 @@ enum status command_check(struct session *s) {
     }
     TRY(file_parameters(trajectory_file(t), s->comm, config));
     TRY(trajectory_read_scalars(t, frames, scalars));
-    log_info("%zu frames of %lld particles", frames, (long long)config->system.particles);
+    log_info("%zu frames of %lld particles", frames, (long long)config_total(&config->system));
     check_scalars(config, frames, scalars, work);
 out:
     trajectory_close(&t);

@@ -377,7 +377,7 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
     TRY(comm_agree(s->comm, status));
     for (int m = 0; m < r->sources; m++) {
         const struct config *c = &r->source[m]->config;
-        const double n = (double)c->system.particles;
+        const double n = (double)config_total(&c->system);
         TRY(trajectory_read_scalars(r->source[m]->trajectory, r->source[m]->frames, scalars));
         for (size_t i = 0; i < r->source[m]->frames; i++, at++) {
             left[at] = scalars[i].force_b / n;

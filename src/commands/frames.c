@@ -45,7 +45,7 @@ enum status source_open(struct session *s, const char *path, double held_out, in
     TRY(trajectory_written(source->trajectory, &source->frames));
     source->box = system_box(&source->config.system);
     TRY(check(s, source, held_out, neighbours));
-    size_t n = (size_t)source->config.system.particles;
+    size_t n = (size_t)config_total(&source->config.system);
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {
         source->position =

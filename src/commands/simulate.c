@@ -31,7 +31,7 @@ static uint64_t frame_step(const struct config *c, uint64_t frame) {
 void plan_simulate(const struct session *s) {
     const struct config *c = &s->config;
     struct box box = system_box(&c->system);
-    double n = (double)c->system.particles, ranks = comm_size(s->comm), d = box.d;
+    double n = (double)config_total(&c->system), ranks = comm_size(s->comm), d = box.d;
     double cutoff = config_cutoff(&c->system, &c->simulation);
     char memory[32], file[32], sides[96] = "";
     for (int a = 0; a < box.d; a++)
@@ -251,7 +251,7 @@ out:
 /* Steps up to `target`. Stops early on request, with a restart written. */
 static enum status advance_to(struct session *s, struct run *r, uint64_t target, struct progress *progress) {
     enum status status = STATUS_OK;
-    const double n = (double)s->config.system.particles;
+    const double n = (double)config_total(&s->config.system);
     char detail[64];
     while (r->simulation->step_law.step < target) {
         bool stop = session_stop_requested();
@@ -278,7 +278,7 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     const uint64_t frames = (uint64_t)c->simulation.frames;
-    const double n = (double)c->system.particles, begun = timer_now();
+    const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
     char rate[96];
     TRY(begin(s, r, resuming, step));
@@ -314,10 +314,10 @@ enum status command_simulate(struct session *s) {
     session_path(s, "restart.previous.h5", r.previous);
     TRY(session_refuse_existing(s, r.path));
     TRY(comm_agree(s->comm,
-                   slice_create((size_t)c->system.particles, c->system.dimension, s->comm, &r.slice)));
+                   slice_create((size_t)config_total(&c->system), c->system.dimension, s->comm, &r.slice)));
     r.position = malloc((r.slice->count * (size_t)r.slice->d + 1) * sizeof *r.position);
     if (!r.position)
-        status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", c->system.particles);
+        status = FAIL(STATUS_FAILURE, "out of memory for %" PRId64 " particles", config_total(&c->system));
     TRY(comm_agree(s->comm, status));
     TRY(find_start(s, &r, &resuming, &step));
     if (resuming && r.frames == (uint64_t)c->simulation.frames) {

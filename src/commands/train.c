@@ -37,7 +37,8 @@ enum status plan_train(const struct session *s) {
     const double per_step = 2 * score_operations(model).training * c->training.batch;
     /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
     const double particle = 12 + 20.0 * c->system.dimension + 4.0 * c->network.neighbours;
-    const double held = particle * (double)c->system.particles * c->simulation.frames / comm_size(s->comm);
+    const double held =
+        particle * (double)config_total(&c->system) * c->simulation.frames / comm_size(s->comm);
     text_bytes((double)weights * sizeof(real) * 10 + score_memory(model) + held, memory, sizeof memory);
     log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
              c->network.neighbours, c->run.chunk);

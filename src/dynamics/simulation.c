@@ -25,7 +25,7 @@ enum status simulation_create(const struct ops *ops, struct comm *comm, const st
     s->timer_messages = timings_add(&s->timings, "messages");
     s->timer_lists = timings_add(&s->timings, "neighbour lists");
     TRY(domain_create(&s->box, comm, &s->domain));
-    TRY(particles_create(ops, s->box.d, (size_t)config->system.particles / (size_t)comm_size(comm) + 1,
+    TRY(particles_create(ops, s->box.d, (size_t)config_total(&config->system) / (size_t)comm_size(comm) + 1,
                          &s->particles));
 out:
     if (status != STATUS_OK)
@@ -110,7 +110,7 @@ out:
 
 static enum status rebuild(struct simulation *s) {
     enum status status = STATUS_OK;
-    double fair = (double)s->system.particles / comm_size(s->comm);
+    double fair = (double)config_total(&s->system) / comm_size(s->comm);
     timer_begin(&s->timings, s->timer_lists);
     if (s->most_owned > 1.05 * fair + 8)
         TRY(rebalance(s));

@@ -193,7 +193,7 @@ out:
 static enum status read_shape(struct trajectory *t, const struct config *config) {
     enum status status = STATUS_OK;
     const struct system_parameters *system = &config->system;
-    const size_t n = (size_t)system->particles, d = (size_t)system->dimension;
+    const size_t n = (size_t)config_total(system), d = (size_t)system->dimension;
     int rank;
     size_t dims[H5_RANK];
     TRY(h5_shape(t->file, STEP, &rank, dims));

@@ -3,7 +3,14 @@
 #include "entropy/certificate.h"
 #include "ranks.h"
 
-static const struct network_parameters network = {NETWORK_WINDOW, 16, 16, 24, 2, 2, 2, 9};
+static const struct network_parameters network = {.kind = NETWORK_WINDOW,
+                                                  .width = 16,
+                                                  .hidden = 16,
+                                                  .feed_forward = 24,
+                                                  .heads = 2,
+                                                  .blocks = 2,
+                                                  .layers = 2,
+                                                  .neighbours = 9};
 static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05;
 static const uint64_t SEED = 8, NOISE = 3;
 

@@ -3,7 +3,14 @@
 #include "learn/trainer.h"
 #include "ranks.h"
 
-static const struct network_parameters network = {NETWORK_WINDOW, 16, 16, 24, 2, 2, 2, 9};
+static const struct network_parameters network = {.kind = NETWORK_WINDOW,
+                                                  .width = 16,
+                                                  .hidden = 16,
+                                                  .feed_forward = 24,
+                                                  .heads = 2,
+                                                  .blocks = 2,
+                                                  .layers = 2,
+                                                  .neighbours = 9};
 static const struct training_parameters training = {
     .sigma = 0.05, .batch = 100, .steps = 10, .rate = 1e-3, .average = 0.9, .clip = 1, .seed = 3};
 

@@ -81,8 +81,22 @@ static void bench(const char *name, const struct network_parameters *p, size_t w
 
 int main(int argc, char **argv) {
     const int rows = argc > 1 ? atoi(argv[1]) : 1040;
-    const struct network_parameters paper = {NETWORK_WINDOW, 256, 256, 256, 4, 4, 4, 64};
-    const struct network_parameters small = {NETWORK_WINDOW, 32, 32, 32, 4, 2, 2, 16};
+    const struct network_parameters paper = {.kind = NETWORK_WINDOW,
+                                             .width = 256,
+                                             .hidden = 256,
+                                             .feed_forward = 256,
+                                             .heads = 4,
+                                             .blocks = 4,
+                                             .layers = 4,
+                                             .neighbours = 64};
+    const struct network_parameters small = {.kind = NETWORK_WINDOW,
+                                             .width = 32,
+                                             .hidden = 32,
+                                             .feed_forward = 32,
+                                             .heads = 4,
+                                             .blocks = 2,
+                                             .layers = 2,
+                                             .neighbours = 16};
     bench("small", &small, 2048, rows);
     bench("paper", &paper, 256, rows);
     return 0;

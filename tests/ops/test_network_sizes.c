@@ -132,11 +132,51 @@ static void test_sizes(void **state) {
     static const struct {
         struct network_parameters p; /* kind, W, H, F, heads, blocks, layers, n */
         int d;
-    } size[] = {{{NETWORK_WINDOW, 2, 1, 1, 1, 1, 1, 1}, 1},
-                {{NETWORK_WINDOW, 6, 5, 7, 3, 1, 1, 4}, 2},
-                {{NETWORK_WINDOW, 18, 9, 11, 1, 2, 2, 10}, 3},
-                {{NETWORK_WINDOW, 4, 3, 20, 4, 3, 3, 2}, 1},
-                {{NETWORK_WINDOW, 96, 70, 80, 2, 2, 1, 7}, 2}};
+    } size[] = {{{.kind = NETWORK_WINDOW,
+                  .width = 2,
+                  .hidden = 1,
+                  .feed_forward = 1,
+                  .heads = 1,
+                  .blocks = 1,
+                  .layers = 1,
+                  .neighbours = 1},
+                 1},
+                {{.kind = NETWORK_WINDOW,
+                  .width = 6,
+                  .hidden = 5,
+                  .feed_forward = 7,
+                  .heads = 3,
+                  .blocks = 1,
+                  .layers = 1,
+                  .neighbours = 4},
+                 2},
+                {{.kind = NETWORK_WINDOW,
+                  .width = 18,
+                  .hidden = 9,
+                  .feed_forward = 11,
+                  .heads = 1,
+                  .blocks = 2,
+                  .layers = 2,
+                  .neighbours = 10},
+                 3},
+                {{.kind = NETWORK_WINDOW,
+                  .width = 4,
+                  .hidden = 3,
+                  .feed_forward = 20,
+                  .heads = 4,
+                  .blocks = 3,
+                  .layers = 3,
+                  .neighbours = 2},
+                 1},
+                {{.kind = NETWORK_WINDOW,
+                  .width = 96,
+                  .hidden = 70,
+                  .feed_forward = 80,
+                  .heads = 2,
+                  .blocks = 2,
+                  .layers = 1,
+                  .neighbours = 7},
+                 2}};
     for (size_t m = 0; m < sizeof size / sizeof *size; m++) {
         struct net n;
         create(&size[m].p, size[m].d, 3 * (size[m].p.neighbours + 1),
@@ -150,7 +190,14 @@ static void test_sizes(void **state) {
 
 static void test_missing_neighbour(void **state) {
     (void)state;
-    const struct network_parameters p = {NETWORK_WINDOW, 4, 3, 5, 2, 1, 1, 3};
+    const struct network_parameters p = {.kind = NETWORK_WINDOW,
+                                         .width = 4,
+                                         .hidden = 3,
+                                         .feed_forward = 5,
+                                         .heads = 2,
+                                         .blocks = 1,
+                                         .layers = 1,
+                                         .neighbours = 3};
     struct net n;
     real s[COUNT * 2];
     create(&p, 2, 100, &n);
@@ -169,7 +216,14 @@ static void test_missing_neighbour(void **state) {
 /* Theory section 3: standard deviations of the initial weights, and that they depend on the seed alone. */
 static void test_initial_weights(void **state) {
     (void)state;
-    const struct network_parameters p = {NETWORK_WINDOW, 128, 128, 128, 4, 1, 2, 3};
+    const struct network_parameters p = {.kind = NETWORK_WINDOW,
+                                         .width = 128,
+                                         .hidden = 128,
+                                         .feed_forward = 128,
+                                         .heads = 4,
+                                         .blocks = 1,
+                                         .layers = 2,
+                                         .neighbours = 3};
     struct net n;
     create(&p, 2, 4, &n);
     real *again = malloc(n.size * sizeof *again);

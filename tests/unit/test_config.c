@@ -32,7 +32,9 @@ static void defaults(void **state) {
                                              .v0 = 0.025,
                                              .k = 1,
                                              .beta = 7.5,
-                                             .gamma = 1e-4};
+                                             .gamma = 1e-4,
+                                             .copies = 1,
+                                             .spring = 1};
     assert_memory_equal(&c.system, &system, sizeof system);
     assert_string_equal(c.simulation.start, "random");
     const double simulation[] = {
@@ -42,10 +44,18 @@ static void defaults(void **state) {
     assert_memory_equal(simulation, expected, sizeof expected);
     assert_int_equal(c.simulation.frames, 20);
     assert_int_equal(c.simulation.seed, 1);
-    const struct network_parameters network = {NETWORK_WINDOW, 256, 256, 256, 4, 4, 4, 64};
+    const struct network_parameters network = {.kind = NETWORK_WINDOW,
+                                               .width = 256,
+                                               .hidden = 256,
+                                               .feed_forward = 256,
+                                               .heads = 4,
+                                               .blocks = 4,
+                                               .layers = 4,
+                                               .neighbours = 64};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;
+    training.l_sm = 1;
     training.noise_on = NOISE_ON_G;
     training.sigma = 0.01;
     training.batch = 1024;

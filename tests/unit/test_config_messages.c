@@ -19,7 +19,7 @@ static const struct {
      "a.yaml:3: section simulaton is not known; did you mean simulation?"},
     {GOOD "physics: {dt: 0.1}\n", NULL,
      "a.yaml:3: section physics is not known; the sections are system, simulation, network, training, "
-     "evaluation, output and run"},
+     "evaluation, data, output and run"},
     {GOOD "dt: 0.1\n", NULL, "a.yaml:3: dt is a key, not a section; did you mean simulation.dt?"},
     {SYSTEM("dt: 0.1"), NULL, "a.yaml:1: system.dt is not known; did you mean simulation.dt?"},
     {GOOD "training: {temperature: 3}\n", NULL,

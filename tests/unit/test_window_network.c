@@ -39,8 +39,14 @@ struct scene {
 };
 
 static struct score_model *create(const struct shape *s, int rows) {
-    const struct network_parameters p = {NETWORK_WINDOW, s->width,  s->hidden, s->feed_forward,
-                                         s->heads,       s->blocks, s->layers, s->neighbours};
+    const struct network_parameters p = {.kind = NETWORK_WINDOW,
+                                         .width = s->width,
+                                         .hidden = s->hidden,
+                                         .feed_forward = s->feed_forward,
+                                         .heads = s->heads,
+                                         .blocks = s->blocks,
+                                         .layers = s->layers,
+                                         .neighbours = s->neighbours};
     struct score_model *model = NULL;
     assert_int_equal(score_create(ops_cpu(), &p, s->d, rows, &model), STATUS_OK);
     return model;
