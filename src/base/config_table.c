@@ -24,6 +24,10 @@ const struct parameter parameter_table[] = {
      .help = "d, dimension of space"},
     {"system", "particles", TYPE_LONG, AT(system, particles), .unit = "", .fallback = NULL,
      BETWEEN(2, 2147483647), .help = "N, number of particles"},
+    {"system", "copies", TYPE_LONG, AT(system, copies), .unit = "", .fallback = "1", BETWEEN(1, 1073741823),
+     .help = "independent copies of the N particles, simulated side by side: particles of different copies "
+             "do not "
+             "meet. For statistics of small systems"},
     {"system", "packing_fraction", TYPE_REAL, AT(system, packing_fraction), .unit = "", .fallback = "0",
      .least = 0, .open_least = true, .most = 4,
      .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box. "

@@ -237,7 +237,7 @@ static const struct {
      "--set system.box: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence"},
     {GOOD, "a{b.c=1",
      "--set: section a{b is not known; the sections are system, simulation, network, training, evaluation, "
-     "output and run"},
+     "data, output and run"},
     {GOOD, "system.v0=&a 1",
      "--set system.v0: anchors and aliases are not part of an input: write the values out"},
     {GOOD, "system.box=80",
