@@ -15,11 +15,6 @@ static enum status check(struct session *s, struct source *source, double held_o
                              "the physics of the input and of its trajectories must agree");
     if (status != STATUS_OK)
         return status;
-    if (system->eps > 0)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s has system.eps = %g: this version learns and evaluates scores of g for eps = 0 "
-                    "only (such a system can be simulated)",
-                    source->path, system->eps);
     if (neighbours >= system->particles)
         return FAIL(STATUS_BAD_INPUT, "%s has %lld particles: too few for a network with %d neighbours",
                     source->path, (long long)system->particles, neighbours);
@@ -91,11 +86,18 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     for (size_t i = 0; i < slice->count * d; i++)
         slice->q[i] = position_to_integer(&source->box, (int)(i % d), source->position[i]);
     TRY(frame_create(s->ops, s->comm, &source->box, slice, k, least, margin, out));
-    (*out)->exact = -f.scalars.div_b / source->config.system.gamma;
+    const double eps = source->config.system.eps;
+    (*out)->exact = eps > 0 ? f.scalars.b_squared / eps + f.scalars.div_b : -f.scalars.div_b;
     if (step)
         *step = f.step;
     if (time)
         *time = f.time;
 out:
     return status;
+}
+
+enum status source_pair(struct session *s, struct source *source, size_t frame, int k, double least,
+                        double margin, struct frame **out) {
+    (void)s, (void)source, (void)frame, (void)k, (void)least, (void)margin, (void)out;
+    return FAIL(STATUS_FAILURE, "not yet");
 }

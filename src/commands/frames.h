@@ -29,4 +29,7 @@ void source_close(struct source **source);
 enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
                          double margin, struct frame **out, int64_t *step, double *time);
 
+enum status source_pair(struct session *s, struct source *source, size_t frame, int k, double least,
+                        double margin, struct frame **out);
+
 #endif
