@@ -102,7 +102,7 @@ static enum status pair_columns(const struct snapshot_input *in, struct owned_co
     double *host = calloc(n + 1, sizeof *host);
     if (!host)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    TRY(pairs_build(p, box, in->law.cutoff, &list));
+    TRY(law_pairs_build(p, box, &in->law, 0, &list));
     TRY(drift_compute(p, box, &in->law, in->system, &list, &drift));
     positions_and_drift(in, &drift, host, o);
     TRY(pairs_build(p, box, DENSITY_RADIUS, &list));
