@@ -96,6 +96,8 @@ enum status config_read(const char *file, int count, const char *const settings[
 /* ---- derived ---- */
 
 double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p) {
+    if (s->kind == SYSTEM_CRYSTAL)
+        return 2.5 * config_longest_bond(s);
     return 2 - log(expm1(s->beta * p->cutoff_tolerance)) / s->beta;
 }
 

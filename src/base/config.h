@@ -181,7 +181,9 @@ enum status config_parse(const char *name, const char *text, int count, const ch
 enum status config_restore(const char *name, int count, const char *const settings[], struct config *out);
 
 /* Derived, always consistent with the checks of config_read. */
-double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p); /* r_c */
+/* How far a particle sees others: r_c of the pair force; of a crystal 2.5 times its longest bond, within which the
+ * partners of all bonds must stay. */
+double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p);
 void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]);
 double config_packing_fraction(const struct system_parameters *s);
 static inline bool config_is_open(const struct system_parameters *s) {
@@ -191,6 +193,16 @@ static inline bool config_is_open(const struct system_parameters *s) {
 static inline int64_t config_total(const struct system_parameters *s) {
     return s->copies > 1 ? s->particles * s->copies : s->particles;
 }
+/* Sites of a crystal along each axis (1 on unused axes), N in all, with cells as near to regular as the box allows:
+ * columns and an even number of rows in two dimensions. False where the best of them are off by half or there are
+ * none; sites is then still something to compute with. config_lattice.c. */
+bool config_lattice(const struct system_parameters *s, int64_t sites[MAX_DIMENSION]);
+/* The nearest numbers of particles below (0: none) and above s->particles for which config_lattice is true. */
+void config_lattice_near(const struct system_parameters *s, int64_t *below, int64_t *above);
+/* Length of the longest bond between lattice neighbours. */
+double config_longest_bond(const struct system_parameters *s);
+/* The largest rate at which springs and tether relax anything, at most. */
+double config_stiffest(const struct system_parameters *s);
 /* Length of a burn-in, of the interval between frames, in steps. */
 int64_t config_burn_in_steps(const struct config *c);
 int64_t config_interval_steps(const struct config *c);

@@ -66,12 +66,74 @@ static enum status check_box(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
+static enum status check_copies(const struct reading *r, const char *name) {
+    const struct system_parameters *s = &r->config->system;
+    const int64_t most = 2147483647; /* ids of particles */
+    if (s->copies > most / s->particles)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: system.copies = %lld of system.particles = %lld are too many: their product may be at "
+            "most %lld",
+            place_of_pair(r, name, "system", "copies", "system", "particles"), (long long)s->copies,
+            (long long)s->particles, (long long)most);
+    return STATUS_OK;
+}
+
+static enum status check_crystal(const struct reading *r, const char *name) {
+    const struct system_parameters *s = &r->config->system;
+    int64_t sites[MAX_DIMENSION], below, above;
+    char near[96] = "";
+    if (s->kind != SYSTEM_CRYSTAL && s->tether > 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: system.tether = %g pulls to the sites of a lattice: it needs system.kind = crystal",
+                    place(r, name, "system", "tether"), s->tether);
+    if (s->kind != SYSTEM_CRYSTAL)
+        return STATUS_OK;
+    if (s->trap > 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: system.trap = %g does not go with system.kind = crystal, whose box is periodic; "
+                    "system.tether holds every particle to its site",
+                    place(r, name, "system", "trap"), s->trap);
+    if (config_lattice(s, sites))
+        return STATUS_OK;
+    config_lattice_near(s, &below, &above);
+    if (below > 0)
+        snprintf(near, sizeof near, "; %lld%s", (long long)below, above > 0 ? "" : " would do");
+    if (above > 0)
+        snprintf(near + strlen(near), sizeof near - strlen(near), "%s%lld would do",
+                 below > 0 ? " or " : "; ", (long long)above);
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: system.particles = %lld do not fill the box with %s whose cells are near to regular%s",
+                place(r, name, "system", "particles"), (long long)s->particles,
+                s->dimension == 2 ? "an even number of rows of a triangular lattice" : "a cubic lattice",
+                near);
+}
+
+/* The box of a crystal: room for its bonds and for the least skin. */
+static enum status check_crystal_reach(const struct reading *r, const char *name, double cutoff,
+                                       double skin) {
+    const struct system_parameters *s = &r->config->system;
+    double side[MAX_DIMENSION];
+    config_box(s, side);
+    for (int a = 0; a < s->dimension; a++)
+        if (2 * (cutoff + skin) > side[a])
+            return FAIL(
+                STATUS_BAD_INPUT,
+                "%s: the crystal is too small: the box's side of %.4g must be at least twice the reach of "
+                "bonds, 2.5 times the longest of %.4g, and the skin of neighbour lists, 2 (%.4g + %.4g): "
+                "use more particles or a smaller simulation.skin",
+                place(r, name, "system", "particles"), side[a], cutoff / 2.5, cutoff, skin);
+    return STATUS_OK;
+}
+
 static enum status check_reach(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const double least_skin = 0.05;
     const double cutoff = config_cutoff(&c->system, &c->simulation);
     const double skin = c->simulation.skin > 0 ? c->simulation.skin : least_skin;
     double side[MAX_DIMENSION];
+    if (c->system.kind == SYSTEM_CRYSTAL)
+        return check_crystal_reach(r, name, cutoff, skin);
     config_box(&c->system, side);
     /* a trapped start is a ball of packing 1/2, or a lattice two radii apart: both about this far from 0 */
     const double start = pow(2 * (double)c->system.particles, 1.0 / c->system.dimension);
@@ -102,7 +164,15 @@ static enum status check_simulation(const struct reading *r, const char *name) {
                     "%s: simulation.dt = %g is too long for system.gamma = %g: their product must be "
                     "below 1",
                     place_of_pair(r, name, "simulation", "dt", "system", "gamma"), s->dt, c->system.gamma);
-    if (s->dt * c->system.k > 1)
+    bool crystal = c->system.kind == SYSTEM_CRYSTAL;
+    if (crystal && s->dt * config_stiffest(&c->system) > 1)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.dt = %g is unstable with system.spring = %g and system.tether = %g: its product "
+            "with the rate of the stiffest mode, %g, must be at most 1",
+            place_of_pair(r, name, "simulation", "dt", "system", "spring"), s->dt, c->system.spring,
+            c->system.tether, config_stiffest(&c->system));
+    if (!crystal && s->dt * c->system.k > 1)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: simulation.dt = %g is unstable with system.k = %g: their product must be at "
                     "most 1",
@@ -181,6 +251,8 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
     TRY(check_box(r, name));
     if (recorded) /* by a run that was content with them; another command may use other parts of them */
         goto out;
+    TRY(check_copies(r, name));
+    TRY(check_crystal(r, name));
     TRY(check_reach(r, name));
     TRY(check_simulation(r, name));
     TRY(check_learning(r, name));

@@ -19,7 +19,9 @@ const struct parameter parameter_table[] = {
      .choices = "aoup|crystal",
      .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles that repel each other; crystal, such "
              "particles "
-             "joined to their lattice neighbours by springs instead"},
+             "joined to their lattice neighbours by springs instead: a chain, a triangular (rows of "
+             "particles by id, an "
+             "even number of them) or a simple cubic lattice, in a periodic box"},
     {"system", "dimension", TYPE_INTEGER, AT(system, dimension), .unit = "", .fallback = "2", BETWEEN(1, 3),
      .help = "d, dimension of space"},
     {"system", "particles", TYPE_LONG, AT(system, particles), .unit = "", .fallback = NULL,
@@ -40,7 +42,7 @@ const struct parameter parameter_table[] = {
     {"system", "v0", TYPE_REAL, AT(system, v0), .unit = "r0/time", .fallback = "0.025", FROM(0),
      .help = "self-propulsion speed"},
     {"system", "k", TYPE_REAL, AT(system, k), .unit = "1/time", .fallback = "1", FROM(0),
-     .help = "strength of the repulsion"},
+     .help = "strength of the repulsion; a crystal has none"},
     {"system", "beta", TYPE_REAL, AT(system, beta), .unit = "1/r0", .fallback = "7.5", BETWEEN(0.5, 1000),
      .help = "sharpness of the repulsion f(r) = log(1 + exp(beta (2 - r))) / beta"},
     {"system", "trap", TYPE_REAL, AT(system, trap), .unit = "1/time", .fallback = "0", FROM(0),
@@ -62,13 +64,15 @@ const struct parameter parameter_table[] = {
              "free"},
     /* ---- simulation ---- */
     {"simulation", "dt", TYPE_REAL, AT(simulation, dt), .unit = "time", .fallback = "0.1", ABOVE(0),
-     .help = "time step; its products with k and trap may be at most 1, that with gamma must be below 1"},
+     .help = "time step; its products with k and trap, or with the rate of a crystal's stiffest mode, may be "
+             "at most "
+             "1, that with gamma must be below 1"},
     {"simulation", "start", TYPE_TEXT, AT(simulation, start), .unit = "", .fallback = "random",
      .help =
          "random (a Gaussian blob of width L/4 if the packing fraction is 0.25 or more, uniform below; with "
          "a "
          "trap a ball of packing 1/2), lattice, or FILE@FRAME of a trajectory of another seed (FRAME from 0, "
-         "or last)"},
+         "or last); a crystal starts on its sites, random or lattice"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
      .help = "time before the first frame, rounded to whole steps; default 20 / gamma, with eps > 0 "
              "20 / min(gamma, eps / r0^2)"},

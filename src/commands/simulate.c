@@ -28,6 +28,13 @@ static uint64_t frame_step(const struct config *c, uint64_t frame) {
     return (uint64_t)config_burn_in_steps(c) + frame * (uint64_t)config_interval_steps(c);
 }
 
+static void plan_lattice(const struct system_parameters *s) {
+    const struct lattice lattice = system_lattice(s);
+    static const char *const kind[] = {"", "chain", "triangular", "simple cubic"};
+    log_info("          crystal, %s, of %u x %u x %u sites, longest bond %.4g r0", kind[s->dimension],
+             lattice.sites[0], lattice.sites[1], lattice.sites[2], config_longest_bond(s));
+}
+
 void plan_simulate(const struct session *s) {
     const struct config *c = &s->config;
     struct box box = system_box(&c->system);
@@ -43,6 +50,10 @@ void plan_simulate(const struct session *s) {
     log_info("simulate: %" PRId64 " particles in %d dimensions, %s box of %s r0, packing fraction %.4g",
              c->system.particles, box.d, box.periodic ? "periodic" : "open", sides,
              config_packing_fraction(&c->system));
+    if (c->system.copies > 1)
+        log_info("          %" PRId64 " independent copies", c->system.copies);
+    if (c->system.kind == SYSTEM_CRYSTAL)
+        plan_lattice(&c->system);
     log_info("          cut-off %.4g r0, skin %.3g r0; %d ranks, about %s each", cutoff,
              system_skin(&c->system, &c->simulation), comm_size(s->comm), memory);
     log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64

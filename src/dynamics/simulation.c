@@ -74,7 +74,7 @@ static enum status build_lists(struct simulation *s) {
     struct particles *p = s->particles;
     halo_destroy(&s->halo);
     TRY(halo_create(p, s->domain, s->comm, s->law.cutoff + s->skin, &s->halo));
-    status = pairs_build(p, &s->box, s->law.cutoff + s->skin, &s->list);
+    status = law_pairs_build(p, &s->box, &s->law, s->skin, &s->list);
     if (status == STATUS_OK)
         status = reserve(s);
     TRY(comm_agree(s->comm, status));
@@ -112,10 +112,12 @@ static enum status rebuild(struct simulation *s) {
     enum status status = STATUS_OK;
     double fair = (double)config_total(&s->system) / comm_size(s->comm);
     timer_begin(&s->timings, s->timer_lists);
-    if (s->most_owned > 1.05 * fair + 8)
+    bool moving = s->box.group == 0; /* copies stay where they are */
+    if (moving && s->most_owned > 1.05 * fair + 8)
         TRY(rebalance(s));
-    TRY(particles_migrate(s->particles, s->domain, s->comm,
-                          s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
+    if (moving)
+        TRY(particles_migrate(s->particles, s->domain, s->comm,
+                              s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
     TRY(build_lists(s));
 out:
     timer_end(&s->timings, s->timer_lists);
@@ -138,7 +140,7 @@ enum status simulation_step(struct simulation *s, bool *stop) {
     struct step_result result;
 
     timer_begin(&s->timings, s->timer_force);
-    ops->pair_force(ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, &s->list, s->force);
+    ops->pair_force(ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list, s->force);
     timer_end(&s->timings, s->timer_force);
 
     timer_begin(&s->timings, s->timer_step);
@@ -197,8 +199,8 @@ enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
         }
         TRY(halo_values(s->halo, p, drift.b[a]));
     }
-    sums[3] = s->system.trap * sums[1] + s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->system.k,
-                                                                p->owned, p->q, &s->list, drift.b);
+    sums[3] = s->step_law.trap * sums[1] + s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->step_law.k,
+                                                                  p->owned, p->id, p->q, &s->list, drift.b);
     comm_sum(s->comm, sums, 5);
     *out = (struct simulation_sums){sums[0], sums[1], sums[2], sums[3], sums[4]};
 out:

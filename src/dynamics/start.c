@@ -45,7 +45,8 @@ static void in_box(const struct config *c, const struct box *box, uint32_t id, c
 
 /* Simple cubic: as many sites per axis as N needs, in the box or, with a trap, two radii apart about 0. */
 static void on_lattice(const struct config *c, const struct box *box, uint32_t id, double x[]) {
-    uint64_t sites = (uint64_t)ceil(pow((double)c->system.particles, 1.0 / box->d) - 1e-9), rest = id;
+    uint64_t sites = (uint64_t)ceil(pow((double)c->system.particles, 1.0 / box->d) - 1e-9),
+             rest = id % c->system.particles;
     for (int a = 0; a < box->d; a++) {
         double site = (double)(rest % sites);
         rest /= sites;
@@ -56,12 +57,15 @@ static void on_lattice(const struct config *c, const struct box *box, uint32_t i
 
 void system_start(const struct config *c, struct slice *slice) {
     struct box box = system_box(&c->system);
+    const struct lattice crystal = system_lattice(&c->system);
     bool lattice = strcmp(c->simulation.start, "lattice") == 0;
     for (size_t i = 0; i < slice->count; i++) {
         double normal[NUMBERS], uniform, x[MAX_DIMENSION];
+        uint64_t site[MAX_DIMENSION];
         uint32_t id = (uint32_t)(slice->begin + i);
         draw(c->simulation.seed, id, normal, &uniform);
-        if (lattice)
+        lattice_site(&crystal, id, site);
+        if (lattice && crystal.d == 0)
             on_lattice(c, &box, id, x);
         else if (box.periodic)
             in_box(c, &box, id, normal + MAX_DIMENSION, x);
@@ -69,7 +73,7 @@ void system_start(const struct config *c, struct slice *slice) {
             in_ball(&c->system, normal + MAX_DIMENSION, uniform, x);
         for (int a = 0; a < box.d; a++) {
             size_t at = i * (size_t)box.d + (size_t)a;
-            slice->q[at] = position_to_integer(&box, a, x[a]);
+            slice->q[at] = crystal.d > 0 ? site[a] : position_to_integer(&box, a, x[a]);
             slice->g[at] = normal[a];
             slice->image[at] = 0;
         }

@@ -6,18 +6,49 @@
 struct box system_box(const struct system_parameters *s) {
     struct box box = {.d = s->dimension, .periodic = !config_is_open(s)};
     config_box(s, box.side);
+    if (s->copies > 1) {
+        box.group = (uint32_t)s->particles;
+        box.groups = (uint32_t)s->copies;
+    }
     return box;
 }
 
+struct lattice system_lattice(const struct system_parameters *s) {
+    struct lattice lattice = {.d = 0};
+    int64_t sites[MAX_DIMENSION];
+    if (s->kind != SYSTEM_CRYSTAL)
+        return lattice;
+    config_lattice(s, sites);
+    lattice.d = s->dimension;
+    lattice.particles = (uint32_t)s->particles;
+    for (int a = 0; a < MAX_DIMENSION; a++)
+        lattice.sites[a] = (uint32_t)sites[a];
+    lattice_prepare(&lattice);
+    return lattice;
+}
+
+double system_pair_strength(const struct system_parameters *s) {
+    return s->kind == SYSTEM_CRYSTAL ? s->spring : s->k;
+}
+
+double system_anchor_stiffness(const struct system_parameters *s) {
+    return s->kind == SYSTEM_CRYSTAL ? s->tether : s->trap;
+}
+
 struct pair_law system_pair_law(const struct system_parameters *s, const struct simulation_parameters *p) {
-    return (struct pair_law){.beta = s->beta, .cutoff = config_cutoff(s, p)};
+    return (struct pair_law){.beta = s->beta,
+                             .cutoff = config_cutoff(s, p),
+                             .kind = s->kind == SYSTEM_CRYSTAL ? PAIRS_SPRINGS : PAIRS_SOFTPLUS,
+                             .longitudinal = s->spring_kind == SPRING_LONGITUDINAL,
+                             .lattice = system_lattice(s)};
 }
 
 struct step_law system_step_law(const struct system_parameters *s, const struct simulation_parameters *p) {
     return (struct step_law){.dt = p->dt,
                              .v0 = s->v0,
-                             .k = s->k,
-                             .trap = s->trap,
+                             .k = system_pair_strength(s),
+                             .trap = system_anchor_stiffness(s),
+                             .anchor = system_lattice(s),
                              .g_decay = exp(-s->gamma * p->dt),
                              .g_kick = sqrt(-expm1(-2 * s->gamma * p->dt)),
                              .x_kick = sqrt(2 * s->eps * p->dt),
@@ -47,8 +78,10 @@ enum status drift_compute(const struct particles *p, const struct box *box, cons
         TRY(ops->allocate(ops, n * sizeof(double), (void **)&out->force[a]));
         TRY(ops->allocate(ops, n * sizeof(double), (void **)&out->b[a]));
     }
-    ops->pair_terms(ops, box, law, s->k, p->owned, n, p->q, list, out->force, out->divergence);
-    ops->drift(ops, box, s->v0, s->trap, p->owned, p->q, p->g, out->force, out->divergence, out->b);
+    ops->pair_terms(ops, box, law, system_pair_strength(s), p->owned, n, p->id, p->q, list, out->force,
+                    out->divergence);
+    ops->drift(ops, box, s->v0, system_anchor_stiffness(s), &law->lattice, p->owned, p->id, p->q, p->g,
+               out->force, out->divergence, out->b);
 out:
     if (status != STATUS_OK)
         drift_release(ops, out);
@@ -74,7 +107,7 @@ enum status system_force(const void *context, const struct particles *p, const s
     double *column = malloc((p->owned + 1) * sizeof *column);
     if (!column)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
-    TRY(pairs_build(p, box, of->law.cutoff, &list));
+    TRY(law_pairs_build(p, box, &of->law, 0, &list));
     TRY(drift_compute(p, box, &of->law, &of->system, &list, &drift));
     p->ops->to_host(p->ops, divergence, drift.divergence, p->owned * sizeof *divergence);
     for (size_t a = 0; a < d; a++) {

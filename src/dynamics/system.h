@@ -5,10 +5,17 @@
 #include "base/config.h"
 #include "space/neighbours.h"
 
-/* The box of a system; open when it has a trap. */
+/* The box of a system; open when it has a trap, with its copies. */
 struct box system_box(const struct system_parameters *s);
 
-/* Pair force with the cut-off of this tolerance. */
+/* The lattice of a crystal; none (d = 0) for other systems. */
+struct lattice system_lattice(const struct system_parameters *s);
+
+/* Strength of the force between two particles (k or kappa), and of the pull to the trap's centre or to a site. */
+double system_pair_strength(const struct system_parameters *s);
+double system_anchor_stiffness(const struct system_parameters *s);
+
+/* Pair force with the cut-off of this tolerance, or the springs of a crystal. */
 struct pair_law system_pair_law(const struct system_parameters *s, const struct simulation_parameters *p);
 
 /* One step of length dt; seed set, step 0. */
@@ -19,13 +26,13 @@ struct step_law system_step_law(const struct system_parameters *s, const struct 
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p);
 
 /* Fills this rank's slice with the start that simulation.start names (random or lattice), images 0 and g
- * standard normal. A function of the seed and the particle ids alone. Not collective. */
+ * standard normal; a crystal on its sites. A function of the seed and the particle ids alone. Not collective. */
 void system_start(const struct config *config, struct slice *slice);
 
-/* b = v0 g + F - A x of the owned particles in float64, F and div_{x_i} b_i, from particles whose halo reaches
+/* b = v0 g + F of the owned particles in float64, F and div_{x_i} b_i, from particles whose halo reaches
  * the cut-off. Device arrays of owned + ghosts entries, freed by drift_release. */
 struct drift {
-    double *force[MAX_DIMENSION]; /* F: pairs and trap, without self-propulsion */
+    double *force[MAX_DIMENSION]; /* F: pairs and trap or tether, without self-propulsion */
     double *b[MAX_DIMENSION];
     double *divergence; /* div_{x_i} b_i = div_{x_i} F_i */
 };

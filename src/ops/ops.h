@@ -19,6 +19,7 @@
 #include "base/real.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "ops/lattice_formula.h"
 
 /* ---- geometry -------------------------------------------------------------------------------------
  * A position is an integer q: x = L q / 2^64 on a periodic axis. In open space the box is a side that
@@ -28,11 +29,16 @@ struct box {
     int d; /* 1, 2 or 3 */
     bool periodic;
     double side[MAX_DIMENSION];
+    /* Copies: `groups` systems side by side in the same box, of `group` particles each (ids group c ... group c +
+     * group - 1 are copy c), which do not meet. group 0: all particles are one system. */
+    uint32_t group, groups;
 };
 
 /* A grid of cells over a region of the box: axis a has cells[a] equal cells from `low[a]`, together
- * `extent[a]` / 2^64 of the side (extent 0: the whole side, wrapping round). Filled by cells_sort. */
+ * `extent[a]` / 2^64 of the side (extent 0: the whole side, wrapping round). With group > 0 the cells are copies
+ * instead, cells[0] of them from copy `first` on, and no search looks beyond its own cell. Filled by cells_sort. */
 struct cell_grid {
+    uint32_t group, first;
     int cells[MAX_DIMENSION]; /* 1 on unused axes */
     uint64_t low[MAX_DIMENSION];
     uint64_t extent[MAX_DIMENSION];
@@ -45,15 +51,22 @@ enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
 
 /* ---- dynamics ------------------------------------------------------------------------------------- */
 
-/* f(r) = log(1 + exp(beta (2 - r))) / beta, exactly 0 at r >= cutoff. Pair sums are fixed-point integers,
- * so that they do not depend on order: sum of f n times 2^FORCE_BITS, per axis, without k. */
+/* The force between two particles over its strength k, of one of two kinds. Pair sums are fixed-point integers, so
+ * that they do not depend on order: sum of the force times 2^FORCE_BITS, per axis, without k.
+ *   softplus  f n,  f(r) = log(1 + exp(beta (2 - r))) / beta, exactly 0 at r >= cutoff
+ *   springs   -(u_i - u_j) between lattice neighbours, u the displacement from the site, or only its part along the
+ *             bond of the lattice; the list has the bonds, and a halo of width cutoff is to hold them */
+enum pair_kind { PAIRS_SOFTPLUS, PAIRS_SPRINGS };
 struct pair_law {
     double beta;
     double cutoff; /* r_c */
+    enum pair_kind kind;
+    bool longitudinal;
+    struct lattice lattice; /* of a crystal; none (d = 0) for the softplus */
 };
 enum { FORCE_BITS = 48 };
 
-/* Pairs closer than the list's radius. Of two owned particles only one has the other in its list; an owned
+/* Pairs closer than the list's radius, or the bonds of a lattice. Of two owned particles only one has the other in its list; an owned
  * particle has every ghost. */
 struct pair_list {
     uint32_t *start;     /* (owned + 1) */
@@ -75,10 +88,12 @@ int window_inputs_width(enum window_form form, int d);
 /* One Euler-Maruyama step in x (with g at its start), exact in g: theory.md section 1. */
 struct step_law {
     double dt;
-    double v0, k, trap;
-    double g_decay; /* exp(-gamma dt) */
-    double g_kick;  /* sqrt(1 - exp(-2 gamma dt)) */
-    double x_kick;  /* sqrt(2 eps dt) */
+    double v0, k;
+    double trap;           /* stiffness of the trap, or of the tether to the sites of `anchor` */
+    struct lattice anchor; /* d = 0: the origin */
+    double g_decay;        /* exp(-gamma dt) */
+    double g_kick;         /* sqrt(1 - exp(-2 gamma dt)) */
+    double x_kick;         /* sqrt(2 eps dt) */
     uint64_t seed;
     uint64_t step; /* number of the step, from 0 */
 };
@@ -105,9 +120,10 @@ struct ops {
 
     /* to[i] = from[index[i]], 8-byte elements: packing of messages. */
     void (*gather8)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
-    /* Sorts n particles into the cells of grid (start, item and cell allocated by the caller). */
-    void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, uint64_t *const q[],
-                       struct cell_grid *grid);
+    /* Sorts n particles into the cells of grid (start, item and cell allocated by the caller). id is read where the
+     * cells are copies. */
+    void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
+                       uint64_t *const q[], struct cell_grid *grid);
     /* Builds list->start and list->neighbour for pairs closer than radius, of which particles below `owned`
      * are owned, the rest up to n ghosts. Returns the length needed; if it exceeds list->capacity the list
      * is unusable: enlarge and call again. Cells may be of any size. */
@@ -122,24 +138,26 @@ struct ops {
 
     /* ---- dynamics ---- */
 
-    /* sum[a][i] = sum over pairs of f n in fixed point, of owned particles; the arrays have n entries (owned
-     * and ghosts), those of ghosts are scratch. Overwrites. */
+    /* sum[a][i] = sum over pairs of the force over k in fixed point, of owned particles; the arrays have n entries
+     * (owned and ghosts), those of ghosts are scratch. Overwrites. id is read by springs. */
     void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
-                       size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+                       size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                       int64_t *const sum[]);
     /* In float64, from all 64 bits of q: force[a][i] = k sum f n and divergence[i] = k sum_j [f' + (d-1) f/r]
-     * (trap not included), of owned particles; arrays of n entries as above. Overwrites. */
+     * (trap not included), of owned particles, and the like for springs; arrays of n entries as above. Overwrites. */
     void (*pair_terms)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                       size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
-                       double *const force[], double *divergence);
-    /* force -= A x and divergence -= A d (the trap; A = 0: none), b[a] = v0 g + force, of n particles. */
-    void (*drift)(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
-                  uint64_t *const q[], double *const g[], double *const force[], double *divergence,
-                  double *const b[]);
-    /* sum over pairs of (b_i - b_j) . K_ij (b_i - b_j), K_ij = -k [f' n n + (f/r)(1 - n n)]; a pair with a
-     * ghost counts one half. b[a][i] over owned and ghosts. Returns the sum (host). */
+                       size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
+                       const struct pair_list *list, double *const force[], double *divergence);
+    /* force -= A (x - R) and divergence -= A d (the trap, R = 0, or the tether, R the site of `anchor`; A = 0: none),
+     * b[a] = v0 g + force, of n particles. */
+    void (*drift)(const struct ops *ops, const struct box *box, double v0, double trap,
+                  const struct lattice *anchor, size_t n, const uint32_t *id, uint64_t *const q[],
+                  double *const g[], double *const force[], double *divergence, double *const b[]);
+    /* sum over pairs of (b_i - b_j) . K_ij (b_i - b_j), K_ij = -k [f' n n + (f/r)(1 - n n)], k or k n n; a pair with
+     * a ghost counts one half. b[a][i] over owned and ghosts. Returns the sum (host). */
     double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law,
-                             double k, size_t owned, uint64_t *const q[], const struct pair_list *list,
-                             double *const b[]);
+                             double k, size_t owned, const uint32_t *id, uint64_t *const q[],
+                             const struct pair_list *list, double *const b[]);
     /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
     void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                        uint32_t *count);

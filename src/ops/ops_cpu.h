@@ -17,8 +17,8 @@ void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uin
 void cpu_narrow(const struct ops *ops, size_t count, const double *from, real *to);
 
 /* ops_cpu_cells.c */
-void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, uint64_t *const q[],
-                    struct cell_grid *grid);
+void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
+                    uint64_t *const q[], struct cell_grid *grid);
 size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
                      size_t n, uint64_t *const q[], double radius, struct pair_list *list);
 void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,
@@ -27,17 +27,28 @@ void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell
 
 /* ops_cpu_pairs.c */
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
-                    size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+                    size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                    int64_t *const sum[]);
 void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                    size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
-                    double *const force[], double *divergence);
-void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
-               uint64_t *const q[], double *const g[], double *const force[], double *divergence,
-               double *const b[]);
+                    size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
+                    const struct pair_list *list, double *const force[], double *divergence);
+void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap,
+               const struct lattice *anchor, size_t n, const uint32_t *id, uint64_t *const q[],
+               double *const g[], double *const force[], double *divergence, double *const b[]);
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                          size_t owned, uint64_t *const q[], const struct pair_list *list, double *const b[]);
+                          size_t owned, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                          double *const b[]);
 void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                     uint32_t *count);
+
+/* ops_cpu_springs.c: the same for a law of springs; arrays are zeroed by the caller. */
+void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t owned, const uint32_t *id,
+                      uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+void cpu_spring_terms(const struct box *box, const struct pair_law *law, double k, size_t owned,
+                      const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                      double *const force[], double *divergence);
+double cpu_spring_quadratic(const struct box *box, const struct pair_law *law, double k, size_t owned,
+                            const uint32_t *id, const struct pair_list *list, double *const b[]);
 
 /* ops_cpu_step.c */
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,

@@ -3,7 +3,8 @@
  * A grid covers all particles that a rank holds. An axis of it either spans the whole side and wraps
  * round, or less than half of the side, where no pair is nearer across the edge: so the search never needs
  * shifted copies, and the minimum image is the integer difference. Cells may be of any size; a search of
- * radius R looks at as many layers of cells as R needs, every cell once even where the layers meet.
+ * radius R looks at as many layers of cells as R needs, every cell once even where the layers meet. Copies of a
+ * small system are cells of their own, each searched as a whole.
  */
 #include "ops/ops_cpu.h"
 
@@ -19,15 +20,15 @@ static int cell_on_axis(const struct cell_grid *grid, int a, uint64_t q) {
     return c < grid->cells[a] ? c : grid->cells[a] - 1;
 }
 
-void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, uint64_t *const q[],
-                    struct cell_grid *grid) {
+void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
+                    uint64_t *const q[], struct cell_grid *grid) {
     (void)ops;
     size_t cells = (size_t)grid->cells[0] * (size_t)grid->cells[1] * (size_t)grid->cells[2];
     memset(grid->start, 0, (cells + 1) * sizeof *grid->start);
     uint32_t *cell = grid->cell;
     for (size_t i = 0; i < n; i++) {
-        size_t c = 0;
-        for (int a = box->d - 1; a >= 0; a--)
+        size_t c = grid->group > 0 ? id[i] / grid->group - grid->first : 0;
+        for (int a = box->d - 1; a >= 0 && grid->group == 0; a--)
             c = c * (size_t)grid->cells[a] + (size_t)cell_on_axis(grid, a, q[a][i]);
         cell[i] = (uint32_t)c;
         grid->start[c + 1]++;
@@ -110,11 +111,15 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
     for (size_t i = 0; i < owned; i++) {
         struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};
         int c[MAX_DIMENSION] = {0};
+        list->start[i] = (uint32_t)length;
+        if (grid->group > 0) {
+            length = append_cell(box, unit, grid, grid->cell[i], i, owned, q, cut, list, length);
+            continue;
+        }
         for (int a = 0; a < box->d; a++) {
             c[a] = cell_on_axis(grid, a, q[a][i]);
             reach[a] = reach_of(grid, a, c[a], layers[a]);
         }
-        list->start[i] = (uint32_t)length;
         for (int z = 0; z < reach[2].count; z++)
             for (int y = 0; y < reach[1].count; y++)
                 for (int x = 0; x < reach[0].count; x++) {
@@ -169,6 +174,16 @@ static inline void offer(struct candidate *heap, int *count, int k, struct candi
     }
 }
 
+static inline void offer_cell(const struct box *box, const double unit[], const struct cell_grid *grid,
+                              size_t cell, size_t i, uint64_t *const q[], int k, struct candidate *heap,
+                              int *count) {
+    for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
+        uint32_t j = grid->item[m];
+        if (j != i)
+            offer(heap, count, k, (struct candidate){square_distance(box, unit, q, i, j), j});
+    }
+}
+
 /* Offers the particles of the cells exactly `layers` away from c. Returns the distance up to which nothing
  * can have been missed: infinity once every cell was seen. */
 static double offer_shell(const struct box *box, const double unit[], const struct cell_grid *grid,
@@ -195,11 +210,7 @@ static double offer_shell(const struct box *box, const double unit[], const stru
                 size_t cell = (size_t)cell_at(grid, 2, c[2] + offset[2]);
                 cell = cell * (size_t)grid->cells[1] + (size_t)cell_at(grid, 1, c[1] + offset[1]);
                 cell = cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + offset[0]);
-                for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
-                    uint32_t j = grid->item[m];
-                    if (j != i)
-                        offer(heap, count, k, (struct candidate){square_distance(box, unit, q, i, j), j});
-                }
+                offer_cell(box, unit, grid, cell, i, q, k, heap, count);
             }
     return covered;
 }
@@ -216,9 +227,11 @@ void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell
     for (size_t w = 0; w < count; w++) {
         size_t i = centre ? centre[w] : w;
         int c[MAX_DIMENSION] = {0}, found = 0;
-        for (int a = 0; a < box->d; a++)
+        for (int a = 0; a < box->d && grid->group == 0; a++)
             c[a] = cell_on_axis(grid, a, q[a][i]);
-        double covered = 0;
+        double covered = grid->group > 0 ? INFINITY : 0;
+        if (grid->group > 0)
+            offer_cell(box, unit, grid, grid->cell[i], i, q, k, heap, &found);
         for (int layers = 0; covered < INFINITY; layers++) {
             covered = offer_shell(box, unit, grid, c, layers, i, q, k, heap, &found);
             if (found == k && heap[0].square <= covered * covered)

@@ -105,10 +105,15 @@ force_loop(int d, const struct box *box, const struct pair_law *law, size_t owne
 }
 
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
-                    size_t n, uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]) {
+                    size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                    int64_t *const sum[]) {
     (void)ops;
     for (int a = 0; a < box->d; a++)
         memset(sum[a], 0, n * sizeof *sum[a]);
+    if (law->kind == PAIRS_SPRINGS) {
+        cpu_spring_force(box, law, owned, id, q, list, sum);
+        return;
+    }
     switch (box->d) { /* the dimension as a constant lets the loops over axes unroll */
     case 1:
         force_loop(1, box, law, owned, q, list, sum);
@@ -134,12 +139,16 @@ static inline bool pair_close(const struct box *box, const struct pair_law *law,
 }
 
 void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                    size_t owned, size_t n, uint64_t *const q[], const struct pair_list *list,
-                    double *const force[], double *divergence) {
+                    size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
+                    const struct pair_list *list, double *const force[], double *divergence) {
     (void)ops;
     memset(divergence, 0, n * sizeof *divergence);
     for (int a = 0; a < box->d; a++)
         memset(force[a], 0, n * sizeof *force[a]);
+    if (law->kind == PAIRS_SPRINGS) {
+        cpu_spring_terms(box, law, k, owned, id, q, list, force, divergence);
+        return;
+    }
     for (size_t i = 0; i < owned; i++)
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             size_t j = list->neighbour[m];
@@ -157,24 +166,28 @@ void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct p
         }
 }
 
-void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap, size_t n,
-               uint64_t *const q[], double *const g[], double *const force[], double *divergence,
-               double *const b[]) {
+void cpu_drift(const struct ops *ops, const struct box *box, double v0, double trap,
+               const struct lattice *anchor, size_t n, const uint32_t *id, uint64_t *const q[],
+               double *const g[], double *const force[], double *divergence, double *const b[]) {
     (void)ops;
-    for (size_t i = 0; trap > 0 && i < n; i++)
+    for (size_t i = 0; trap > 0 && i < n; i++) {
+        uint64_t site[MAX_DIMENSION];
+        lattice_site(anchor, anchor->d > 0 ? id[i] : 0, site);
         divergence[i] -= trap * box->d;
+        for (int a = 0; a < box->d; a++)
+            force[a][i] -= trap * (double)(int64_t)(q[a][i] - site[a]) * (box->side[a] * 0x1p-64);
+    }
     for (int a = 0; a < box->d; a++)
-        for (size_t i = 0; i < n; i++) {
-            if (trap > 0)
-                force[a][i] -= trap * (double)(int64_t)q[a][i] * (box->side[a] * 0x1p-64);
+        for (size_t i = 0; i < n; i++)
             b[a][i] = v0 * g[a][i] + force[a][i];
-        }
 }
 
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                          size_t owned, uint64_t *const q[], const struct pair_list *list,
+                          size_t owned, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                           double *const b[]) {
     (void)ops;
+    if (law->kind == PAIRS_SPRINGS)
+        return cpu_spring_quadratic(box, law, k, owned, id, list, b);
     double sum = 0;
     for (size_t i = 0; i < owned; i++)
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {

@@ -24,15 +24,15 @@ static void normal_block(uint64_t seed, enum rng_stream stream, uint64_t step, s
 
 /* One particle: the update of theory.md section 1. Returns the squared displacement from q_list. */
 static inline double advance(const struct box *box, const struct step_law *law, size_t i,
-                             int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
-                             int32_t *const image[], double *const g[], const double xi_x[],
-                             const double xi_g[], bool *good) {
+                             const uint64_t site[], int64_t *const force[], uint64_t *const q_list[],
+                             uint64_t *const q[], int32_t *const image[], double *const g[],
+                             const double xi_x[], const double xi_g[], bool *good) {
     double displacement = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;
         double b = fma(law->v0, g[a][i], law->k * ((double)force[a][i] * 0x1p-48));
         if (law->trap > 0)
-            b = fma(-law->trap, (double)(int64_t)q[a][i] * unit, b);
+            b = fma(-law->trap, (double)(int64_t)(q[a][i] - site[a]) * unit, b);
         double dx = fma(b, law->dt, law->x_kick * xi_x[a]);
         g[a][i] = fma(g[a][i], law->g_decay, law->g_kick * xi_g[a]);
         if (!(fabs(dx) < box->side[a] / 4) || !(fabs(g[a][i]) < 1e6) || force[a][i] >= INT64_MAX / 2 ||
@@ -61,6 +61,7 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
     /* g's numbers come first, so that eps = 0 needs no more words than it uses. */
     const int numbers = law->x_kick > 0 ? 2 * d : d;
     float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
+    uint64_t site[MAX_DIMENSION] = {0}; /* where the trap or tether pulls to */
     double largest = 0;
     *result = (struct step_result){0};
     for (size_t begin = 0; begin < n; begin += BLOCK) {
@@ -76,7 +77,10 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
                     noise_x[a] = xi_x ? xi_x[i * (size_t)d + (size_t)a] : (double)normal[d + a][m];
             }
             bool good = true;
-            double displacement = advance(box, law, i, force, q_list, q, image, g, noise_x, noise_g, &good);
+            if (law->anchor.d > 0 && law->trap > 0)
+                lattice_site(&law->anchor, id[i], site);
+            double displacement =
+                advance(box, law, i, site, force, q_list, q, image, g, noise_x, noise_g, &good);
             largest = displacement > largest ? displacement : largest;
             if (!good) {
                 result->bad++;

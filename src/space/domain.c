@@ -162,6 +162,8 @@ static int split_nodes(struct domain *domain, int nodes, const struct node *node
 
 enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, uint64_t *const q[]) {
     enum status status = STATUS_OK;
+    if (domain->box.group > 0)
+        return STATUS_OK;
     size_t ranks = (size_t)domain->ranks;
     int *node_of = calloc(n + 1, sizeof *node_of), *child = calloc(ranks, sizeof *child);
     struct node *node = calloc(ranks, sizeof *node), *next = calloc(ranks, sizeof *next);
@@ -193,7 +195,19 @@ out:
     return status;
 }
 
-int domain_owner(const struct domain *domain, const uint64_t q[]) {
+int slice_rank(size_t n, int ranks, size_t i) {
+    int r = (int)((double)i / (double)n * ranks);
+    while (r > 0 && slice_begin(n, ranks, r) > i)
+        r--;
+    while (r + 1 < ranks && slice_begin(n, ranks, r + 1) <= i)
+        r++;
+    return r;
+}
+
+int domain_owner(const struct domain *domain, uint32_t id, const uint64_t q[]) {
+    const struct box *box = &domain->box;
+    if (box->group > 0)
+        return slice_rank(box->groups, domain->ranks, id / box->group);
     int first = 0, count = domain->ranks;
     while (count > 1) {
         int half = count / 2;
@@ -241,6 +255,8 @@ double domain_gap(const struct domain *domain, int rank_a, int rank_b) {
 
 bool domain_is_valid(const struct domain *domain) {
     double volume = 0;
+    if (domain->box.group > 0)
+        return true;
     for (int r = 0; r < domain->ranks; r++) {
         double part = 1;
         uint64_t corner[MAX_DIMENSION];
@@ -250,7 +266,7 @@ bool domain_is_valid(const struct domain *domain) {
             part *= ((double)(domain->part[r].last[a] - domain->part[r].low[a]) + 1) * 0x1p-64;
             corner[a] = domain->box.periodic ? domain->part[r].low[a] : domain->part[r].low[a] - HALF;
         }
-        if (domain_owner(domain, corner) != r)
+        if (domain_owner(domain, 0, corner) != r)
             return false;
         volume += part;
     }

@@ -3,6 +3,8 @@
  * The ranks are halved again and again, and with them the box, by a plane across its longest side that
  * leaves each half its share of the particles. Every rank knows every cut. No result depends on ownership
  * (sums of forces are exact, noise goes by particle id), so the cuts may change at any time.
+ * Copies of a small system (struct box: group) are owned whole, an equal share of them by every rank, wherever
+ * their particles are: there are no cuts and no halo then.
  */
 #ifndef EPFLOW_SPACE_DOMAIN_H
 #define EPFLOW_SPACE_DOMAIN_H
@@ -37,15 +39,21 @@ void domain_destroy(struct domain **domain);
  * a coordinate. q: this rank's n particles (host), wherever they are. Collective. */
 enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, uint64_t *const q[]);
 
-/* The rank that owns position q (d coordinates). */
-int domain_owner(const struct domain *domain, const uint64_t q[]);
+/* The rank that owns a particle: by its position q (d coordinates), or by its id where there are copies. */
+int domain_owner(const struct domain *domain, uint32_t id, const uint64_t q[]);
+
+/* Rank r's share of n things: slice_begin(n, ranks, r) ... slice_begin(n, ranks, r + 1) - 1, and whose thing i is. */
+static inline size_t slice_begin(size_t n, int ranks, int rank) {
+    return (n / (size_t)ranks) * (size_t)rank + ((n % (size_t)ranks) * (size_t)rank) / (size_t)ranks;
+}
+int slice_rank(size_t n, int ranks, size_t i);
 
 /* Shortest distance, minimum image, from a position to a rank's box (0 inside), and between the boxes of two
  * ranks. */
 double domain_distance(const struct domain *domain, int rank, const uint64_t q[]);
 double domain_gap(const struct domain *domain, int rank_a, int rank_b);
 
-/* Rank boxes are disjoint and cover the box. */
+/* Rank boxes are disjoint and cover the box (copies: nothing to check). */
 bool domain_is_valid(const struct domain *domain);
 
 /* Conversions between integer and real positions; in open space x is centred (see struct box). */

@@ -35,15 +35,6 @@ void slice_destroy(struct slice **slice) {
     *slice = NULL;
 }
 
-static int slice_rank(size_t n, int ranks, size_t id) {
-    int r = (int)((double)id / (double)n * ranks);
-    while (r > 0 && slice_begin(n, ranks, r) > id)
-        r--;
-    while (r + 1 < ranks && slice_begin(n, ranks, r + 1) <= id)
-        r++;
-    return r;
-}
-
 /* Sends `count` rows of `bytes` to the ranks whose slice has their id, as records {id, row}; calls `place` by
  * copying each row to out + (id - begin) * bytes. */
 static enum status send_rows(size_t count, const uint32_t *id, size_t bytes, const char *rows, size_t n,

@@ -56,7 +56,7 @@ static enum status find_peers(struct halo *h, const struct domain *domain) {
     if (!h->send_first || !h->receive_first || !h->rows.peer || !h->rows.send_offset ||
         !h->rows.receive_offset || !h->values.send_offset || !h->values.receive_offset)
         return FAIL(STATUS_FAILURE, "out of memory for a halo among %zu ranks", ranks);
-    for (int r = 0; r < domain->ranks; r++)
+    for (int r = 0; r < domain->ranks && domain->box.group == 0; r++)
         if (r != domain->rank && domain_gap(domain, domain->rank, r) < h->width)
             h->rows.peer[h->peers++] = r;
     h->rows.peers = h->values.peers = h->peers;

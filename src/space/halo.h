@@ -12,7 +12,7 @@
 struct halo;
 
 /* Appends to `particles` id, q and g of every particle closer than width to this rank's box. Existing
- * ghosts are dropped first. Collective. */
+ * ghosts are dropped first. Copies (struct box: group) have no halo. Collective. */
 enum status halo_create(struct particles *particles, const struct domain *domain, struct comm *comm,
                         double width, struct halo **out);
 void halo_destroy(struct halo **halo);

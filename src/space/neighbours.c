@@ -24,18 +24,12 @@ static enum status extent_of(const struct particles *p, int a, uint64_t *low, ui
     return STATUS_OK;
 }
 
-enum status cells_create(const struct particles *p, const struct box *box, double cell,
-                         struct cell_grid **out) {
+/* Cells in space: as many on each axis as the side `cell` allows, but no more than a few times the particles. */
+static enum status cells_in_space(const struct particles *p, const struct box *box, double cell,
+                                  struct cell_grid *grid) {
     enum status status = STATUS_OK;
-    const struct ops *ops = p->ops;
-    size_t n = p->owned + p->ghosts, total = 1, most = 4 * n + 64;
-    struct cell_grid *grid = calloc(1, sizeof *grid);
+    size_t most = 4 * (p->owned + p->ghosts) + 64;
     double length[MAX_DIMENSION] = {0}, side = cell;
-    *out = grid;
-    if (!grid)
-        return FAIL(STATUS_FAILURE, "out of memory for cells");
-    for (int a = 0; a < MAX_DIMENSION; a++)
-        grid->cells[a] = 1;
     for (int a = 0; a < box->d; a++) {
         TRY(extent_of(p, a, &grid->low[a], &grid->extent[a]));
         length[a] = box->side[a] * (grid->extent[a] == 0 ? 1 : (double)grid->extent[a] * 0x1p-64);
@@ -45,15 +39,50 @@ enum status cells_create(const struct particles *p, const struct box *box, doubl
         for (int a = 0; a < box->d; a++)
             cells *= fmax(1, floor(length[a] / side));
         fits = cells <= (double)most;
-        for (int a = 0; fits && a < box->d; a++) {
+        for (int a = 0; fits && a < box->d; a++)
             grid->cells[a] = (int)fmax(1, floor(length[a] / side));
-            total *= (size_t)grid->cells[a];
-        }
     }
+out:
+    return status;
+}
+
+/* Every copy is a cell. */
+static enum status cells_of_copies(const struct particles *p, const struct box *box, struct cell_grid *grid) {
+    size_t n = p->owned + p->ghosts;
+    uint32_t *id = malloc((n + 1) * sizeof *id), first = UINT32_MAX, last = 0;
+    if (!id)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    p->ops->to_host(p->ops, id, p->id, n * sizeof *id);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t copy = id[i] / box->group;
+        first = copy < first ? copy : first;
+        last = copy > last ? copy : last;
+    }
+    grid->group = box->group;
+    grid->first = n > 0 ? first : 0;
+    grid->cells[0] = n > 0 ? (int)(last - first) + 1 : 1;
+    free(id);
+    return STATUS_OK;
+}
+
+enum status cells_create(const struct particles *p, const struct box *box, double cell,
+                         struct cell_grid **out) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    size_t n = p->owned + p->ghosts, total = 1;
+    struct cell_grid *grid = calloc(1, sizeof *grid);
+    *out = grid;
+    if (!grid)
+        return FAIL(STATUS_FAILURE, "out of memory for cells");
+    for (int a = 0; a < MAX_DIMENSION; a++)
+        grid->cells[a] = 1;
+    TRY(box->group > 0 ? cells_of_copies(p, box, grid) : cells_in_space(p, box, cell, grid));
+    for (int a = 0; a < MAX_DIMENSION; a++)
+        total *= (size_t)grid->cells[a];
     TRY(ops->allocate(ops, (total + 1) * sizeof *grid->start, (void **)&grid->start));
     TRY(ops->allocate(ops, n * sizeof *grid->item, (void **)&grid->item));
     TRY(ops->allocate(ops, n * sizeof *grid->cell, (void **)&grid->cell));
-    ops->cells_sort(ops, box, n, p->q, grid);
+    ops->cells_sort(ops, box, n, p->id, p->q, grid);
 out:
     if (status != STATUS_OK)
         cells_destroy(ops, out);
@@ -76,33 +105,112 @@ void pairs_release(const struct ops *ops, struct pair_list *list) {
     *list = (struct pair_list){0};
 }
 
+/* Room for `needed` pairs and some more. The old ones are gone. */
+static enum status enlarge_list(const struct ops *ops, size_t needed, struct pair_list *list) {
+    size_t room = needed + needed / 4 + 64;
+    ops->release(ops, list->neighbour);
+    list->neighbour = NULL;
+    list->capacity = 0;
+    if (room > UINT32_MAX)
+        return FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", needed);
+    enum status status = ops->allocate(ops, room * sizeof *list->neighbour, (void **)&list->neighbour);
+    if (status == STATUS_OK)
+        list->capacity = room;
+    return status;
+}
+
+static enum status reset_start(const struct particles *p, struct pair_list *list) {
+    p->ops->release(p->ops, list->start);
+    list->start = NULL;
+    return p->ops->allocate(p->ops, (p->owned + 1) * sizeof *list->start, (void **)&list->start);
+}
+
 enum status pairs_build(const struct particles *p, const struct box *box, double radius,
                         struct pair_list *list) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
     struct cell_grid *grid = NULL;
     size_t needed = 0;
-    ops->release(ops, list->start);
-    list->start = NULL;
-    TRY(ops->allocate(ops, (p->owned + 1) * sizeof *list->start, (void **)&list->start));
+    TRY(reset_start(p, list));
     TRY(cells_create(p, box, radius, &grid));
     while ((needed = ops->pair_list(ops, box, grid, p->owned, p->owned + p->ghosts, p->q, radius, list)) >
-           list->capacity) {
-        size_t room = needed + needed / 4 + 64;
-        ops->release(ops, list->neighbour);
-        list->neighbour = NULL;
-        list->capacity = 0;
-        if (room > UINT32_MAX)
-            status = FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", needed);
-        else
-            status = ops->allocate(ops, room * sizeof *list->neighbour, (void **)&list->neighbour);
-        if (status != STATUS_OK)
-            goto out;
-        list->capacity = room;
-    }
+           list->capacity)
+        TRY(enlarge_list(ops, needed, list));
 out:
     cells_destroy(ops, &grid);
     return status;
+}
+
+/* ---- bonds, by particle id ---- */
+
+struct id_local {
+    uint32_t id, local;
+};
+
+static int compare_ids(const void *a, const void *b) {
+    const struct id_local *p = a, *r = b;
+    return (p->id > r->id) - (p->id < r->id);
+}
+
+/* All bonds of the owned particles into host lists, each pair of two owned ones once. */
+static enum status find_bonds(size_t owned, size_t n, const uint32_t *id, const struct id_local *sorted,
+                              const struct pair_law *law, uint32_t *start, uint32_t *neighbour) {
+    uint32_t length = 0;
+    for (size_t i = 0; i < owned; i++) {
+        uint32_t partner[LATTICE_NEIGHBOURS];
+        int count = lattice_neighbours(&law->lattice, id[i], partner);
+        start[i] = length;
+        for (int m = 0; m < count; m++) {
+            const struct id_local wanted = {.id = partner[m]},
+                                  *found = bsearch(&wanted, sorted, n, sizeof wanted, compare_ids);
+            if (!found)
+                return FAIL(STATUS_NUMBERS,
+                            "the bond of particles %u and %u of the crystal is stretched beyond %.3g r0, 2.5 "
+                            "times the "
+                            "longest of the lattice: use stiffer springs, a tether or weaker noise",
+                            id[i], partner[m], law->cutoff);
+            if (found->local > i || found->local >= owned)
+                neighbour[length++] = found->local;
+        }
+    }
+    start[owned] = length;
+    return STATUS_OK;
+}
+
+static enum status bonds_build(const struct particles *p, const struct pair_law *law,
+                               struct pair_list *list) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    size_t n = p->owned + p->ghosts;
+    uint32_t *id = malloc((n + 1) * sizeof *id), *start = malloc((p->owned + 1) * sizeof *start),
+             *neighbour = malloc((LATTICE_NEIGHBOURS * p->owned + 1) * sizeof *neighbour);
+    struct id_local *sorted = malloc((n + 1) * sizeof *sorted);
+    if (!id || !start || !neighbour || !sorted)
+        status = FAIL(STATUS_FAILURE, "out of memory for the bonds of %zu particles", p->owned);
+    TRY(status);
+    ops->to_host(ops, id, p->id, n * sizeof *id);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = (struct id_local){id[i], (uint32_t)i};
+    qsort(sorted, n, sizeof *sorted, compare_ids);
+    TRY(find_bonds(p->owned, n, id, sorted, law, start, neighbour));
+    TRY(reset_start(p, list));
+    if (start[p->owned] > list->capacity)
+        TRY(enlarge_list(ops, start[p->owned], list));
+    ops->to_device(ops, list->start, start, (p->owned + 1) * sizeof *start);
+    ops->to_device(ops, list->neighbour, neighbour, start[p->owned] * sizeof *neighbour);
+out:
+    free(id);
+    free(start);
+    free(neighbour);
+    free(sorted);
+    return status;
+}
+
+enum status law_pairs_build(const struct particles *p, const struct box *box, const struct pair_law *law,
+                            double margin, struct pair_list *list) {
+    if (law->kind == PAIRS_SPRINGS)
+        return bonds_build(p, law, list);
+    return pairs_build(p, box, law->cutoff + margin, list);
 }
 
 /* One try with the halo as it is: the distance of the farthest k-th neighbour of any owned particle. */
@@ -151,7 +259,7 @@ enum status nearest_build(struct particles *p, const struct domain *domain, stru
         TRY(halo_create(p, domain, comm, width, halo));
         TRY(comm_agree(comm, find_nearest(p, box, k, cell, *index, &farthest)));
         comm_max(comm, &farthest, 1);
-        reached = farthest + margin <= width || width > diagonal;
+        reached = box->group > 0 || farthest + margin <= width || width > diagonal;
         /* A neighbour found at this distance may not be the nearest yet, but none nearer is farther away. */
         width = farthest < INFINITY ? fmax(width, (farthest + margin) * (1 + 1e-9)) : 1.6 * width;
     }

@@ -13,9 +13,15 @@ void cells_destroy(const struct ops *ops, struct cell_grid **grid);
  * use, may be used again (it grows as needed) and is freed by pairs_release. Not collective. */
 enum status pairs_build(const struct particles *particles, const struct box *box, double radius,
                         struct pair_list *list);
+/* The pairs that a law is about: closer than its cut-off and `margin`, or the bonds of its lattice. Of bonds the
+ * margin is immaterial; fails (STATUS_NUMBERS), naming a bond, where one's partner is neither owned nor in the halo.
+ * Not collective. */
+enum status law_pairs_build(const struct particles *particles, const struct box *box,
+                            const struct pair_law *law, double margin, struct pair_list *list);
 void pairs_release(const struct ops *ops, struct pair_list *list);
 
-/* The k nearest neighbours of every owned particle among all n particles of the system. Makes a halo that
+/* The k nearest neighbours of every owned particle among all n particles of the system, or among those of its copy,
+ * of which there must be more than k. Makes a halo that
  * reaches at least `least`, and `margin` further than the farthest neighbour of any owned particle,
  * whatever the density. On return `particles` has the ghosts, *halo is theirs, and *index (owned, k), in
  * device memory, refers to local particles; free it with ops->release. Collective. */

@@ -131,7 +131,8 @@ static enum status records_to_owned(struct particles *p, size_t count, const str
     return STATUS_OK;
 }
 
-/* ---- order in space: cells in rows, every other row backwards, so that successive cells touch ---- */
+/* ---- order in space: cells in rows, every other row backwards, so that successive cells touch; copies one after
+ * the other ---- */
 
 struct sort_key {
     uint64_t cell;
@@ -162,7 +163,8 @@ static enum status sort_records(const struct box *box, double cell, size_t count
         return FAIL(STATUS_FAILURE, "out of memory while sorting %zu particles", count);
     }
     for (size_t i = 0; i < count; i++)
-        key[i] = (struct sort_key){cell_rank(box, (*records)[i].q, cell), (*records)[i].id, (uint32_t)i};
+        key[i] = (struct sort_key){box->group > 0 ? 0 : cell_rank(box, (*records)[i].q, cell),
+                                   (*records)[i].id, (uint32_t)i};
     qsort(key, count, sizeof *key, compare_keys);
     for (size_t i = 0; i < count; i++)
         sorted[i] = (*records)[key[i].at];
@@ -186,7 +188,7 @@ static enum status split_leavers(const struct domain *domain, size_t count, stru
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
-        owner[i] = domain_owner(domain, record[i].q);
+        owner[i] = domain_owner(domain, record[i].id, record[i].q);
         if (owner[i] != domain->rank) {
             send_count[owner[i]]++;
             gone++;

@@ -27,12 +27,7 @@ enum status particles_reserve(struct particles *particles, size_t capacity);
 enum status particles_migrate(struct particles *particles, const struct domain *domain, struct comm *comm,
                               double cell);
 
-/* ---- tables in order of particle id, as files have them (exchange.c) ---- */
-
-/* Rank r's share of the ids: slice_begin(N, ranks, r) ... slice_begin(N, ranks, r + 1) - 1. */
-static inline size_t slice_begin(size_t n, int ranks, int rank) {
-    return (n / (size_t)ranks) * (size_t)rank + ((n % (size_t)ranks) * (size_t)rank) / (size_t)ranks;
-}
+/* ---- tables in order of particle id, as files have them: every rank has its share of the ids (exchange.c) ---- */
 
 /* One rank's share of the particles, host memory. */
 struct slice {

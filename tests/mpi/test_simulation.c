@@ -1,6 +1,6 @@
 /* The integrator on many ranks against the same laws applied to the whole system at once, on every rank by itself
  * without domains, halos or lists that are reused: the same bits, through a phase-separating run with
- * rebalancing; and the sums for the identities, to rounding. */
+ * rebalancing, for crystals and for copies; and the sums for the identities, to rounding. */
 #include "dynamics/simulation.h"
 #include "ranks.h"
 
@@ -34,7 +34,7 @@ static struct config config_of(int d, int64_t n, double phi, double trap, double
 /* The whole system on this rank, from the same start. */
 static struct reference reference_make(const struct config *c, const struct box *box) {
     struct reference r = {0};
-    const size_t n = (size_t)c->system.particles, d = (size_t)box->d;
+    const size_t n = (size_t)config_total(&c->system), d = (size_t)box->d;
     struct slice all = {.n = n, .d = box->d, .count = n};
     all.q = calloc(n * d, sizeof *all.q);
     all.g = calloc(n * d, sizeof *all.g);
@@ -60,8 +60,9 @@ static struct reference reference_make(const struct config *c, const struct box 
 static void reference_step(struct reference *r, const struct box *box, const struct pair_law *law,
                            const struct step_law *step) {
     struct step_result result;
-    assert_int_equal(pairs_build(r->p, box, law->cutoff + 0.01, &r->list), STATUS_OK);
-    ops_cpu()->pair_force(ops_cpu(), box, law, r->p->owned, r->p->owned, r->p->q, &r->list, r->force);
+    assert_int_equal(law_pairs_build(r->p, box, law, 0.01, &r->list), STATUS_OK);
+    ops_cpu()->pair_force(ops_cpu(), box, law, r->p->owned, r->p->owned, r->p->id, r->p->q, &r->list,
+                          r->force);
     ops_cpu()->step(ops_cpu(), box, step, r->p->owned, r->p->id, r->force, r->q_list, r->p->q, r->p->image,
                     r->p->g, NULL, NULL, &result);
     assert_int_equal(result.bad, 0);
@@ -85,11 +86,11 @@ static void assert_sums(const struct simulation *s, struct reference *r, const s
     assert_int_equal(simulation_sums((struct simulation *)s, &got), STATUS_OK);
     for (size_t a = 0; a < 2 * d; a++)
         column[a] = calloc(n, sizeof(double));
-    assert_int_equal(pairs_build(r->p, &s->box, s->law.cutoff, &r->list), STATUS_OK);
-    ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, r->p->q, &r->list, column,
-                          divergence);
-    ops_cpu()->drift(ops_cpu(), &s->box, c->system.v0, c->system.trap, n, r->p->q, r->p->g, column,
-                     divergence, column + d);
+    assert_int_equal(law_pairs_build(r->p, &s->box, &s->law, 0, &r->list), STATUS_OK);
+    ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, s->step_law.k, n, n, r->p->id, r->p->q, &r->list,
+                          column, divergence);
+    ops_cpu()->drift(ops_cpu(), &s->box, c->system.v0, s->step_law.trap, &s->law.lattice, n, r->p->id,
+                     r->p->q, r->p->g, column, divergence, column + d);
     for (size_t i = 0; i < n; i++) {
         want.div_b += divergence[i];
         for (size_t a = 0; a < d; a++) {
@@ -116,9 +117,11 @@ static void assert_sums(const struct simulation *s, struct reference *r, const s
             force[a] = calloc(n, sizeof(double));
             ignored[a] = calloc(n, sizeof(double));
         }
-        assert_int_equal(pairs_build(&moved, &s->box, s->law.cutoff, &list), STATUS_OK);
-        ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, c->system.k, n, n, q, &list, force, none);
-        ops_cpu()->drift(ops_cpu(), &s->box, 0, c->system.trap, n, q, r->p->g, force, none, ignored);
+        assert_int_equal(law_pairs_build(&moved, &s->box, &s->law, 0, &list), STATUS_OK);
+        ops_cpu()->pair_terms(ops_cpu(), &s->box, &s->law, s->step_law.k, n, n, r->p->id, q, &list, force,
+                              none);
+        ops_cpu()->drift(ops_cpu(), &s->box, 0, s->step_law.trap, &s->law.lattice, n, r->p->id, q, r->p->g,
+                         force, none, ignored);
         for (size_t a = 0; a < d; a++) {
             for (size_t i = 0; i < n; i++)
                 want.b_stiffness_b -= sign * column[d + a][i] * force[a][i] / (2 * h);
@@ -146,7 +149,8 @@ static void run_both(const struct config *c, int steps) {
     struct simulation *s = NULL;
     struct slice *slice = NULL;
     assert_int_equal(simulation_create(ops_cpu(), comm, c, &s), STATUS_OK);
-    assert_int_equal(slice_create((size_t)c->system.particles, c->system.dimension, comm, &slice), STATUS_OK);
+    assert_int_equal(slice_create((size_t)config_total(&c->system), c->system.dimension, comm, &slice),
+                     STATUS_OK);
     system_start(c, slice);
     assert_int_equal(simulation_load(s, slice, 0), STATUS_OK);
     struct reference r = reference_make(c, &s->box);
@@ -205,9 +209,99 @@ static void test_trap(void **state) {
     run_both(&c, 600);
 }
 
+static struct config crystal_of(int d, int64_t n, const double box[], double eps, double tether, double dt) {
+    struct config c = config_of(d, n, 0, 0, eps, dt);
+    c.system.kind = SYSTEM_CRYSTAL;
+    c.system.box_sides = d;
+    memcpy(c.system.box, box, (size_t)d * sizeof *box);
+    c.system.spring = 1.3;
+    c.system.tether = tether;
+    c.system.spring_kind = tether > 0 ? SPRING_LONGITUDINAL : SPRING_ISOTROPIC;
+    return c;
+}
+
+/* Free, so that it drifts through the box and across ranks; shear waves stretch its bonds. */
+static void test_crystal(void **state) {
+    (void)state;
+    struct config c = crystal_of(2, 240, (double[]){25.2, 36}, 0, 0, 0.05);
+    c.system.v0 = 0.6;
+    run_both(&c, 1500);
+    c = crystal_of(2, 168, (double[]){25.2, 25.2}, 0.1, 0.3, 0.02);
+    run_both(&c, 400);
+}
+
+static void test_crystal_chain(void **state) {
+    (void)state;
+    struct config c = crystal_of(1, 16, (double[]){33.6}, 0.05, 0, 0.02);
+    run_both(&c, 800);
+}
+
+static void test_crystal_cubic(void **state) {
+    (void)state;
+    struct config c = crystal_of(3, 6 * 7 * 8, (double[]){12.6, 14.7, 16}, 0.02, 0, 0.02);
+    run_both(&c, 300);
+    c = crystal_of(3, 6 * 6 * 6, (double[]){12.6, 12.6, 12.6}, 0, 0.2, 0.02);
+    run_both(&c, 300);
+}
+
+/* Copies: on some ranks several, on some of many ranks none. */
+static void test_copies(void **state) {
+    (void)state;
+    struct config c = config_of(1, 2, 0.25, 0, 0.05, 0.02);
+    c.system.copies = 37;
+    run_both(&c, 300);
+    c = config_of(2, 20, 0, 0.05, 0.1, 0.005);
+    c.system.copies = 4;
+    run_both(&c, 300);
+    c = crystal_of(2, 48, (double[]){12.6, 14.4}, 0.05, 0.3, 0.01);
+    c.system.copies = 5;
+    run_both(&c, 300);
+}
+
+/* Copy 1 of three is moved and pushed; the others' bits do not know. */
+static void test_copies_do_not_meet(void **state) {
+    (void)state;
+    struct config c = config_of(2, 24, 0.4, 0, 0.05, 0.02);
+    c.system.copies = 3;
+    struct simulation *s[2] = {NULL, NULL};
+    struct slice *slice = NULL;
+    for (int m = 0; m < 2; m++) {
+        assert_int_equal(simulation_create(ops_cpu(), comm, &c, &s[m]), STATUS_OK);
+        assert_int_equal(slice_create(72, 2, comm, &slice), STATUS_OK);
+        system_start(&c, slice);
+        for (size_t i = 0; m == 1 && i < 2 * slice->count; i++)
+            if ((slice->begin + i / 2) / 24 == 1) {
+                slice->q[i] = slice->q[i] * 3 + 12345;
+                slice->g[i] += 0.5;
+            }
+        assert_int_equal(simulation_load(s[m], slice, 0), STATUS_OK);
+        slice_destroy(&slice);
+        for (int step = 0; step < 400; step++) {
+            bool stop = false;
+            assert_int_equal(simulation_step(s[m], &stop), STATUS_OK);
+        }
+    }
+    assert_int_equal(s[0]->particles->owned, s[1]->particles->owned);
+    for (size_t i = 0; i < s[0]->particles->owned; i++) {
+        uint32_t id = s[0]->particles->id[i];
+        assert_int_equal(id, s[1]->particles->id[i]);
+        for (int a = 0; a < 2; a++)
+            assert_int_equal(s[0]->particles->q[a][i] == s[1]->particles->q[a][i], id / 24 != 1);
+    }
+    simulation_destroy(&s[0]);
+    simulation_destroy(&s[1]);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_phase_separation),
-                                       cmocka_unit_test(test_diffusion_3d), cmocka_unit_test(test_line),
-                                       cmocka_unit_test(test_two), cmocka_unit_test(test_trap)};
+                                       cmocka_unit_test(test_diffusion_3d),
+                                       cmocka_unit_test(test_line),
+                                       cmocka_unit_test(test_two),
+                                       cmocka_unit_test(test_trap),
+                                       cmocka_unit_test(test_crystal),
+                                       cmocka_unit_test(test_crystal_chain),
+                                       cmocka_unit_test(test_crystal_cubic),
+                                       cmocka_unit_test(test_copies),
+                                       cmocka_unit_test(test_copies_do_not_meet)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

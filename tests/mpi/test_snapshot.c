@@ -87,7 +87,7 @@ static double difference(const struct snapshot *s, enum column c, const double *
 
 static void check(int d, enum noise_target noise_on) {
     const struct system_parameters system = {.dimension = d, .v0 = 0.2, .k = 1.5, .beta = 7.5, .gamma = 0.3};
-    const struct pair_law law = {system.beta, 3.27};
+    const struct pair_law law = {.beta = system.beta, .cutoff = 3.27};
     struct scores *scores = NULL;
     struct snapshot *s = NULL;
     struct frame *frame = NULL;

@@ -48,7 +48,7 @@ static void assert_owned_right(const struct spread *c) {
             assert_true(c->p->g[a][i] == c->w.g[a][c->p->id[i]]);
             assert_int_equal(c->p->image[a][i], (int)c->p->id[i] % 5 - 2);
         }
-        assert_int_equal(domain_owner(c->domain, q), comm_rank(comm));
+        assert_int_equal(domain_owner(c->domain, c->p->id[i], q), comm_rank(comm));
         assert_true(domain_distance(c->domain, comm_rank(comm), q) == 0);
     }
 }

@@ -31,7 +31,7 @@ static void fixed_force(const struct setting *c, const struct pair_law *law, con
     int64_t *sum[MAX_DIMENSION];
     for (int a = 0; a < c->box.d; a++)
         sum[a] = calloc(c->n, sizeof(int64_t));
-    ops_cpu()->pair_force(ops_cpu(), &c->box, law, c->n, c->n, c->p->q, list, sum);
+    ops_cpu()->pair_force(ops_cpu(), &c->box, law, c->n, c->n, c->p->id, c->p->q, list, sum);
     for (int a = 0; a < c->box.d; a++) {
         for (size_t i = 0; i < c->n; i++)
             force[i * (size_t)c->box.d + (size_t)a] = (double)sum[a][i] * 0x1p-48;
@@ -41,7 +41,7 @@ static void fixed_force(const struct setting *c, const struct pair_law *law, con
 
 static void check_forces(const struct setting *c, hid_t at, double cutoff) {
     const size_t d = (size_t)c->box.d;
-    struct pair_law law = {c->s.beta, cutoff};
+    struct pair_law law = {.beta = c->s.beta, .cutoff = cutoff};
     struct pair_list list = {0};
     double *force = calloc(c->n * d, sizeof *force), *b = calloc(c->n * d, sizeof *b);
     double *divergence = calloc(c->n, sizeof *divergence), *column[2][MAX_DIMENSION];
@@ -53,10 +53,10 @@ static void check_forces(const struct setting *c, hid_t at, double cutoff) {
     for (int m = 0; m < 2; m++)
         for (size_t a = 0; a < d; a++)
             column[m][a] = calloc(c->n, sizeof(double));
-    ops_cpu()->pair_terms(ops_cpu(), &c->box, &law, c->s.k, c->n, c->n, c->p->q, &list, column[0],
+    ops_cpu()->pair_terms(ops_cpu(), &c->box, &law, c->s.k, c->n, c->n, c->p->id, c->p->q, &list, column[0],
                           divergence);
-    ops_cpu()->drift(ops_cpu(), &c->box, c->s.v0, c->s.trap, c->n, c->p->q, c->p->g, column[0], divergence,
-                     column[1]);
+    ops_cpu()->drift(ops_cpu(), &c->box, c->s.v0, c->s.trap, &law.lattice, c->n, c->p->id, c->p->q, c->p->g,
+                     column[0], divergence, column[1]);
     for (size_t i = 0; i < c->n; i++)
         for (size_t a = 0; a < d; a++)
             b[i * d + a] = column[1][a][i];
@@ -121,7 +121,7 @@ static void check_steps(struct setting *c, hid_t at) {
            *want_g = vectors_reals(at, "step_g", NULL, NULL);
     int *want_image = vectors_integers(at, "step_image", NULL, NULL);
     const double everything = 1e4; /* the reference steps know no cut-off */
-    struct pair_law law = {c->s.beta, everything};
+    struct pair_law law = {.beta = c->s.beta, .cutoff = everything};
     struct step_law step = {.dt = c->s.dt,
                             .v0 = c->s.v0,
                             .k = c->s.k,
@@ -142,7 +142,7 @@ static void check_steps(struct setting *c, hid_t at) {
     assert_int_equal(pairs_build(c->p, &c->box, everything, &list), STATUS_OK);
     for (size_t m = 0; m < shape[0]; m++) {
         struct step_result result;
-        ops_cpu()->pair_force(ops_cpu(), &c->box, &law, c->n, c->n, c->p->q, &list, sum);
+        ops_cpu()->pair_force(ops_cpu(), &c->box, &law, c->n, c->n, c->p->id, c->p->q, &list, sum);
         ops_cpu()->step(ops_cpu(), &c->box, &step, c->n, c->p->id, sum, q_list, c->p->q, c->p->image, c->p->g,
                         xi_x + m * rows, xi_g + m * rows, &result);
         assert_int_equal(result.bad, 0);

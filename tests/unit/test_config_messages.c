@@ -213,6 +213,31 @@ static const struct {
      "a.yaml:3: evaluation.profile_bin = 21 is wider than evaluation.profile_extent = 20"},
     {GOOD "run: {device: cuda}\n", NULL,
      "a.yaml:3: run.device = cuda: this version computes on the CPU only; use auto or cpu"},
+    /* ---- crystals and copies ---- */
+    {SYSTEM("tether: 0.3"), NULL,
+     "a.yaml:1: system.tether = 0.3 pulls to the sites of a lattice: it needs system.kind = crystal"},
+    {"system: {kind: crystal, particles: 1024, box: 80, trap: 0.1}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.trap = 0.1 does not go with system.kind = crystal, whose box is periodic; "
+     "system.tether "
+     "holds every particle to its site"},
+    {"system: {kind: crystal, particles: 1021, box: 80}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.particles = 1021 do not fill the box with an even number of rows of a triangular "
+     "lattice whose cells are near to regular; 1020 or 1024 would do"},
+    {"system: {kind: crystal, dimension: 3, particles: 1009, box: 20}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: system.particles = 1009 do not fill the box with a cubic lattice whose cells are near to "
+     "regular; 1000 or 1053 would do"},
+    {"system: {kind: crystal, particles: 16, box: 8}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: the crystal is too small: the box's side of 8 must be at least twice the reach of bonds, 2.5 "
+     "times the longest of 2.236, and the skin of neighbour lists, 2 (5.59 + 0.05): use more particles or a "
+     "smaller simulation.skin"},
+    {"system: {kind: crystal, particles: 1024, box: 80, spring: 2}\noutput: {directory: out}\n", NULL,
+     "a.yaml:1: simulation.dt = 0.1 is unstable with system.spring = 2 and system.tether = 0: its product "
+     "with the rate of the stiffest mode, 18, must be at most 1"},
+    {SYSTEM("copies: 2097152"), NULL,
+     "a.yaml:1: system.copies = 2097152 of system.particles = 1024 are too many: their product may be at "
+     "most 2147483647"},
+    {SYSTEM("copies: 0"), NULL,
+     "a.yaml:1: system.copies = 0 is out of range: it must be at least 1 and at most 1073741823"},
     /* ---- texts ---- */
     {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: 'a\"b'}\n", NULL,
      "a.yaml:2: output.directory: a text must not hold double quotes, backslashes or control characters, "
