@@ -68,6 +68,7 @@ void frame_destroy(struct frame **frame) {
     domain_destroy(&f->domain);
     free(f->sorted_id);
     free(f->sorted_local);
+    free(f->rate);
     free(f);
     *frame = NULL;
 }

@@ -17,7 +17,10 @@ struct frame {
     int k;
     uint32_t *sorted_id;    /* (owned) host: ids ascending, to find particles by id */
     uint32_t *sorted_local; /* (owned) host: their local numbers */
-    double exact;           /* exact entropy production of the frame, -div_x b / gamma, all particles */
+    double exact; /* exact entropy production of the frame, -div_x b / gamma, all particles; NaN where
+                               the force law is not known */
+    double *rate; /* (owned, 2 d) host, d(x, g)/dt across the pair of frames, NULL where the frame is not a
+                     midpoint */
 };
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each; the halo
