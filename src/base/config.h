@@ -18,8 +18,9 @@
 enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
 
 enum system_kind {
-    SYSTEM_AOUP,   /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
-    SYSTEM_CRYSTAL /* the same joined to their lattice neighbours by springs, theory section 5 */
+    SYSTEM_AOUP,    /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
+    SYSTEM_CRYSTAL, /* the same joined to their lattice neighbours by springs, theory section 5 */
+    SYSTEM_UNKNOWN  /* of data: only velocities can be learnt */
 };
 enum spring_kind {
     SPRING_ISOTROPIC,

@@ -16,7 +16,7 @@
 const struct parameter parameter_table[] = {
     /* ---- system ---- */
     {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup",
-     .choices = "aoup|crystal",
+     .choices = "aoup|crystal|unknown",
      .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles that repel each other; crystal, such "
              "particles "
              "joined to their lattice neighbours by springs instead: a chain, a triangular (rows of "

@@ -408,6 +408,10 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
     out->difference = difference.value;
     out->error = difference.error;
     out->samples = (int64_t)frames;
+    if (isnan(difference.value)) {
+        out->error = NAN;
+        log_info("I0 is not available: files of other programs do not have its sums");
+    }
 out:
     free(scalars);
     free(left);

@@ -188,7 +188,7 @@ static enum status resume_model(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
     TRY(file_open(s->comm, r->path, "model", false, &file));
-    TRY(file_same_parameters(file, s->comm, &s->config, "network,training", HINT_RESUME));
+    TRY(file_same_parameters(file, s->comm, &s->config, "network,training,data", HINT_RESUME));
     TRY(h5_close(&file));
     free(r->state.log);
     free(r->state.test);

@@ -63,14 +63,12 @@ void frame_destroy(struct frame **frame) {
     if (!f)
         return;
     f->ops->release(f->ops, f->nearest);
-    for (int a = 0; a < MAX_DIMENSION; a++)
-        f->ops->release(f->ops, f->anchor[a]);
-    free(f->rate);
     halo_destroy(&f->halo);
     particles_destroy(&f->particles);
     domain_destroy(&f->domain);
     free(f->sorted_id);
     free(f->sorted_local);
+    free(f->rate);
     free(f);
     *frame = NULL;
 }
@@ -93,7 +91,8 @@ struct score_input frame_windows(const struct frame *f, size_t count, const uint
                                 .q = f->particles->q,
                                 .g = f->particles->g,
                                 .particles = f->particles->owned + f->particles->ghosts,
-                                .anchor = f->anchor[0] ? f->anchor : NULL,
+                                .id = f->particles->id,
+                                .anchor = &f->lattice,
                                 .count = count,
                                 .centre = centre,
                                 .neighbour = neighbour};

@@ -17,10 +17,10 @@ struct frame {
     int k;
     uint32_t *sorted_id;    /* (owned) host: ids ascending, to find particles by id */
     uint32_t *sorted_local; /* (owned) host: their local numbers */
-    double exact; /* exact entropy production rate of the frame, all particles: theory.md (I3), (I4) */
-    uint64_t *anchor[MAX_DIMENSION]; /* (owned + ghosts) device: lattice sites; NULL where there are none */
+    double exact; /* exact entropy production rate of the frame, all particles: (I3), (I4); NaN if unknown */
+    struct lattice lattice; /* of a crystal; d = 0: none */
     double *
-        rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint; or NULL */
+        rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
 };
 
 /* The force of a frame's dynamics, as its owner computes it: F (owned, d) and div_x F (owned), host, of the owned

@@ -16,12 +16,14 @@
 /* What a model reads. Device memory, owned by the caller. */
 struct score_input {
     const struct box *box;
-    uint64_t *const *q;        /* (d)(particles) */
-    double *const *g;          /* (d)(particles) */
-    size_t particles;          /* owned and ghosts */
-    uint64_t *const *anchor;   /* (d)(particles) their lattice sites; NULL: 0, or not used by the model */
-    const real *shift;         /* (count, D, O) added to what the network gives; NULL: nothing */
-    size_t count;              /* windows */
+    uint64_t *const *q; /* (d)(particles) */
+    double *const *g;   /* (d)(particles) */
+    size_t particles;   /* owned and ghosts */
+    const uint32_t *id; /* (particles); used with the lattice */
+    const struct lattice
+        *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
+    const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */
+    size_t count;      /* windows */
     const uint32_t *centre;    /* (count) */
     const uint32_t *neighbour; /* (count, neighbours) nearest first */
 };

@@ -143,7 +143,7 @@ void window_forward_blocks(struct window_network *n, const real *weights, const 
     if (n->form == FORM_LOCAL)
         ops->window_offsets(ops, in->box, count, (int)k, centre, neighbour, in->q, n->offsets);
     else
-        ops->window_inputs(ops, in->box, n->form, count, (int)k, centre, neighbour, in->q, in->anchor,
+        ops->window_inputs(ops, in->box, n->form, count, (int)k, centre, neighbour, in->q, in->anchor, in->id,
                            n->offsets);
     mlp_forward(&n->embed_x, weights, count * (k + 1), n->offsets, (size_t)n->inputs, n->block[0].t + half,
                 wide);

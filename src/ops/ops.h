@@ -181,11 +181,10 @@ struct ops {
     /* out (count, k + 1, d): x_i - x_j by minimum image, formed from all 64 bits; row 0 is 0. */
     void (*window_offsets)(const struct ops *ops, const struct box *box, size_t count, int k,
                            const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
-    /* out (count, k + 1, window_inputs_width) of any form but FORM_LOCAL. anchor[a][i] integer coordinates of
-     * the particles' anchors; NULL: all 0. */
+    /* out (count, k + 1, window_inputs_width) of any form but FORM_LOCAL; id (particles). */
     void (*window_inputs)(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
                           int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                          uint64_t *const anchor[], real *out);
+                          const struct lattice *anchor, const uint32_t *id, real *out);
     /* Their tangents where the decoded particles (1, or all tokens in FORM_ALL) move by seed (rows, decoded,
      * d): out (rows, tokens, window_inputs_width). */
     void (*window_inputs_tangent)(const struct ops *ops, enum window_form form, size_t rows, int tokens,

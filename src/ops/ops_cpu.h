@@ -118,7 +118,7 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
                                     real *dv, real *dtq, real *dtk, real *dtv);
 void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
                        int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                       uint64_t *const anchor[], real *out);
+                       const struct lattice *anchor, const uint32_t *id, real *out);
 void cpu_window_inputs_tangent(const struct ops *ops, enum window_form form, size_t rows, int tokens,
                                int decoded, int d, const real *seed, real *out);
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,

@@ -220,22 +220,24 @@ int window_inputs_width(enum window_form form, int d) {
 
 void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
                        int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                       uint64_t *const anchor[], real *out) {
+                       const struct lattice *anchor, const uint32_t *id, real *out) {
     (void)ops;
     const int d = box->d, width = window_inputs_width(form, d);
     for (size_t w = 0; w < count; w++)
         for (int m = 0; m <= k; m++) {
             const size_t i = centre[w], j = m == 0 ? i : neighbour[w * (size_t)k + (size_t)m - 1];
             real *row = out + (w * ((size_t)k + 1) + (size_t)m) * (size_t)width;
+            uint64_t site[MAX_DIMENSION], other[MAX_DIMENSION];
+            lattice_site(anchor, anchor->d > 0 ? id[i] : 0, site);
+            lattice_site(anchor, anchor->d > 0 ? id[j] : 0, other);
             for (int a = 0; a < d; a++) {
                 const double unit = box->side[a] * 0x1p-64;
-                const uint64_t site = anchor ? anchor[a][i] : 0, other = anchor ? anchor[a][j] : 0;
-                const uint64_t own = q[a][i] - site, its = q[a][j] - other;
+                const uint64_t own = q[a][i] - site[a], its = q[a][j] - other[a];
                 if (form == FORM_ALL) {
                     row[a] = (real)((double)(int64_t)its * unit);
                     continue;
                 }
-                row[a] = (real)((double)(int64_t)(site - other) * unit);
+                row[a] = (real)((double)(int64_t)(site[a] - other[a]) * unit);
                 row[d + a] = (real)((double)(int64_t)(own - its) * unit);
                 if (form == FORM_ANCHORED)
                     row[2 * d + a] = (real)((double)(int64_t)its * unit);
