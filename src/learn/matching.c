@@ -289,7 +289,7 @@ out:
 static struct probe_plan plan_of(const struct trainer *t, uint64_t step) {
     const struct training_parameters *p = &t->setup.training;
     const bool velocity = p->loss == LOSS_VELOCITY;
-    return (struct probe_plan){.kind = velocity ? DIVERGENCE_HUTCHINSON : p->divergence,
+    return (struct probe_plan){.kind = p->divergence,
                                .repeats = velocity       ? 0
                                           : p->l_fpe > 0 ? REPEATS
                                                          : 1,
@@ -305,7 +305,7 @@ static enum status prepare(struct matching *m, uint64_t step) {
     m->plan = plan_of(t, step);
     m->rows = b->count * (size_t)t->scores->decoded;
     m->groups = probe_groups(t->scores, &m->plan);
-    m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON && m->plan.repeats > 1 ? m->plan.repeats : 1;
+    m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON ? m->plan.repeats : 1;
     m->together = b->count <= chunk && m->groups == 1;
     m->in = frame_windows(m->f, b->count, b->centre, b->neighbour);
     TRY(matching_create(m));

@@ -107,7 +107,7 @@ static enum status reserve(struct window_network *n, size_t sets) {
     n->probe = calloc(1, sizeof *n->probe);
     if (!n->probe)
         return FAIL(STATUS_FAILURE, "out of memory for a network");
-    n->probe->sets = sets;
+    n->probe->sets = sets > 0 ? sets : 1;
     TRY(mlp_create(n->base.ops, "own", n->embed_g.layers, n->base.d, n->hidden, n->width / 2,
                    n->windows * (size_t)n->base.decoded, &names, &n->probe->own));
     for (int l = 0; l <= n->embed_g.layers; l++) { /* it is E_g: the same weights */
