@@ -18,8 +18,9 @@
 enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
 
 enum system_kind {
-    SYSTEM_AOUP,   /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
-    SYSTEM_CRYSTAL /* the same joined to their lattice neighbours by springs, theory section 5 */
+    SYSTEM_AOUP,    /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
+    SYSTEM_CRYSTAL, /* the same joined to their lattice neighbours by springs, theory section 5 */
+    SYSTEM_UNKNOWN  /* of data: only velocities can be learnt */
 };
 enum spring_kind {
     SPRING_ISOTROPIC,
@@ -28,9 +29,9 @@ enum spring_kind {
 enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
 enum window_kind {
     WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
-    WINDOW_ANCHORED, /* the same, and the displacement of j from its anchor: trap centre or lattice site */
-    WINDOW_ALL       /* one window of all particles of a copy, tokens see the displacement from the anchor;
-                        every token is decoded */
+    WINDOW_LATTICE,  /* the same, but they see R_i - R_j and u_i - u_j: lattice sites and displacements */
+    WINDOW_ANCHORED, /* and u_j, too; in a trap R = 0 and u = x */
+    WINDOW_ALL       /* one window of all particles of a copy, tokens see u_j; every token is decoded */
 };
 enum score_heads {
     SCORES_SEPARATE,

@@ -16,7 +16,7 @@
 const struct parameter parameter_table[] = {
     /* ---- system ---- */
     {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup",
-     .choices = "aoup|crystal",
+     .choices = "aoup|crystal|unknown",
      .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles that repel each other; crystal, such "
              "particles "
              "joined to their lattice neighbours by springs instead: a chain, a triangular (rows of "
@@ -106,12 +106,14 @@ const struct parameter parameter_table[] = {
     {"network", "neighbours", TYPE_INTEGER, AT(network, neighbours), .unit = "", .fallback = "64",
      BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
     {"network", "window", TYPE_CHOICE, AT(network, window), .unit = "", .fallback = "local",
-     .choices = "local|anchored|all",
-     .help =
-         "local: a window per particle, in which it sees the positions of its neighbours relative to its "
-         "own; "
-         "anchored: the same and every particle's displacement from its lattice site (crystal) or from the "
-         "trap's centre; all: one window of all particles of a copy, which see only that displacement"},
+     .choices = "local|lattice|anchored|all",
+     .help = "what a window holds and sees. local: a particle and its neighbours, by their positions "
+             "relative to its "
+             "own; lattice: the same, by relative lattice sites and relative displacements from them; "
+             "anchored: by "
+             "every particle's displacement from its lattice site, or from the trap's centre, too; all: one "
+             "window of "
+             "all particles of a copy, by that displacement alone"},
     {"network", "scores", TYPE_CHOICE, AT(network, scores), .unit = "", .fallback = "separate",
      .choices = "separate|shared",
      .help =

@@ -7,27 +7,40 @@
 #include "base/log.h"
 #include "commands/commands.h"
 #include "commands/frames.h"
+#include "commands/learning.h"
 #include "entropy/certificate.h"
 #include "entropy/profile.h"
 #include "io/evaluation_file.h"
 #include "io/model_file.h"
-#include "learn/trainer.h"
 
-enum { IDENTITIES = 5, PROFILES = 3 + 2 * PROFILE_QUANTITIES };
-enum { IDENTITY_I0, IDENTITY_I1, IDENTITY_I2, IDENTITY_I3, IDENTITY_RESOLVED };
+enum { PROFILES = 3 + 2 * PROFILE_QUANTITIES };
 
+/* The identities of theory.md section 5. Where one does not apply (eps = 0 or not) its numbers are NaN. */
+enum { ALWAYS, NOT_DIFFUSING, DIFFUSING };
 static const struct {
     const char *name, *description;
-} identity_info[IDENTITIES] = {
-    [IDENTITY_I0] =
-        {"I0", "stationarity of the energy, no network: <F.b> = (dt/2) <b.K b>; per particle, all frames"},
-    [IDENTITY_I1] = {"I1_g", "<|s_g|^2> = -<div_g s_g> on samples noised as in training; per particle"},
-    [IDENTITY_I2] = {"I2", "<div v> = 0: <div_g v_g> = -<div_x b>; per particle"},
-    [IDENTITY_I3] = {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle"},
-    [IDENTITY_RESOLVED] = {"resolved",
-                           "resolved entropy production (a lower bound) against the exact -<div_x b>; per "
-                           "particle"},
+    enum certificate_term left, right;
+    int where;
+} identity_info[] = {
+    {"I0",
+     "stationarity of the energy, no network: <F.b> + eps <div_x F> = (dt/2) <b.K b>; per particle, all "
+     "frames",
+     TERMS, TERMS, ALWAYS},
+    {"I1_x", "<|s_x|^2> = -<div_x s_x> on samples noised as in training; per particle", TERM_S_X_SQUARED,
+     TERM_MINUS_DIV_S_X, DIFFUSING},
+    {"I1_g", "<|s_g|^2> = -<div_g s_g> on samples noised as in training; per particle", TERM_S_G_SQUARED,
+     TERM_MINUS_DIV_S_G, ALWAYS},
+    {"I2", "<div v> = 0: <div_g v_g> = -<div_x v_x>; per particle", TERM_DIV_G, TERM_MINUS_DIV_X, ALWAYS},
+    {"I2_vs", "<v.s> = 0: <v_x.s_x> = -<v_g.s_g>; per particle", TERM_V_X_S_X, TERM_MINUS_V_G_S_G, DIFFUSING},
+    {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle", TERM_CAPTURED, TERM_EXACT,
+     NOT_DIFFUSING},
+    {"I4",
+     "total entropy production: <|v_x|^2>/eps + <|v_g|^2>/gamma = <|b|^2>/eps + <div_x b>; per particle",
+     TERM_CAPTURED, TERM_EXACT, DIFFUSING},
+    {"resolved", "resolved entropy production (a lower bound) against the exact one; per particle",
+     TERM_RESOLVED, TERM_EXACT, ALWAYS},
 };
+enum { IDENTITIES = sizeof identity_info / sizeof *identity_info, RESOLVED = IDENTITIES - 1 };
 
 static const struct {
     const char *name, *unit, *description;
@@ -37,7 +50,7 @@ static const struct {
     {"density_error", "r0^-d", "its standard error"},
     {"epr", "1/time", "mean entropy production rate of a particle, as the network sees it"},
     {"epr_error", "1/time", "its standard error"},
-    {"exact", "1/time", "mean exact entropy production rate of a particle, -div_x b"},
+    {"exact", "1/time", "mean entropy production rate of a particle without a network"},
     {"exact_error", "1/time", "its standard error"},
     {"resolved", "1/time", "mean resolved entropy production rate of a particle"},
     {"resolved_error", "1/time", "its standard error"},
@@ -50,7 +63,9 @@ struct evaluation_run {
     struct source *source[CONFIG_FILES];
     int sources;
     struct config model_config; /* what the model was trained with */
-    struct score_model *model;
+    struct network_parameters network;
+    struct system_force force;
+    struct scores *scores;
     real *weights; /* device */
     struct snapshot *snapshot;
     struct field_grid *grid;
@@ -111,9 +126,11 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
                       r->model_config.system.dimension, s->config.system.dimension);
         goto out;
     }
-    TRY(comm_agree(s->comm, score_create(s->ops, &r->model_config.network, s->config.system.dimension,
-                                         s->config.run.chunk, &r->model)));
-    const struct tensors *t = score_tensors(r->model);
+    r->network = learning_network(&r->model_config.network, &s->config.system);
+    TRY(comm_agree(s->comm, scores_create(s->ops, &r->network, s->config.system.dimension,
+                                          learning_with_x(&s->config.system, &r->model_config.training),
+                                          s->config.run.chunk, &r->scores)));
+    const struct tensors *t = &r->scores->tensors;
     state.size = t->size;
     state.weights = calloc(t->size, sizeof(real));
     state.average = calloc(t->size, sizeof(real));
@@ -132,7 +149,7 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
     snprintf(r->model_text, sizeof r->model_text, "%s (step %lld, weights %016llx)", r->model_path,
              (long long)step, (unsigned long long)checksum(t->size * sizeof(real), weights));
     log_info("model %s: %zu weights, %lld steps, noise %g", r->model_path, t->size, (long long)step,
-             r->model_config.training.sigma);
+             learning_sigma(&r->model_config.training));
 out:
     free(state.weights);
     free(state.average);
@@ -152,8 +169,7 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
             snprintf(path, sizeof path, "%s", p->trajectories[m]);
-        TRY(source_open(s, path, r->model_config.training.held_out, score_neighbours(r->model),
-                        &r->source[m]));
+        TRY(source_open(s, path, r->model_config.training.held_out, r->network.neighbours, &r->source[m]));
         r->sources++;
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;
@@ -258,23 +274,24 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     size_t number;
     struct source *source = find_frame(r, m, &number);
     struct frame *frame = NULL;
-    struct pair_law law = system_pair_law(&source->config.system, &source->config.simulation);
+    const struct config *c = &source->config;
+    const double margin = training_margin(&r->model_config.training, source->box.d);
+    r->force = (struct system_force){c->system, system_pair_law(&c->system, &c->simulation)};
+    const double reach = snapshot_reach(r->force.law.cutoff) + margin;
     timer_begin(&r->timings, r->timer_read);
-    status =
-        source_frame(s, source, number, score_neighbours(r->model), snapshot_reach(&law),
-                     training_margin(&r->model_config.training, source->box.d), &frame, step, &r->time[m]);
+    status = source_frame(s, source, number, r->network.neighbours, reach, margin, &frame, step, &r->time[m]);
     timer_end(&r->timings, r->timer_read);
     if (status != STATUS_OK)
         goto out;
-    struct snapshot_input in = {.frame = frame,
-                                .system = &source->config.system,
-                                .law = law,
-                                .model = r->model,
-                                .weights = r->weights,
-                                .sigma = r->model_config.training.sigma,
-                                .noise_on = r->model_config.training.noise_on,
-                                .seed = source->config.simulation.seed,
-                                .noise = m};
+    const struct snapshot_input in = {.frame = frame,
+                                      .law = learning_law(&c->system, &r->network, &r->model_config.training),
+                                      .force = {system_force, &r->force},
+                                      .scores = r->scores,
+                                      .weights = r->weights,
+                                      .sigma = learning_sigma(&r->model_config.training),
+                                      .noise_on = r->model_config.training.noise_on,
+                                      .seed = c->simulation.seed,
+                                      .noise = m};
     timer_begin(&r->timings, r->timer_network);
     status = snapshot_compute(&in, s->comm, r->snapshot);
     timer_end(&r->timings, r->timer_network);
@@ -380,7 +397,7 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
         const double n = (double)config_total(&c->system);
         TRY(trajectory_read_scalars(r->source[m]->trajectory, r->source[m]->frames, scalars));
         for (size_t i = 0; i < r->source[m]->frames; i++, at++) {
-            left[at] = scalars[i].force_b / n;
+            left[at] = (scalars[i].force_b + c->system.eps * scalars[i].div_b) / n;
             right[at] = c->simulation.dt / 2 * scalars[i].b_stiffness_b / n;
             left[2 * frames + at] = left[at] - right[at];
         }
@@ -391,21 +408,24 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
     out->difference = difference.value;
     out->error = difference.error;
     out->samples = (int64_t)frames;
+    if (isnan(difference.value)) {
+        out->error = NAN;
+        log_info("I0 is not available: files of other programs do not have its sums");
+    }
 out:
     free(scalars);
     free(left);
     return status;
 }
 
-static void fill_identity(struct session *s, struct evaluation_run *r, int which, enum certificate_term left,
-                          enum certificate_term right) {
+static void fill_identity(struct session *s, struct evaluation_run *r, int which) {
     double factor[TERMS] = {0};
     struct evaluation_identity *out = &r->identity[which];
-    factor[left] = 1;
+    factor[identity_info[which].left] = 1;
     out->left = certificate_mean(r->certificate, factor, s->comm).value;
-    factor[right] = -1;
+    factor[identity_info[which].right] = -1;
     struct estimate difference = certificate_mean(r->certificate, factor, s->comm);
-    factor[left] = 0;
+    factor[identity_info[which].left] = 0;
     out->right = -certificate_mean(r->certificate, factor, s->comm).value;
     out->difference = difference.value;
     out->error = difference.error;
@@ -423,42 +443,46 @@ static void fill_profiles(struct evaluation_run *r) {
         profile_mean(r->profile, q, r->profile_table[3 + 2 * q].values, r->profile_table[4 + 2 * q].values);
 }
 
+static const char *convention(const struct session *s) {
+    return s->config.system.eps > 0 ? "informatic" : "informatic, g part";
+}
+
 static enum status finish(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     struct estimate fraction = certificate_resolved_fraction(r->certificate, s->comm);
     char path[SESSION_PATH];
-    TRY(energy_identity(s, r, &r->identity[IDENTITY_I0]));
-    fill_identity(s, r, IDENTITY_I1, TERM_S_SQUARED, TERM_MINUS_DIV_S);
-    fill_identity(s, r, IDENTITY_I2, TERM_DIV_G, TERM_EXACT);
-    fill_identity(s, r, IDENTITY_I3, TERM_CAPTURED, TERM_EXACT);
-    fill_identity(s, r, IDENTITY_RESOLVED, TERM_RESOLVED, TERM_EXACT);
+    const int where = s->config.system.eps > 0 ? DIFFUSING : NOT_DIFFUSING;
+    TRY(energy_identity(s, r, &r->identity[0]));
+    for (int m = 1; m < IDENTITIES; m++)
+        if (identity_info[m].where == ALWAYS || identity_info[m].where == where)
+            fill_identity(s, r, m);
     for (int m = 0; m < IDENTITIES; m++)
         r->identity[m].z = r->identity[m].difference / r->identity[m].error;
     fill_profiles(r);
     const struct evaluation_result result = {.resolved_fraction = fraction.value,
                                              .resolved_fraction_error = fraction.error,
-                                             .exact = r->identity[IDENTITY_RESOLVED].right,
-                                             .resolved = r->identity[IDENTITY_RESOLVED].left,
-                                             .certified = r->identity[IDENTITY_RESOLVED].left *
-                                                          (double)r->shape.particles};
+                                             .exact = r->identity[RESOLVED].right,
+                                             .resolved = r->identity[RESOLVED].left,
+                                             .certified =
+                                                 r->identity[RESOLVED].left * (double)r->shape.particles};
     TRY(evaluation_finish(r->file, r->profile_values, &result));
     session_path(s, "fields.xdmf", path);
     TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
     log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result.resolved_fraction,
              result.resolved_fraction_error);
-    log_info("entropy production rate per particle (informatic, g part): exact %.5g, resolved %.5g",
+    log_info("entropy production rate per particle (%s): exact %.5g, resolved %.5g", convention(s),
              result.exact, result.resolved);
     log_info("%-10s %14s %14s %14s %11s %8s", "identity", "left", "right", "difference", "error", "z");
     for (int m = 0; m < IDENTITIES; m++)
-        log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
-                 r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
+        if (!isnan(r->identity[m].left))
+            log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
+                     r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
 out:
     return status;
 }
 
 /* A complete evaluation of the same frames need not be made again. */
 static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
-    const char *convention = "informatic, g part";
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {
         enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories,
@@ -472,7 +496,8 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
         return status;
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
-                             r->model_text, convention, r->model_config.training.sigma, &r->file);
+                             r->model_text, convention(s), learning_sigma(&r->model_config.training),
+                             &r->file);
 }
 
 enum status command_evaluate(struct session *s) {
@@ -508,7 +533,7 @@ out:
         for (int m = 0; m < r->sources; m++)
             source_close(&r->source[m]);
         s->ops->release(s->ops, r->weights);
-        score_destroy(&r->model);
+        scores_destroy(&r->scores);
         snapshot_destroy(&r->snapshot);
         field_grid_destroy(&r->grid);
         certificate_destroy(&r->certificate);

@@ -6,20 +6,10 @@
 
 /* What a score depends on besides the configuration. */
 static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,system.beta,system.trap,"
-                              "system.gamma,system.eps";
+                              "system.gamma,system.eps,system.spring,system.spring_kind,system.tether";
 
-static enum status check(struct session *s, struct source *source, double held_out, int neighbours) {
+static enum status check(struct source *source, double held_out, int neighbours) {
     const struct system_parameters *system = &source->config.system;
-    enum status status =
-        file_same_parameters(trajectory_file(source->trajectory), s->comm, &s->config, PHYSICS,
-                             "the physics of the input and of its trajectories must agree");
-    if (status != STATUS_OK)
-        return status;
-    if (system->eps > 0)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s has system.eps = %g: this version learns and evaluates scores of g for eps = 0 "
-                    "only (such a system can be simulated)",
-                    source->path, system->eps);
     if (neighbours >= system->particles)
         return FAIL(STATUS_BAD_INPUT, "%s has %lld particles: too few for a network with %d neighbours",
                     source->path, (long long)system->particles, neighbours);
@@ -31,6 +21,26 @@ static enum status check(struct session *s, struct source *source, double held_o
     return STATUS_OK;
 }
 
+/* A file of epflow says how it was made; for any other the input has to. */
+static enum status open_trajectory(struct session *s, struct source *source) {
+    enum status status = STATUS_OK;
+    const struct data_parameters *data = &s->config.data;
+    if (data->position[0]) {
+        source->config = s->config;
+        return trajectory_open_foreign(s->comm, source->path, &s->config, &source->trajectory);
+    }
+    if (data->propulsion[0])
+        return FAIL(STATUS_BAD_INPUT,
+                    "data.propulsion is given and data.position is not: for trajectories of "
+                    "epflow give neither, for others both");
+    TRY(trajectory_open(s->comm, source->path, &source->trajectory));
+    TRY(file_parameters(trajectory_file(source->trajectory), s->comm, &source->config));
+    TRY(file_same_parameters(trajectory_file(source->trajectory), s->comm, &s->config, PHYSICS,
+                             "the physics of the input and of its trajectories must agree"));
+out:
+    return status;
+}
+
 enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
                         struct source **out) {
     enum status status = STATUS_OK;
@@ -40,11 +50,15 @@ enum status source_open(struct session *s, const char *path, double held_out, in
         status = FAIL(STATUS_FAILURE, "out of memory for a trajectory");
     TRY(comm_agree(s->comm, status));
     snprintf(source->path, sizeof source->path, "%s", path);
-    TRY(trajectory_open(s->comm, path, &source->trajectory));
-    TRY(file_parameters(trajectory_file(source->trajectory), s->comm, &source->config));
+    TRY(open_trajectory(s, source));
     TRY(trajectory_written(source->trajectory, &source->frames));
     source->box = system_box(&source->config.system);
-    TRY(check(s, source, held_out, neighbours));
+    if (s->config.network.window ==
+        WINDOW_ALL) { /* a rank has all of a configuration, even of the only one */
+        source->box.group = (uint32_t)source->config.system.particles;
+        source->box.groups = (uint32_t)source->config.system.copies;
+    }
+    TRY(check(source, held_out, neighbours));
     size_t n = (size_t)config_total(&source->config.system);
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {
@@ -70,18 +84,62 @@ void source_close(struct source **source) {
     *source = NULL;
 }
 
-enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
-                         double margin, struct frame **out, int64_t *step, double *time) {
+/* ---- the exact rate, where the file does not have it ---- */
+
+static bool force_is_known(const struct system_parameters *system) {
+    return system->kind != SYSTEM_UNKNOWN;
+}
+
+/* The halo that its computation needs, or `least` if that is more. */
+static double exact_reach(const struct source *source, double least) {
+    return force_is_known(&source->config.system)
+               ? fmax(least, config_cutoff(&source->config.system, &source->config.simulation))
+               : least;
+}
+
+/* frame->exact from the force law of the input and the positions; the halo reaches the cut-off. */
+static enum status compute_exact(struct session *s, const struct source *source, struct frame *frame) {
     enum status status = STATUS_OK;
-    struct slice *slice = source->slice;
-    struct trajectory_frame f = {.begin = slice->begin,
-                                 .count = slice->count,
-                                 .position = source->position,
-                                 .g = slice->g,
-                                 .image = slice->image};
+    const struct system_parameters *system = &source->config.system;
+    const struct system_force law = {*system, system_pair_law(system, &source->config.simulation)};
+    const struct particles *p = frame->particles;
+    const size_t d = (size_t)p->d;
+    double *force = malloc((p->owned * (d + 2) + 1) * sizeof *force), sum = 0;
+    if (!force)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    double *const divergence = force + p->owned * d, *const g = divergence + p->owned;
+    if (status == STATUS_OK)
+        status = system_force(&law, p, &source->box, force, divergence);
+    TRY(comm_agree(s->comm, status));
+    for (size_t i = 0; i < p->owned; i++)
+        sum += system->eps > 0 ? divergence[i] : -divergence[i];
+    for (size_t a = 0; system->eps > 0 && a < d; a++) {
+        s->ops->to_host(s->ops, g, p->g[a], p->owned * sizeof *g);
+        for (size_t i = 0; i < p->owned; i++) {
+            const double b = system->v0 * g[i] + force[i * d + a];
+            sum += b * b / system->eps;
+        }
+    }
+    comm_sum(s->comm, &sum, 1);
+    frame->exact = sum;
+out:
+    free(force);
+    return status;
+}
+
+/* ---- frames ---- */
+
+/* Reads into a slice; on return f has the rest. Positions go through source->position. */
+static enum status read_slice(struct session *s, struct source *source, size_t frame, struct slice *slice,
+                              struct trajectory_frame *f) {
+    enum status status = STATUS_OK;
     const size_t d = (size_t)source->box.d;
-    *out = NULL;
-    TRY(trajectory_read(source->trajectory, frame, &f));
+    *f = (struct trajectory_frame){.begin = slice->begin,
+                                   .count = slice->count,
+                                   .position = source->position,
+                                   .g = slice->g,
+                                   .image = slice->image};
+    TRY(trajectory_read(source->trajectory, frame, f));
     for (size_t i = 0; i < slice->count * d; i++)
         if (!isfinite(source->position[i]) || !isfinite(slice->g[i]))
             status =
@@ -90,12 +148,111 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     TRY(comm_agree(s->comm, status));
     for (size_t i = 0; i < slice->count * d; i++)
         slice->q[i] = position_to_integer(&source->box, (int)(i % d), source->position[i]);
-    TRY(frame_create(s->ops, s->comm, &source->box, slice, k, least, margin, out));
-    (*out)->exact = -f.scalars.div_b / source->config.system.gamma;
+out:
+    return status;
+}
+
+enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
+                         double margin, struct frame **out, int64_t *step, double *time) {
+    enum status status = STATUS_OK;
+    struct trajectory_frame f;
+    *out = NULL;
+    TRY(read_slice(s, source, frame, source->slice, &f));
+    const bool given = !isnan(f.scalars.div_b);
+    TRY(frame_create(s->ops, s->comm, &source->box, source->slice, k,
+                     given ? least : exact_reach(source, least), margin, out));
+    const double eps = source->config.system.eps;
+    (*out)->exact = eps > 0 ? f.scalars.b_squared / eps + f.scalars.div_b : -f.scalars.div_b;
+    if (!given && force_is_known(&source->config.system))
+        TRY(compute_exact(s, source, *out));
+    (*out)->lattice = system_lattice(&source->config.system);
     if (step)
         *step = f.step;
     if (time)
         *time = f.time;
 out:
+    if (status != STATUS_OK)
+        frame_destroy(out);
+    return status;
+}
+
+/* ---- pairs of frames ---- */
+
+/* first becomes the midpoint of both; rate (count, 2 d) receives d(x, g)/dt. */
+static enum status halve(const struct source *source, size_t frame, double dt, struct slice *first,
+                         const struct slice *second, double *rate) {
+    const size_t d = (size_t)source->box.d;
+    for (size_t i = 0; i < first->count; i++)
+        for (size_t a = 0; a < d; a++) {
+            const size_t at = i * d + a;
+            /* the difference of unsigned integers, read as signed, is the one by minimum image */
+            const int64_t moved = (int64_t)(second->q[at] - first->q[at]);
+            if (fabs((double)moved) > 0x1p62)
+                return FAIL(STATUS_BAD_INPUT,
+                            "%s: particle %zu moves by %g from frame %zu to the next, more than a quarter of "
+                            "the box: the frames are too far apart for velocities",
+                            source->path, first->begin + i, (double)moved * source->box.side[a] * 0x1p-64,
+                            frame);
+            rate[2 * i * d + a] = (double)moved * (source->box.side[a] * 0x1p-64) / dt;
+            rate[(2 * i + 1) * d + a] = (second->g[at] - first->g[at]) / dt;
+            first->q[at] += (uint64_t)(moved / 2);
+            first->g[at] += (second->g[at] - first->g[at]) / 2;
+        }
+    return STATUS_OK;
+}
+
+/* rows (slice count, 2 d) into frame->rate, in order of the owned particles. */
+static enum status attach_rate(struct session *s, const double *rows, struct frame *frame) {
+    enum status status = STATUS_OK;
+    const struct particles *p = frame->particles;
+    uint32_t *id = malloc((p->owned + 1) * sizeof *id);
+    frame->rate = malloc((p->owned * 2 * (size_t)p->d + 1) * sizeof *frame->rate);
+    if (!id || !frame->rate)
+        status = FAIL(STATUS_FAILURE, "out of memory for the rates of %zu particles", p->owned);
+    TRY(comm_agree(s->comm, status));
+    s->ops->to_host(s->ops, id, p->id, p->owned * sizeof *id);
+    TRY(rows_from_slice(frame->n, 2 * p->d, rows, p->owned, id, s->comm, frame->rate));
+out:
+    free(id);
+    return status;
+}
+
+static enum status time_between(const struct source *source, size_t frame, double before, double after) {
+    if (isnan(before) || isnan(after))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s has no times, and velocities are learnt from the time between frames", source->path);
+    if (!(after > before))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: frame %zu is at time %g and the next at %g: time does not increase", source->path,
+                    frame, before, after);
+    return STATUS_OK;
+}
+
+enum status source_pair(struct session *s, struct source *source, size_t frame, int k, double least,
+                        double margin, struct frame **out) {
+    enum status status = STATUS_OK;
+    struct trajectory_frame before, after;
+    struct slice *first = source->slice, *second = NULL;
+    double *rate = malloc((first->count * 2 * (size_t)source->box.d + 1) * sizeof *rate);
+    *out = NULL;
+    status = slice_create(first->n, first->d, s->comm, &second);
+    if (status == STATUS_OK && !rate)
+        status = FAIL(STATUS_FAILURE, "out of memory for a pair of frames");
+    TRY(comm_agree(s->comm, status));
+    TRY(read_slice(s, source, frame, first, &before));
+    TRY(read_slice(s, source, frame + 1, second, &after));
+    TRY(time_between(source, frame, before.time, after.time));
+    TRY(comm_agree(s->comm, halve(source, frame, after.time - before.time, first, second, rate)));
+    TRY(frame_create(s->ops, s->comm, &source->box, first, k, exact_reach(source, least), margin, out));
+    (*out)->exact = NAN;
+    if (force_is_known(&source->config.system))
+        TRY(compute_exact(s, source, *out));
+    (*out)->lattice = system_lattice(&source->config.system);
+    TRY(attach_rate(s, rate, *out));
+out:
+    if (status != STATUS_OK)
+        frame_destroy(out);
+    free(rate);
+    slice_destroy(&second);
     return status;
 }

@@ -11,7 +11,7 @@
 struct source {
     char path[SESSION_PATH];
     struct trajectory *trajectory;
-    struct config config; /* it was made with */
+    struct config config; /* it was made with; of a file of another program, the input's own */
     struct box box;
     size_t frames;       /* written */
     size_t held_out;     /* its last frames, never trained on */
@@ -19,8 +19,8 @@ struct source {
     double *position;
 };
 
-/* Opens a trajectory whose physics agrees with the input's, for a network with n neighbours. held_out: share of
- * its frames. Collective. */
+/* Opens a trajectory whose physics agrees with the input's, for a network with n neighbours; with data.position a
+ * file of another program, whose physics is taken to be the input's. held_out: share of its frames. Collective. */
 enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
                         struct source **out);
 void source_close(struct source **source);
@@ -28,5 +28,11 @@ void source_close(struct source **source);
 /* Reads a frame and hands it to its owners: see frame_create. step and time may be NULL. Collective. */
 enum status source_frame(struct session *s, struct source *source, size_t frame, int k, double least,
                          double margin, struct frame **out, int64_t *step, double *time);
+
+/* The midpoint of the frames `frame` and `frame` + 1, with the rates of change across it (frame->rate): positions
+ * by minimum image, g by the mean. Fails where the file has no times, where they do not increase, and where a
+ * particle moved by more than a quarter of the box. Collective. */
+enum status source_pair(struct session *s, struct source *source, size_t frame, int k, double least,
+                        double margin, struct frame **out);
 
 #endif

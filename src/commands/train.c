@@ -9,12 +9,14 @@
 #include "base/text.h"
 #include "commands/commands.h"
 #include "commands/frames.h"
+#include "commands/learning.h"
 #include "io/model_file.h"
-#include "learn/trainer.h"
 
 enum { LOG_ROWS = 20000 }; /* about as many rows of the training log are kept */
 
 struct training_run {
+    struct system_force force;
+    struct trainer_setup setup;
     struct trainer *trainer;
     struct dataset train, held_out;
     struct model_state state; /* log and test rows; arrays for checkpoints */
@@ -26,43 +28,66 @@ struct training_run {
     double sum_started;
 };
 
+/* "denoising, 12 GFLOP a step, noise 0.01 on g" */
+static void describe_loss(const struct training_parameters *p, double per_step, char *out, size_t size) {
+    if (p->loss == LOSS_DENOISING)
+        snprintf(out, size, "denoising, %.3g GFLOP a step, noise %g on %s", per_step * 1e-9, p->sigma,
+                 p->noise_on == NOISE_ON_G ? "g" : "x and g");
+    else if (p->loss == LOSS_VELOCITY)
+        snprintf(out, size, "velocities from pairs of successive frames");
+    else
+        snprintf(out, size, "score matching, weight %g, and stationarity, weight %g; divergence %s", p->l_sm,
+                 p->l_fpe, p->divergence == DIVERGENCE_EXACT ? "exact" : "by Hutchinson's probes");
+}
+
 enum status plan_train(const struct session *s) {
     const struct config *c = &s->config;
-    struct score_model *model = NULL;
-    char memory[32];
-    enum status status = score_create(s->ops, &c->network, c->system.dimension, c->run.chunk, &model);
+    struct system_force force;
+    const struct trainer_setup setup = learning_setup(c, &force);
+    struct scores *scores = NULL;
+    char memory[32], what[160];
+    enum status status = scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores);
     if (status != STATUS_OK)
         return status;
-    const size_t weights = score_tensors(model)->size;
-    const double per_step = 2 * score_operations(model).training * c->training.batch;
+    const size_t weights = scores->tensors.size;
+    const double per_step = 2 * scores_operations(scores).training * c->training.batch;
     /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
-    const double particle = 12 + 20.0 * c->system.dimension + 4.0 * c->network.neighbours;
+    const double particle = 12 + 20.0 * c->system.dimension + 4.0 * setup.network.neighbours;
     const double held =
         particle * (double)config_total(&c->system) * c->simulation.frames / comm_size(s->comm);
-    text_bytes((double)weights * sizeof(real) * 10 + score_memory(model) + held, memory, sizeof memory);
+    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
     log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
-             c->network.neighbours, c->run.chunk);
+             setup.network.neighbours, c->run.chunk);
     log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
              memory);
-    log_info("          %" PRId64
-             " steps of %d particles, %.3g GFLOP a step, noise %g on %s; the last %.0f %% of the frames "
-             "held out",
-             c->training.steps, c->training.batch, per_step * 1e-9, c->training.sigma,
-             c->training.noise_on == NOISE_ON_G ? "g" : "x and g", 100 * c->training.held_out);
+    describe_loss(&c->training, per_step, what, sizeof what);
+    log_info("          %" PRId64 " steps of %d particles, %s; the last %.0f %% of the frames held out",
+             c->training.steps, c->training.batch, what, 100 * c->training.held_out);
     if (c->training.trajectory_count == 0)
         log_info("          reads %s/trajectory.h5", c->output.directory);
     for (int m = 0; m < c->training.trajectory_count; m++)
         log_info("          reads %s, weight %g", c->training.trajectories[m].file,
                  c->training.trajectories[m].weight);
     log_info("          writes %s/model.h5", c->output.directory);
-    score_destroy(&model);
+    scores_destroy(&scores);
     return STATUS_OK;
 }
 
 /* ---- data ---- */
 
-static enum status load_frames(struct session *s, struct source *source, size_t first, size_t count,
-                               struct dataset_part *part) {
+/* The halo reaches the neighbours, and the force where the loss needs it. */
+static enum status load_frame(struct session *s, struct training_run *r, struct source *source, size_t frame,
+                              double margin, struct frame **out) {
+    const bool forces = r->setup.with_x;
+    const double least = forces ? r->force.law.cutoff + margin : 0;
+    const int k = r->setup.network.neighbours;
+    if (s->config.training.loss == LOSS_VELOCITY)
+        return source_pair(s, source, frame, k, least, margin, out);
+    return source_frame(s, source, frame, k, least, margin, out, NULL, NULL);
+}
+
+static enum status load_frames(struct session *s, struct training_run *r, struct source *source, size_t first,
+                               size_t count, struct dataset_part *part) {
     enum status status = STATUS_OK;
     const double margin = training_margin(&s->config.training, source->box.d);
     part->frame = calloc(count + 1, sizeof *part->frame);
@@ -70,8 +95,7 @@ static enum status load_frames(struct session *s, struct source *source, size_t 
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", count);
     TRY(comm_agree(s->comm, status));
     for (size_t m = 0; m < count; m++) {
-        TRY(source_frame(s, source, first + m, s->config.network.neighbours, 0, margin, &part->frame[m], NULL,
-                         NULL));
+        TRY(load_frame(s, r, source, first + m, margin, &part->frame[m]));
         part->frames++;
     }
 out:
@@ -82,7 +106,7 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
                                    double weight) {
     enum status status = STATUS_OK;
     struct source *source = NULL;
-    TRY(source_open(s, path, s->config.training.held_out, s->config.network.neighbours, &source));
+    TRY(source_open(s, path, s->config.training.held_out, r->setup.network.neighbours, &source));
     size_t training = source->frames - source->held_out, used = strlen(r->data);
     if (training == 0) {
         status =
@@ -93,8 +117,8 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
     log_info("%s: %zu frames to train on, %zu held out", path, training, source->held_out);
     snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
     r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
-    TRY(load_frames(s, source, 0, training, &r->train.part[r->train.parts++]));
-    TRY(load_frames(s, source, training, source->held_out, &r->held_out.part[r->held_out.parts++]));
+    TRY(load_frames(s, r, source, 0, training, &r->train.part[r->train.parts++]));
+    TRY(load_frames(s, r, source, training, source->held_out, &r->held_out.part[r->held_out.parts++]));
 out:
     source_close(&source);
     return status;
@@ -122,7 +146,7 @@ out:
 /* ---- the model: in memory, and in its file ---- */
 
 static enum status make_state(struct session *s, struct training_run *r) {
-    const struct tensors *t = score_tensors(r->trainer->model);
+    const struct tensors *t = &r->trainer->scores->tensors;
     r->state.size = t->size;
     r->state.weights = calloc(t->size, sizeof(real));
     r->state.average = calloc(t->size, sizeof(real));
@@ -156,19 +180,19 @@ static enum status save_model(struct session *s, struct training_run *r) {
     move_state(s, r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
-    return model_write(s->comm, r->path, &s->config, s->device, r->data,
-                       score_tensors(r->trainer->model)->count, r->tensor, &r->state);
+    return model_write(s->comm, r->path, &s->config, s->device, r->data, r->trainer->scores->tensors.count,
+                       r->tensor, &r->state);
 }
 
 static enum status resume_model(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
     TRY(file_open(s->comm, r->path, "model", false, &file));
-    TRY(file_same_parameters(file, s->comm, &s->config, "network,training", HINT_RESUME));
+    TRY(file_same_parameters(file, s->comm, &s->config, "network,training,data", HINT_RESUME));
     TRY(h5_close(&file));
     free(r->state.log);
     free(r->state.test);
-    TRY(model_read(s->comm, r->path, score_tensors(r->trainer->model)->count, r->tensor, &r->state));
+    TRY(model_read(s->comm, r->path, r->trainer->scores->tensors.count, r->tensor, &r->state));
     move_state(s, r, false);
     r->trainer->optimizer->step = r->state.step;
     log_info("resuming from %s: step %" PRId64 " of %" PRId64, r->path, r->state.step,
@@ -273,14 +297,14 @@ enum status command_train(struct session *s) {
     TRY(comm_agree(s->comm, plan_train(s)));
     if (s->dry_run)
         return STATUS_OK;
+    r.setup = learning_setup(c, &r.force);
     session_path(s, "model.h5", r.path);
     TRY(session_refuse_existing(s, r.path));
     TRY(load_data(s, &r));
     TRY(session_open_output(s));
     if (s->overwrite)
         TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
-    TRY(trainer_create(s->ops, s->comm, &c->network, &c->training, c->system.dimension, c->run.chunk, NULL,
-                       &r.trainer));
+    TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
     if (s->resume && file_exists(s->comm, r.path))
         TRY(resume_model(s, &r));

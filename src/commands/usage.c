@@ -18,13 +18,13 @@ static const struct command command_table[] = {
      "trajectory.h5 with restart files beside it. The trajectory is the same bits on any number of ranks.",
      command_simulate},
     {"train", "FILE.yaml", "train a score network on trajectories", true,
-     "system,network,training,output,run",
+     "system,network,training,data,output,run",
      "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
      "writes\n"
      "model.h5 with the training log.",
      command_train},
     {"evaluate", "FILE.yaml", "entropy production of every particle, fields, certificate", true,
-     "system,evaluation,output,run",
+     "system,evaluation,data,output,run",
      "Computes score, probability flow and entropy production of every particle of a trajectory, their "
      "fields and\n"
      "profiles, and the certificate, and writes evaluation.h5 and fields.xdmf.",

@@ -100,3 +100,28 @@ void drift_release(const struct ops *ops, struct drift *drift) {
     }
     *drift = (struct drift){0};
 }
+
+enum status system_force(const void *context, const struct particles *p, const struct box *box, double *force,
+                         double *divergence) {
+    enum status status = STATUS_OK;
+    const struct system_force *of = context;
+    const size_t d = (size_t)box->d;
+    struct pair_list list = {0};
+    struct drift drift = {0};
+    double *column = malloc((p->owned + 1) * sizeof *column);
+    if (!column)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    TRY(law_pairs_build(p, box, &of->law, 0, &list));
+    TRY(drift_compute(p, box, &of->law, &of->system, &list, &drift));
+    p->ops->to_host(p->ops, divergence, drift.divergence, p->owned * sizeof *divergence);
+    for (size_t a = 0; a < d; a++) {
+        p->ops->to_host(p->ops, column, drift.force[a], p->owned * sizeof *column);
+        for (size_t i = 0; i < p->owned; i++)
+            force[i * d + a] = column[i];
+    }
+out:
+    drift_release(p->ops, &drift);
+    pairs_release(p->ops, &list);
+    free(column);
+    return status;
+}

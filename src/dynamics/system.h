@@ -3,7 +3,7 @@
 #define EPFLOW_DYNAMICS_SYSTEM_H
 
 #include "base/config.h"
-#include "space/particles.h"
+#include "space/neighbours.h"
 
 /* The box of a system; open when it has a trap, with its copies. */
 struct box system_box(const struct system_parameters *s);
@@ -39,6 +39,14 @@ struct drift {
 enum status drift_compute(const struct particles *particles, const struct box *box,
                           const struct pair_law *law, const struct system_parameters *s,
                           const struct pair_list *list, struct drift *out);
+/* F (owned, d) and div_{x_i} F_i (owned), host, of the owned particles of p, whose halo reaches the cut-off; context is
+ * a struct system_force. What training and evaluation know of the dynamics. Not collective. */
+struct system_force {
+    struct system_parameters system;
+    struct pair_law law;
+};
+enum status system_force(const void *context, const struct particles *p, const struct box *box, double *force,
+                         double *divergence);
 void drift_release(const struct ops *ops, struct drift *drift);
 
 #endif

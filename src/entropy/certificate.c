@@ -3,29 +3,38 @@
 #include <math.h>
 #include <stdlib.h>
 
-double resolved_rate(const struct snapshot *s, size_t i) {
+static double product(const struct snapshot *s, size_t i, enum column a, enum column b) {
     const size_t d = (size_t)s->box.d;
-    double g_v = 0;
-    for (size_t a = 0; a < d; a++)
-        g_v += s->column[COLUMN_PROPULSION][i * d + a] * s->column[COLUMN_V_G][i * d + a];
-    /* w = -v_g / gamma: gamma [2 g.w - 2 div w - |w|^2] = -2 g.v_g + 2 div_g v_g - |v_g|^2 / gamma */
-    return -2 * g_v + 2 * s->column[COLUMN_DIV_G][i] - s->column[COLUMN_SIGMA_G][i];
+    double sum = 0;
+    for (size_t m = i * d; m < (i + 1) * d; m++)
+        sum += s->column[a][m] * s->column[b][m];
+    return sum;
 }
 
 static double term_of(const struct snapshot *s, size_t i, int term) {
     switch (term) {
     case TERM_EXACT:
-        return -s->column[COLUMN_DIV_X][i];
+        return s->column[COLUMN_EXACT][i];
     case TERM_CAPTURED:
-        return s->column[COLUMN_SIGMA_G][i];
+        return s->column[COLUMN_SIGMA][i];
     case TERM_DIV_G:
         return s->column[COLUMN_DIV_G][i];
+    case TERM_MINUS_DIV_X:
+        return -s->column[COLUMN_DIV_X][i];
+    case TERM_V_X_S_X:
+        return product(s, i, COLUMN_V_X, COLUMN_S_X);
+    case TERM_MINUS_V_G_S_G:
+        return -product(s, i, COLUMN_V_G, COLUMN_S_G);
     case TERM_RESOLVED:
-        return resolved_rate(s, i);
-    case TERM_S_SQUARED:
-        return s->column[COLUMN_SMOOTHED_S_SQUARED][i];
+        return s->column[COLUMN_RESOLVED][i];
+    case TERM_S_X_SQUARED:
+        return s->column[COLUMN_SMOOTHED_S_X_SQUARED][i];
+    case TERM_MINUS_DIV_S_X:
+        return -s->column[COLUMN_SMOOTHED_DIV_S_X][i];
+    case TERM_S_G_SQUARED:
+        return s->column[COLUMN_SMOOTHED_S_G_SQUARED][i];
     default:
-        return -s->column[COLUMN_SMOOTHED_DIV_S][i];
+        return -s->column[COLUMN_SMOOTHED_DIV_S_G][i];
     }
 }
 

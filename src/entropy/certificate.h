@@ -1,5 +1,5 @@
 /* The certificate: identities that hold for the exact score, and the resolved fraction, which tells how much of
- * the exact entropy production a network sees. theory.md sections 5 and 6; eps = 0.
+ * the exact entropy production a network sees. theory.md sections 5 and 6.
  *
  * Errors. A mean over particles and frames is judged twice: from frame to frame, in blocks of 1, 2, 4, ...
  * frames (Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989)), which misses correlations in time longer
@@ -13,12 +13,17 @@
 
 /* Rates summed by the certificate, per particle. */
 enum certificate_term {
-    TERM_EXACT,       /* -div_x b */
-    TERM_CAPTURED,    /* |v_g|^2 / gamma */
-    TERM_DIV_G,       /* div_g v_g */
-    TERM_RESOLVED,    /* gamma [2 g.w - 2 div_g w - |w|^2], w = g + s_g */
-    TERM_S_SQUARED,   /* |s_g|^2 on noised samples */
-    TERM_MINUS_DIV_S, /* -div_g s_g on noised samples */
+    TERM_EXACT,         /* without a network: -div_x b where eps = 0, else |b|^2/eps + div_x b */
+    TERM_CAPTURED,      /* sigma */
+    TERM_DIV_G,         /* div_g v_g */
+    TERM_MINUS_DIV_X,   /* -div_x v_x */
+    TERM_V_X_S_X,       /* v_x . s_x */
+    TERM_MINUS_V_G_S_G, /* -v_g . s_g */
+    TERM_RESOLVED,      /* theory.md section 6 */
+    TERM_S_X_SQUARED,   /* |s_x|^2 on noised samples */
+    TERM_MINUS_DIV_S_X, /* -div_x s_x on noised samples */
+    TERM_S_G_SQUARED,   /* |s_g|^2 on noised samples */
+    TERM_MINUS_DIV_S_G, /* -div_g s_g on noised samples */
     TERMS
 };
 
@@ -29,9 +34,6 @@ struct certificate {
     double *of_particle[TERMS]; /* (count) sum over frames */
     double *series;             /* (frames) scratch */
 };
-
-/* The resolved entropy production rate of particle i of a snapshot: TERM_RESOLVED. */
-double resolved_rate(const struct snapshot *s, size_t i);
 
 enum status certificate_create(const struct snapshot *s, int frames, struct certificate **out);
 void certificate_destroy(struct certificate **certificate);

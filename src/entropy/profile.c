@@ -82,8 +82,8 @@ void profile_add(struct profile *p, const struct field_grid *grid, const struct 
         size_t at = row + (size_t)bin;
         p->count[at] += 1;
         p->sum[PROFILE_EPR][at] += s->column[COLUMN_SIGMA][i];
-        p->sum[PROFILE_EXACT][at] -= s->column[COLUMN_DIV_X][i];
-        p->sum[PROFILE_RESOLVED][at] += resolved_rate(s, i);
+        p->sum[PROFILE_EXACT][at] += s->column[COLUMN_EXACT][i];
+        p->sum[PROFILE_RESOLVED][at] += s->column[COLUMN_RESOLVED][i];
         p->sum[PROFILE_LOCAL_DENSITY][at] += s->column[COLUMN_LOCAL_DENSITY][i];
     }
     comm_sum(comm, p->count + row, (size_t)p->bins);

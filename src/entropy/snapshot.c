@@ -8,20 +8,38 @@ static const double DENSITY_RADIUS = 5; /* of the local density, in particle rad
 const struct column_info column_info[COLUMNS] = {
     [COLUMN_POSITION] = {"position", "r0", "position x", true, false},
     [COLUMN_PROPULSION] = {"propulsion", "1", "self-propulsion g", true, false},
+    [COLUMN_S_X] = {"s_x", "1/r0", "score in x: gradient of log rho with respect to x; NaN where eps = 0",
+                    true, false},
     [COLUMN_S_G] = {"s_g", "1", "score in g: gradient of log rho with respect to g", true, false},
-    [COLUMN_V_X] = {"v_x", "r0/time", "velocity of the probability flow in x; b where eps = 0", true, false},
+    [COLUMN_V_X] = {"v_x", "r0/time", "velocity of the probability flow in x: b - eps s_x; b where eps = 0",
+                    true, false},
     [COLUMN_V_G] = {"v_g", "1/time", "velocity of the probability flow in g: -gamma (g + s_g)", true, false},
+    [COLUMN_SIGMA_X] = {"sigma_x", "1/time",
+                        "entropy production rate, x part: |v_x|^2 / eps; 0 where eps = 0", false, false},
     [COLUMN_SIGMA_G] = {"sigma_g", "1/time", "entropy production rate, g part: |v_g|^2 / gamma", false,
                         false},
     [COLUMN_SIGMA] = {"sigma", "1/time", "entropy production rate (see epr_convention)", false, false},
     [COLUMN_DIV_X] = {"div_x", "1/time", "div_{x_i} v_x,i; of b where eps = 0", false, false},
     [COLUMN_DIV_G] = {"div_g", "1/time", "div_{g_i} v_g,i = -gamma (d + div_{g_i} s_g,i)", false, false},
+    [COLUMN_EXACT] =
+        {"exact", "1/time",
+         "without a network; its mean is the exact entropy production rate: -div_x b where eps = 0, "
+         "else |b|^2 / eps + div_x b",
+         false, false},
+    [COLUMN_RESOLVED] =
+        {"resolved", "1/time",
+         "its mean is a lower bound of the exact entropy production rate, whatever the network", false,
+         false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
-    [COLUMN_SMOOTHED_S_SQUARED] = {"smoothed_s_g_squared", "1", "|s_g|^2 after noise as in training", false,
-                                   false},
-    [COLUMN_SMOOTHED_DIV_S] = {"smoothed_div_g_s_g", "1", "div_{g_i} s_g,i after noise as in training", false,
-                               false},
+    [COLUMN_SMOOTHED_S_X_SQUARED] = {"smoothed_s_x_squared", "1", "|s_x|^2 after noise as in training", false,
+                                     false},
+    [COLUMN_SMOOTHED_DIV_S_X] = {"smoothed_div_x_s_x", "1", "div_{x_i} s_x,i after noise as in training",
+                                 false, false},
+    [COLUMN_SMOOTHED_S_G_SQUARED] = {"smoothed_s_g_squared", "1", "|s_g|^2 after noise as in training", false,
+                                     false},
+    [COLUMN_SMOOTHED_DIV_S_G] = {"smoothed_div_g_s_g", "1", "div_{g_i} s_g,i after noise as in training",
+                                 false, false},
     [COLUMN_INTERFACE_DISTANCE] = {"interface_distance", "r0",
                                    "distance to the interface of the phases, positive in the dense one",
                                    false, false},
@@ -56,8 +74,8 @@ void snapshot_destroy(struct snapshot **snapshot) {
     *snapshot = NULL;
 }
 
-double snapshot_reach(const struct pair_law *law) {
-    return law->cutoff > DENSITY_RADIUS ? law->cutoff : DENSITY_RADIUS;
+double snapshot_reach(double cutoff) {
+    return cutoff > DENSITY_RADIUS ? cutoff : DENSITY_RADIUS;
 }
 
 /* ---- columns of the owned particles, host: filled by the parts below, then sent to the slices ---- */
@@ -68,161 +86,270 @@ struct owned_columns {
     double *column[COLUMNS];
 };
 
-static void positions_and_drift(const struct snapshot_input *in, const struct drift *drift, double *host,
-                                struct owned_columns *o) {
-    const struct particles *p = in->frame->particles;
-    const struct box *box = &in->frame->domain->box;
-    const struct ops *ops = p->ops;
-    const size_t d = (size_t)o->d;
-    ops->to_host(ops, o->column[COLUMN_DIV_X], drift->divergence, o->count * sizeof(double));
-    for (size_t a = 0; a < d; a++) {
-        const uint64_t *q = (const uint64_t *)host;
-        ops->to_host(ops, host, p->q[a], o->count * sizeof *q);
-        for (size_t i = 0; i < o->count; i++)
-            o->column[COLUMN_POSITION][i * d + a] = position_to_real(box, (int)a, q[i]);
-        ops->to_host(ops, host, p->g[a], o->count * sizeof *host);
-        for (size_t i = 0; i < o->count; i++)
-            o->column[COLUMN_PROPULSION][i * d + a] = host[i];
-        ops->to_host(ops, host, drift->b[a], o->count * sizeof *host);
-        for (size_t i = 0; i < o->count; i++)
-            o->column[COLUMN_V_X][i * d + a] = host[i];
-    }
+/* The decoded particles of all windows, in the windows' order. */
+struct window_rows {
+    size_t windows, rows;
+    uint32_t *centre, *neighbour; /* (windows), (windows, k) device */
+    uint32_t *local;              /* (rows) host */
+    double *values;               /* of g, force, divergence, flow */
+    struct score_rows physics;
+    struct flow_rows flow;
+};
+
+static void rows_release(const struct ops *ops, struct window_rows *w) {
+    ops->release(ops, w->centre);
+    ops->release(ops, w->neighbour);
+    free(w->local);
+    free(w->values);
 }
 
-/* Forces, divergence and local density from pair lists of the two radii. */
-static enum status pair_columns(const struct snapshot_input *in, struct owned_columns *o) {
+/* A window for every owned particle, or for every copy (its first particle). */
+static enum status rows_create(const struct snapshot_input *in, struct window_rows *w) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
-    const struct box *box = &in->frame->domain->box;
+    const struct ops *ops = p->ops;
+    const size_t d = (size_t)p->d, k = (size_t)in->frame->k, decoded = (size_t)in->scores->decoded;
+    uint32_t *centre = malloc((p->owned + 1) * sizeof *centre), *near = NULL;
+    *w = (struct window_rows){0};
+    if (!centre)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    for (size_t m = 0; m < p->owned; m++) /* in order of id; a copy's particles follow each other */
+        if (decoded == 1)
+            centre[w->windows++] = (uint32_t)m;
+        else if (in->frame->sorted_id[m] % decoded == 0)
+            centre[w->windows++] = in->frame->sorted_local[m];
+    w->rows = w->windows * decoded;
+    TRY(ops->allocate(ops, (w->windows + 1) * sizeof *centre, (void **)&w->centre));
+    TRY(ops->allocate(ops, (w->windows * k + 1) * sizeof *centre, (void **)&w->neighbour));
+    ops->to_device(ops, w->centre, centre, w->windows * sizeof *centre);
+    ops->gather_neighbours(ops, w->windows, in->frame->k, w->centre, in->frame->nearest, w->neighbour);
+    near = malloc((w->windows * k + 1) * sizeof *near);
+    w->local = malloc((w->rows + 1) * sizeof *w->local);
+    w->values = calloc(w->rows * (6 * d + 5) + 1, sizeof *w->values);
+    if (!near || !w->local || !w->values) {
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+        goto out;
+    }
+    ops->to_host(ops, near, w->neighbour, w->windows * k * sizeof *near);
+    for (size_t r = 0; r < w->rows; r++)
+        w->local[r] = r % decoded == 0 ? centre[r / decoded] : near[r / decoded * k + r % decoded - 1];
+    w->flow = flow_rows_of(w->values, w->rows, d);
+out:
+    free(near);
+    free(centre);
+    return status;
+}
+
+/* g, F and div F of the rows, of particles as they are in `at`. */
+static enum status rows_physics(const struct snapshot_input *in, const struct particles *at,
+                                struct window_rows *w) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = at->ops;
+    const size_t d = (size_t)at->d, n = at->owned + at->ghosts, owned = at->owned;
+    double *g = w->values + w->rows * (4 * d + 4), *force = g + w->rows * d,
+           *divergence = force + w->rows * d;
+    double *host = malloc((n + owned * (d + 1) + 1) * sizeof *host);
+    if (!host)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    if (in->force.compute)
+        TRY(in->force.compute(in->force.context, at, &in->frame->domain->box, host + n,
+                              host + n + owned * d));
+    for (size_t a = 0; a < d; a++) {
+        ops->to_host(ops, host, at->g[a], n * sizeof *host);
+        for (size_t r = 0; r < w->rows; r++)
+            g[r * d + a] = host[w->local[r]];
+    }
+    for (size_t r = 0; in->force.compute && r < w->rows; r++) {
+        const size_t i = w->local[r];
+        if (i >= owned) {
+            status = FAIL(STATUS_FAILURE, "the particles of a configuration are not on one rank");
+            goto out;
+        }
+        for (size_t a = 0; a < d; a++)
+            force[r * d + a] = host[n + i * d + a];
+        divergence[r] = host[n + owned * d + i];
+    }
+    w->physics = (struct score_rows){
+        .rows = w->rows, .g = g, .force = in->force.compute ? force : NULL, .divergence = divergence};
+out:
+    free(host);
+    return status;
+}
+
+static enum status position_columns(const struct snapshot_input *in, struct owned_columns *o) {
+    const struct particles *p = in->frame->particles;
+    const size_t d = (size_t)o->d;
+    double *host = malloc((o->count + 1) * sizeof *host);
+    if (!host)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", o->count);
+    for (size_t a = 0; a < d; a++) {
+        const uint64_t *q = (const uint64_t *)host;
+        p->ops->to_host(p->ops, host, p->q[a], o->count * sizeof *q);
+        for (size_t i = 0; i < o->count; i++)
+            o->column[COLUMN_POSITION][i * d + a] = position_to_real(&in->frame->domain->box, (int)a, q[i]);
+        p->ops->to_host(p->ops, host, p->g[a], o->count * sizeof *host);
+        for (size_t i = 0; i < o->count; i++)
+            o->column[COLUMN_PROPULSION][i * d + a] = host[i];
+    }
+    free(host);
+    return STATUS_OK;
+}
+
+static enum status density_column(const struct snapshot_input *in, struct owned_columns *o) {
+    enum status status = STATUS_OK;
+    const struct particles *p = in->frame->particles;
     const struct ops *ops = p->ops;
     const size_t n = p->owned + p->ghosts;
     struct pair_list list = {0};
-    struct drift drift = {0};
-    uint32_t *near = NULL;
-    double *host = calloc(n + 1, sizeof *host);
-    if (!host)
+    uint32_t *near = NULL, *count = malloc((o->count + 1) * sizeof *count);
+    if (!count)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    TRY(law_pairs_build(p, box, &in->law, 0, &list));
-    TRY(drift_compute(p, box, &in->law, in->system, &list, &drift));
-    positions_and_drift(in, &drift, host, o);
-    TRY(pairs_build(p, box, DENSITY_RADIUS, &list));
+    TRY(pairs_build(p, &in->frame->domain->box, DENSITY_RADIUS, &list));
     TRY(ops->allocate(ops, n * sizeof *near, (void **)&near));
     ops->pair_count(ops, p->owned, n, &list, near);
-    uint32_t *count = (uint32_t *)host;
     ops->to_host(ops, count, near, o->count * sizeof *count);
     for (size_t i = 0; i < o->count; i++)
         o->column[COLUMN_LOCAL_DENSITY][i] = (1 + (double)count[i]) / pow(DENSITY_RADIUS, o->d);
 out:
     ops->release(ops, near);
-    drift_release(ops, &drift);
     pairs_release(ops, &list);
-    free(host);
+    free(count);
     return status;
 }
 
-/* Score and divergence of all owned particles, host: s (count, d), divergence (count). */
-static enum status run_network(const struct snapshot_input *in, double *const g[], double *s,
-                               double *divergence) {
-    enum status status = STATUS_OK;
-    const struct frame *f = in->frame;
-    const struct ops *ops = f->ops;
-    size_t count = f->particles->owned, d = (size_t)f->particles->d;
-    real *s_device = NULL, *div_device = NULL, *host = malloc((count * d + 1) * sizeof *host);
-    uint32_t *centre = NULL, *centre_host = malloc((count + 1) * sizeof *centre_host);
-    if (!host || !centre_host)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", count);
-    TRY(status);
-    TRY(ops->allocate(ops, count * d * sizeof(real), (void **)&s_device));
-    TRY(ops->allocate(ops, count * sizeof(real), (void **)&div_device));
-    TRY(ops->allocate(ops, count * sizeof *centre, (void **)&centre));
-    for (size_t i = 0; i < count; i++)
-        centre_host[i] = (uint32_t)i;
-    ops->to_device(ops, centre, centre_host, count * sizeof *centre);
-    struct score_input input = frame_windows(f, count, centre, f->nearest);
-    input.g = g;
-    TRY(score_divergence(in->model, in->weights, &input, s_device, div_device));
-    ops->to_host(ops, host, s_device, count * d * sizeof(real));
-    for (size_t m = 0; m < count * d; m++)
-        s[m] = (double)host[m];
-    ops->to_host(ops, host, div_device, count * sizeof(real));
-    for (size_t i = 0; i < count; i++)
-        divergence[i] = (double)host[i];
-out:
-    ops->release(ops, s_device);
-    ops->release(ops, div_device);
-    ops->release(ops, centre);
-    free(host);
-    free(centre_host);
-    return status;
+static enum status run_scores(const struct snapshot_input *in, const struct particles *at,
+                              const uint32_t *neighbour, struct window_rows *w) {
+    enum status status = rows_physics(in, at, w);
+    if (status != STATUS_OK)
+        return status;
+    struct score_input input = frame_windows(in->frame, w->windows, w->centre, neighbour);
+    input.q = at->q;
+    input.g = at->g;
+    return scores_flow(in->scores, in->weights, &in->law, &input, &w->physics, &w->flow);
 }
 
-/* theory.md section 2, eps = 0. */
-static void flow_columns(const struct snapshot_input *in, struct owned_columns *o) {
+/* What is worth keeping of the flow of a row, theory.md section 2. */
+static void flow_columns(const struct snapshot_input *in, const struct window_rows *w,
+                         struct owned_columns *o) {
     const size_t d = (size_t)o->d;
-    const double gamma = in->system->gamma;
-    for (size_t i = 0; i < o->count; i++) {
-        double square = 0;
+    const struct flow_law *law = &in->law;
+    const bool known = w->physics.force != NULL, diffusing = law->eps > 0;
+    for (size_t r = 0; r < w->rows; r++) {
+        const size_t i = w->local[r];
+        double of_x = 0, of_g = 0, drift = 0;
         for (size_t a = 0; a < d; a++) {
-            double v = -gamma * (o->column[COLUMN_PROPULSION][i * d + a] + o->column[COLUMN_S_G][i * d + a]);
-            o->column[COLUMN_V_G][i * d + a] = v;
-            square += v * v;
+            const size_t from = r * d + a, to = i * d + a;
+            const double b = known ? law->v0 * w->physics.g[from] + w->physics.force[from] : NAN;
+            o->column[COLUMN_S_X][to] = w->flow.s_x[from];
+            o->column[COLUMN_S_G][to] = w->flow.s_g[from];
+            o->column[COLUMN_V_X][to] = w->flow.v_x[from];
+            o->column[COLUMN_V_G][to] = w->flow.v_g[from];
+            of_x += w->flow.v_x[from] * w->flow.v_x[from];
+            of_g += w->flow.v_g[from] * w->flow.v_g[from];
+            drift += b * b;
         }
-        o->column[COLUMN_SIGMA_G][i] = o->column[COLUMN_SIGMA][i] = square / gamma;
-        o->column[COLUMN_DIV_G][i] =
-            -gamma * ((double)d + o->column[COLUMN_DIV_G][i]); /* held div s so far */
+        o->column[COLUMN_SIGMA_X][i] = diffusing ? of_x / law->eps : 0;
+        o->column[COLUMN_SIGMA_G][i] = of_g / law->gamma;
+        o->column[COLUMN_SIGMA][i] = o->column[COLUMN_SIGMA_X][i] + o->column[COLUMN_SIGMA_G][i];
+        o->column[COLUMN_DIV_X][i] = w->flow.div_v_x[r];
+        o->column[COLUMN_DIV_G][i] = w->flow.div_v_g[r];
+        const double div_b = known ? w->physics.divergence[r] : NAN;
+        o->column[COLUMN_EXACT][i] = diffusing ? drift / law->eps + div_b : -div_b;
+        o->column[COLUMN_RESOLVED][i] = known ? flow_resolved(law, o->d, r, &w->physics, &w->flow) : NAN;
     }
 }
 
-/* |s|^2 and div s on the frame moved by noise as in training; neighbours are found anew where positions move. */
-static enum status smoothed_columns(const struct snapshot_input *in, double *s, struct owned_columns *o) {
+static void smoothed_columns(const struct window_rows *w, struct owned_columns *o) {
+    const size_t d = (size_t)o->d;
+    for (size_t r = 0; r < w->rows; r++) {
+        const size_t i = w->local[r];
+        double x = 0, g = 0;
+        for (size_t m = r * d; m < (r + 1) * d; m++) {
+            x += w->flow.s_x[m] * w->flow.s_x[m];
+            g += w->flow.s_g[m] * w->flow.s_g[m];
+        }
+        o->column[COLUMN_SMOOTHED_S_X_SQUARED][i] = x;
+        o->column[COLUMN_SMOOTHED_DIV_S_X][i] = w->flow.div_s_x[r];
+        o->column[COLUMN_SMOOTHED_S_G_SQUARED][i] = g;
+        o->column[COLUMN_SMOOTHED_DIV_S_G][i] = w->flow.div_s_g[r];
+    }
+}
+
+/* The frame moved by noise as in training. */
+struct moved_frame {
+    struct particles particles;
+    uint64_t *q[MAX_DIMENSION];
+    double *g[MAX_DIMENSION], *zeta, *farthest;
+    uint32_t *nearest;
+};
+
+static void moved_release(const struct ops *ops, struct moved_frame *m) {
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        ops->release(ops, m->q[a]);
+        ops->release(ops, m->g[a]);
+    }
+    ops->release(ops, m->zeta);
+    ops->release(ops, m->farthest);
+    ops->release(ops, m->nearest);
+}
+
+/* Neighbours are found anew where positions move; *neighbour is what windows read. */
+static enum status move_frame(const struct snapshot_input *in, struct moved_frame *m,
+                              const uint32_t **neighbour) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
     const struct box *box = &in->frame->domain->box;
     const struct ops *ops = p->ops;
-    const size_t n = p->owned + p->ghosts, d = (size_t)o->d;
-    struct frame moved_frame = *in->frame;
-    struct particles moved = *p;
-    struct snapshot_input moved_in = *in;
+    const size_t n = p->owned + p->ghosts, d = (size_t)p->d;
     struct cell_grid *grid = NULL;
-    uint32_t *nearest = NULL;
-    double *zeta = NULL, *g[MAX_DIMENSION] = {0}, *farthest = NULL;
-    uint64_t *q[MAX_DIMENSION] = {0};
-    TRY(ops->allocate(ops, n * d * sizeof *zeta, (void **)&zeta));
-    for (size_t a = 0; a < d; a++)
-        TRY(ops->allocate(ops, n * sizeof(double), (void **)&g[a]));
-    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise, n, p->id, o->d, zeta);
-    ops->shift_propulsion(ops, o->d, n, in->sigma, zeta, p->g, g);
-    if (in->noise_on == NOISE_ON_XG) {
-        for (size_t a = 0; a < d; a++) {
-            TRY(ops->allocate(ops, n * sizeof(uint64_t), (void **)&q[a]));
-            moved.q[a] = q[a];
-        }
-        TRY(ops->allocate(ops, p->owned * (size_t)in->frame->k * sizeof *nearest, (void **)&nearest));
-        TRY(ops->allocate(ops, p->owned * sizeof *farthest, (void **)&farthest));
-        ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise + 1, n, p->id, o->d, zeta);
-        ops->shift_positions(ops, box, n, in->sigma, zeta, p->q, q);
-        TRY(cells_create(&moved, box, DENSITY_RADIUS / 2, &grid));
-        ops->nearest(ops, box, grid, p->owned, NULL, n, q, in->frame->k, nearest, farthest);
-        moved_frame.particles = &moved;
-        moved_frame.nearest = nearest;
-        moved_in.frame = &moved_frame;
+    m->particles = *p;
+    TRY(ops->allocate(ops, n * d * sizeof *m->zeta, (void **)&m->zeta));
+    for (size_t a = 0; a < d; a++) {
+        TRY(ops->allocate(ops, n * sizeof(double), (void **)&m->g[a]));
+        m->particles.g[a] = m->g[a];
     }
-    TRY(run_network(&moved_in, g, s, o->column[COLUMN_SMOOTHED_DIV_S]));
-    for (size_t i = 0; i < o->count; i++) {
-        double square = 0;
-        for (size_t a = 0; a < d; a++)
-            square += s[i * d + a] * s[i * d + a];
-        o->column[COLUMN_SMOOTHED_S_SQUARED][i] = square;
+    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise, n, p->id, p->d, m->zeta);
+    ops->shift_propulsion(ops, p->d, n, in->sigma, m->zeta, p->g, m->g);
+    if (in->noise_on == NOISE_ON_G)
+        goto out;
+    for (size_t a = 0; a < d; a++) {
+        TRY(ops->allocate(ops, n * sizeof(uint64_t), (void **)&m->q[a]));
+        m->particles.q[a] = m->q[a];
     }
+    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise + 1, n, p->id, p->d, m->zeta);
+    ops->shift_positions(ops, box, n, in->sigma, m->zeta, p->q, m->q);
+    if (in->scores->decoded > 1) /* a window of all has no nearest ones to find anew */
+        goto out;
+    TRY(ops->allocate(ops, p->owned * (size_t)in->frame->k * sizeof *m->nearest, (void **)&m->nearest));
+    TRY(ops->allocate(ops, p->owned * sizeof *m->farthest, (void **)&m->farthest));
+    TRY(cells_create(&m->particles, box, DENSITY_RADIUS / 2, &grid));
+    ops->nearest(ops, box, grid, p->owned, NULL, n, m->q, in->frame->k, m->nearest, m->farthest);
+    *neighbour = m->nearest;
 out:
     cells_destroy(ops, &grid);
-    ops->release(ops, zeta);
-    ops->release(ops, nearest);
-    ops->release(ops, farthest);
-    for (size_t a = 0; a < d; a++) {
-        ops->release(ops, g[a]);
-        ops->release(ops, q[a]);
+    return status;
+}
+
+static enum status compute_columns(const struct snapshot_input *in, struct owned_columns *o) {
+    enum status status = STATUS_OK;
+    const struct particles *p = in->frame->particles;
+    struct window_rows w = {0};
+    struct moved_frame moved = {0};
+    const uint32_t *neighbour = NULL;
+    TRY(position_columns(in, o));
+    TRY(density_column(in, o));
+    TRY(rows_create(in, &w));
+    TRY(run_scores(in, p, w.neighbour, &w));
+    flow_columns(in, &w, o);
+    if (in->sigma > 0) {
+        neighbour = w.neighbour;
+        TRY(move_frame(in, &moved, &neighbour));
+        TRY(run_scores(in, &moved.particles, neighbour, &w));
     }
+    smoothed_columns(&w, o);
+out:
+    moved_release(p->ops, &moved);
+    rows_release(p->ops, &w);
     return status;
 }
 
@@ -230,29 +357,21 @@ enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm,
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
     struct owned_columns o = {.count = p->owned, .d = p->d};
-    double *s = malloc((p->owned * (size_t)p->d + 1) * sizeof *s);
     uint32_t *id = malloc((p->owned + 1) * sizeof *id);
     for (int c = 0; c < COLUMNS; c++)
         if (!(o.column[c] = calloc(p->owned * (size_t)column_width(out, c) + 1, sizeof(double))))
             status = FAIL(STATUS_FAILURE, "out of memory for the results of %zu particles", p->owned);
-    if (!s || !id)
+    if (!id)
         status = FAIL(STATUS_FAILURE, "out of memory for the results of %zu particles", p->owned);
     if (status == STATUS_OK)
-        status = pair_columns(in, &o);
-    if (status == STATUS_OK)
-        status = run_network(in, p->g, o.column[COLUMN_S_G], o.column[COLUMN_DIV_G]);
-    if (status == STATUS_OK)
-        flow_columns(in, &o);
-    if (status == STATUS_OK)
-        status = smoothed_columns(in, s, &o);
+        status = compute_columns(in, &o);
     TRY(comm_agree(comm, status));
     p->ops->to_host(p->ops, id, p->id, p->owned * sizeof *id);
-    for (int c = 0; c <= COLUMN_SMOOTHED_DIV_S; c++)
+    for (int c = 0; c <= COLUMN_SMOOTHED_DIV_S_G; c++)
         TRY(rows_to_slice(p->owned, id, column_width(out, c), o.column[c], out->n, comm, out->column[c]));
 out:
     for (int c = 0; c < COLUMNS; c++)
         free(o.column[c]);
-    free(s);
     free(id);
     return status;
 }

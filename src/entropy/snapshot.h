@@ -13,16 +13,22 @@
 enum column {
     COLUMN_POSITION,
     COLUMN_PROPULSION,
+    COLUMN_S_X,
     COLUMN_S_G,
     COLUMN_V_X,
     COLUMN_V_G,
+    COLUMN_SIGMA_X,
     COLUMN_SIGMA_G,
     COLUMN_SIGMA,
     COLUMN_DIV_X,
     COLUMN_DIV_G,
+    COLUMN_EXACT,
+    COLUMN_RESOLVED,
     COLUMN_LOCAL_DENSITY,
-    COLUMN_SMOOTHED_S_SQUARED,
-    COLUMN_SMOOTHED_DIV_S,
+    COLUMN_SMOOTHED_S_X_SQUARED,
+    COLUMN_SMOOTHED_DIV_S_X,
+    COLUMN_SMOOTHED_S_G_SQUARED,
+    COLUMN_SMOOTHED_DIV_S_G,
     COLUMN_INTERFACE_DISTANCE,
     COLUMN_PHASE,
     COLUMNS
@@ -51,19 +57,20 @@ static inline int column_width(const struct snapshot *s, enum column c) {
 enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
 void snapshot_destroy(struct snapshot **snapshot);
 
-/* How far a halo must reach for snapshot_compute: the cut-off and the radius of the local density. */
-double snapshot_reach(const struct pair_law *law);
+/* How far a halo must reach for snapshot_compute: the cut-off of the force and the radius of the local density. */
+double snapshot_reach(double cutoff);
 
-/* Fills the columns up to COLUMN_SMOOTHED_DIV_S from a frame with halo and neighbours: forces in float64, the
- * network with `weights` (device), local densities, and the network once more on the frame moved by noise
- * as in training (number `noise` of the seed) for identity (I1) of the smoothed density. Collective. */
+/* Fills the columns up to COLUMN_SMOOTHED_DIV_S_G from a frame with halo and neighbours: forces in float64, the
+ * flow with `weights` (device), local densities, and the scores once more on the frame moved by noise as in training
+ * (number `noise` of the seed) for identity (I1) of the smoothed density. Where the dynamics are unknown (force.compute
+ * NULL), what needs them is NaN. Collective. */
 struct snapshot_input {
     const struct frame *frame;
-    const struct system_parameters *system;
-    struct pair_law law;
-    struct score_model *model;
+    struct flow_law law;
+    struct force_law force;
+    struct scores *scores;
     const real *weights;
-    double sigma;               /* width of the noise that the model was trained with */
+    double sigma;               /* width of the noise that the model was trained with; 0: none */
     enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
     uint64_t seed, noise;
 };

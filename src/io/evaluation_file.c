@@ -185,7 +185,7 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         return status;
     struct evaluation *e = *out;
     TRY(file_open(comm, path, "evaluation", true, &e->file));
-    TRY(file_same_parameters(e->file, comm, config, "system,evaluation", HINT_RESUME));
+    TRY(file_same_parameters(e->file, comm, config, "system,evaluation,data", HINT_RESUME));
     TRY(h5_read_text(e->file, "/provenance", "trajectories", sizeof then[0], then[0]));
     TRY(h5_read_text(e->file, "/provenance", "model", sizeof then[1], then[1]));
     if (strcmp(then[0], trajectories) != 0 || strcmp(then[1], model) != 0) {

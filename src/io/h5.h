@@ -1,5 +1,5 @@
-/* Checked HDF5 calls, the only caller of the library (h5.c, h5_attributes.c, h5_scalars.c). Files are
- * opened by all ranks together (MPI-IO) and every function but h5_path is collective. Errors name file and object
+/* Checked HDF5 calls, the only caller of the library (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c).
+ * Files are opened by all ranks together (MPI-IO) and every function but h5_path is collective. Errors name file and object
  * and come back as STATUS_STORAGE, the same on every rank.
  */
 #ifndef EPFLOW_IO_H5_H
@@ -74,6 +74,21 @@ enum status h5_write(struct h5_file *file, const char *path, enum h5_type type, 
                      const size_t offset[], const size_t count[], const void *data);
 enum status h5_read(struct h5_file *file, const char *path, enum h5_type type, int rank,
                     const size_t offset[], const size_t count[], void *data);
+
+/* ---- files of other programs (h5_objects.c) ---- */
+bool h5_is_group(struct h5_file *file, const char *path);
+/* Axes of a dataset: 0 for a single number; -1 if there is no dataset of this name, or it is empty by type. */
+int h5_axes(struct h5_file *file, const char *path);
+/* Whether it is a dataset of integers or floating-point numbers, of any size. */
+bool h5_is_numbers(struct h5_file *file, const char *path);
+/* A dataset of one number without axes. */
+enum status h5_read_single(struct h5_file *file, const char *path, double *out);
+/* An attribute of at most `most` texts, of fixed or variable length, each cut to size - 1 characters. */
+enum status h5_read_texts(struct h5_file *file, const char *object, const char *name, size_t most,
+                          size_t size, char *out, size_t *count);
+/* The names of what is in a group, in alphabetical order. */
+typedef void h5_name_visitor(const char *name, void *context);
+enum status h5_visit_names(struct h5_file *file, const char *group, h5_name_visitor *visit, void *context);
 
 /* Visits every scalar of a file: numbers (or a list of at most `longest`) and texts, of attributes as "path@name"
  * and of datasets of at most one axis as "path". Name and value are JSON. */

@@ -1,4 +1,4 @@
-/* Shared by the files that know HDF5 (h5.c, h5_attributes.c, h5_scalars.c); nobody else includes it. */
+/* Shared by the files that know HDF5 (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c); nobody else includes it. */
 #ifndef EPFLOW_IO_H5_PRIVATE_H
 #define EPFLOW_IO_H5_PRIVATE_H
 

@@ -10,11 +10,13 @@
  */
 #include "io/trajectory.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/provenance.h"
+#include "io/foreign.h"
 
 #define GROUP "/particles/trajectory"
 #define SCALARS "/parameters/scalars"
@@ -24,7 +26,8 @@ enum { END_TIME = 32 }; /* H5_TEXT32 */
 
 struct trajectory {
     struct comm *comm;
-    struct h5_file *file;
+    struct h5_file *file;    /* NULL for a foreign one */
+    struct foreign *foreign; /* NULL for a file of epflow's own */
     struct trajectory_shape shape;
 };
 
@@ -245,10 +248,24 @@ enum status trajectory_continue(struct comm *comm, const char *path, const struc
     return status;
 }
 
+enum status trajectory_open_foreign(struct comm *comm, const char *path, const struct config *config,
+                                    struct trajectory **out) {
+    enum status status = allocate(comm, out);
+    if (status == STATUS_OK)
+        status = foreign_open(comm, path, config, &(*out)->foreign);
+    if (status == STATUS_OK)
+        (*out)->shape = *foreign_shape((*out)->foreign);
+    else if (*out)
+        trajectory_close(out);
+    return status;
+}
+
 enum status trajectory_close(struct trajectory **t) {
     enum status status = STATUS_OK;
     if (*t && (*t)->file)
         status = h5_close(&(*t)->file);
+    if (*t)
+        foreign_close(&(*t)->foreign);
     free(*t);
     *t = NULL;
     return status;
@@ -299,6 +316,8 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     enum status status = STATUS_OK;
     const size_t d = (size_t)t->shape.d, one = 1;
     size_t offset[3] = {frame, f->begin, 0}, own[3] = {1, f->count, d};
+    if (t->foreign)
+        return foreign_read(t->foreign, frame, f);
     f->step = -1;
     if (frame < t->shape.frames)
         TRY(h5_read(t->file, STEP, H5_INT64, 1, &frame, &one, &f->step));
@@ -321,6 +340,10 @@ out:
 enum status trajectory_written(struct trajectory *t, size_t *frames) {
     enum status status = STATUS_OK;
     const size_t zero = 0;
+    if (t->foreign) {
+        *frames = foreign_written(t->foreign);
+        return STATUS_OK;
+    }
     int64_t *step = malloc((t->shape.frames + 1) * sizeof *step);
     if (!step)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", t->shape.frames);
@@ -336,6 +359,10 @@ out:
 enum status trajectory_read_scalars(struct trajectory *t, size_t frames, struct trajectory_scalars *out) {
     enum status status = STATUS_OK;
     const size_t zero = 0;
+    for (size_t i = 0; i < frames; i++)
+        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN};
+    if (t->foreign)
+        return STATUS_OK;
     double *column = malloc((frames + 1) * sizeof *column);
     if (!column)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);

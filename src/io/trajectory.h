@@ -37,6 +37,10 @@ enum status trajectory_continue(struct comm *comm, const char *path, const struc
                                 struct trajectory **out);
 /* To read, growing or complete. */
 enum status trajectory_open(struct comm *comm, const char *path, struct trajectory **out);
+/* To read a file of another program, whose elements config->data names and whose system is config's (foreign.h).
+ * Its scalars are NaN, and there is no trajectory_file. */
+enum status trajectory_open_foreign(struct comm *comm, const char *path, const struct config *config,
+                                    struct trajectory **out);
 enum status trajectory_close(struct trajectory **t);
 const struct trajectory_shape *trajectory_shape(const struct trajectory *t);
 struct h5_file *trajectory_file(struct trajectory *t);
@@ -44,7 +48,7 @@ struct h5_file *trajectory_file(struct trajectory *t);
 /* Positions in file convention: [0, L), or centred in open space. */
 struct trajectory_frame {
     int64_t step;
-    double time;
+    double time; /* NaN where a foreign file does not say */
     size_t begin, count;
     double *position; /* (count, d) */
     double *g;        /* (count, d) */

@@ -6,6 +6,7 @@
  * x.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ enum status evaluation_write_xdmf(struct comm *comm, const char *path, const cha
         fprintf(f, "<?xml version=\"1.0\"?>\n<Xdmf Version=\"3.0\">\n  <Domain>\n"
                    "    <Grid Name=\"fields\" GridType=\"Collection\" CollectionType=\"Temporal\">\n");
         for (size_t m = 0; m < shape->frames; m++)
-            write_grid(f, shape, h5_name, m, time[m]);
+            write_grid(f, shape, h5_name, m, isnan(time[m]) ? (double)m : time[m]); /* viewers need numbers */
         fprintf(f, "    </Grid>\n  </Domain>\n</Xdmf>\n");
     }
     if (comm_rank(comm) == 0) {

@@ -68,6 +68,7 @@ void frame_destroy(struct frame **frame) {
     domain_destroy(&f->domain);
     free(f->sorted_id);
     free(f->sorted_local);
+    free(f->rate);
     free(f);
     *frame = NULL;
 }
@@ -90,6 +91,8 @@ struct score_input frame_windows(const struct frame *f, size_t count, const uint
                                 .q = f->particles->q,
                                 .g = f->particles->g,
                                 .particles = f->particles->owned + f->particles->ghosts,
+                                .id = f->particles->id,
+                                .anchor = &f->lattice,
                                 .count = count,
                                 .centre = centre,
                                 .neighbour = neighbour};

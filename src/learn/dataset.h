@@ -4,7 +4,7 @@
 #define EPFLOW_LEARN_DATASET_H
 
 #include "base/config.h"
-#include "learn/score.h"
+#include "learn/scores.h"
 #include "space/neighbours.h"
 
 struct frame {
@@ -17,7 +17,19 @@ struct frame {
     int k;
     uint32_t *sorted_id;    /* (owned) host: ids ascending, to find particles by id */
     uint32_t *sorted_local; /* (owned) host: their local numbers */
-    double exact;           /* exact entropy production of the frame, -div_x b / gamma, all particles */
+    double exact; /* exact entropy production rate of the frame, all particles: (I3), (I4); NaN if unknown */
+    struct lattice lattice; /* of a crystal; d = 0: none */
+    double *
+        rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
+};
+
+/* The force of a frame's dynamics, as its owner computes it: F (owned, d) and div_x F (owned), host, of the owned
+ * particles of p, whose halo reaches the cut-off. Not collective. */
+typedef enum status force_function(const void *context, const struct particles *p, const struct box *box,
+                                   double *force, double *divergence);
+struct force_law {
+    force_function *compute; /* NULL: the dynamics are unknown, or forces are not needed */
+    const void *context;
 };
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each; the halo

@@ -90,3 +90,66 @@ void mlp_backward(struct mlp *m, const real *weights, size_t rows, const real *x
                                 gradient + m->b[l], l == 0 ? dx : next, l == 0 ? lddx : hidden, false);
     }
 }
+
+/* ---- with tangents that are kept ---- */
+
+enum status mlp_tangents_create(const struct mlp *m, size_t rows, struct mlp_tangents *t) {
+    enum status status = STATUS_OK;
+    const size_t bytes = rows * (size_t)m->hidden * sizeof(real);
+    *t = (struct mlp_tangents){.ops = m->ops, .layers = m->layers};
+    for (int l = 0; l < m->layers; l++) {
+        TRY(m->ops->allocate(m->ops, bytes, (void **)&t->pre[l]));
+        TRY(m->ops->allocate(m->ops, bytes, (void **)&t->post[l]));
+    }
+    TRY(m->ops->allocate(m->ops, bytes, (void **)&t->scratch[0]));
+    TRY(m->ops->allocate(m->ops, bytes, (void **)&t->scratch[1]));
+out:
+    return status;
+}
+
+void mlp_tangents_destroy(struct mlp_tangents *t) {
+    if (!t->ops)
+        return;
+    for (int l = 0; l < t->layers; l++) {
+        t->ops->release(t->ops, t->pre[l]);
+        t->ops->release(t->ops, t->post[l]);
+    }
+    t->ops->release(t->ops, t->scratch[0]);
+    t->ops->release(t->ops, t->scratch[1]);
+    *t = (struct mlp_tangents){0};
+}
+
+void mlp_tangents_forward(const struct mlp *m, struct mlp_tangents *t, const real *weights, size_t sets,
+                          size_t rows, const real *tx, size_t ldtx, real *ty, size_t ldty) {
+    const size_t hidden = (size_t)m->hidden, count = rows * hidden;
+    for (int l = 0; l < m->layers; l++) {
+        m->ops->linear(m->ops, sets * rows, width_in(m, l), m->hidden, l == 0 ? tx : t->post[l - 1],
+                       l == 0 ? ldtx : hidden, weights + m->w[l], NULL, t->pre[l], hidden);
+        for (size_t s = 0; s < sets; s++)
+            m->ops->gelu_tangent(m->ops, count, m->pre[l], t->pre[l] + s * count, t->post[l] + s * count);
+    }
+    m->ops->linear(m->ops, sets * rows, m->hidden, m->out, t->post[m->layers - 1], hidden,
+                   weights + m->w[m->layers], NULL, ty, ldty);
+}
+
+void mlp_tangents_backward(struct mlp *m, struct mlp_tangents *t, const real *weights, size_t sets,
+                           size_t rows, const real *x, size_t ldx, const real *tx, size_t ldtx,
+                           const real *dy, size_t lddy, const real *dty, size_t lddty, real *gradient,
+                           real *dx, size_t lddx, real *dtx, size_t lddtx) {
+    const struct ops *ops = m->ops;
+    const size_t hidden = (size_t)m->hidden;
+    for (int l = m->layers; l >= 0; l--) {
+        const bool last = l == m->layers, first = l == 0;
+        real *now = m->scratch[l % 2], *tnow = t->scratch[l % 2];
+        real *below = first ? dx : m->scratch[(l + 1) % 2], *tbelow = first ? dtx : t->scratch[(l + 1) % 2];
+        if (!last)
+            ops->gelu_tangent_backward(ops, sets, rows * hidden, m->pre[l], t->pre[l], now, tnow, now, tnow);
+        ops->linear_backward(ops, rows, width_in(m, l), width_out(m, l), first ? x : m->post[l - 1],
+                             first ? ldx : hidden, weights + m->w[l], last ? dy : now, last ? lddy : hidden,
+                             gradient + m->w[l], gradient + m->b[l], below, first ? lddx : hidden, false);
+        ops->linear_backward(ops, sets * rows, width_in(m, l), width_out(m, l), first ? tx : t->post[l - 1],
+                             first ? ldtx : hidden, weights + m->w[l], last ? dty : tnow,
+                             last ? lddty : hidden, gradient + m->w[l], NULL, tbelow, first ? lddtx : hidden,
+                             false);
+    }
+}

@@ -33,4 +33,25 @@ void mlp_tangent(struct mlp *mlp, const real *weights, size_t rows, const real *
 void mlp_backward(struct mlp *mlp, const real *weights, size_t rows, const real *x, size_t ldx,
                   const real *dy, size_t lddy, real *gradient, real *dx, size_t lddx);
 
+/* ---- with tangents that are kept: gradients of losses that hold tangents ---- */
+
+struct mlp_tangents {
+    const struct ops *ops;
+    int layers;
+    real *pre[MLP_LAYERS], *post[MLP_LAYERS]; /* (sets rows, hidden) */
+    real *scratch[2];                         /* (sets rows, hidden) */
+};
+/* Room for `rows` rows of all sets together. */
+enum status mlp_tangents_create(const struct mlp *mlp, size_t rows, struct mlp_tangents *tangents);
+void mlp_tangents_destroy(struct mlp_tangents *tangents);
+/* tx (sets, rows, in) -> ty (sets, rows, out) at the rows of the last forward. */
+void mlp_tangents_forward(const struct mlp *mlp, struct mlp_tangents *t, const real *weights, size_t sets,
+                          size_t rows, const real *tx, size_t ldtx, real *ty, size_t ldty);
+/* dy (rows, out), dty (sets, rows, out) -> gradient += ... of both; x, tx as in forward. dx (rows, in) and dtx
+ * (sets, rows, in) unless NULL. */
+void mlp_tangents_backward(struct mlp *mlp, struct mlp_tangents *t, const real *weights, size_t sets,
+                           size_t rows, const real *x, size_t ldx, const real *tx, size_t ldtx,
+                           const real *dy, size_t lddy, const real *dty, size_t lddty, real *gradient,
+                           real *dx, size_t lddx, real *dtx, size_t lddtx);
+
 #endif

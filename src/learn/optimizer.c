@@ -20,7 +20,8 @@ enum status optimizer_create(const struct ops *ops, size_t size, const struct sc
     *out = o;
     if (!o)
         return FAIL(STATUS_FAILURE, "out of memory for the optimizer");
-    *o = (struct optimizer){.ops = ops, .size = size, .schedule = *schedule, .clip = clip, .decay = decay};
+    *o = (struct optimizer){
+        .ops = ops, .size = size, .schedule = *schedule, .clip = clip, .decay = decay, .rectify = true};
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->theta));
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->mu));
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->nu));
@@ -54,7 +55,7 @@ enum status optimizer_step(struct optimizer *o, const real *gradient) {
     o->rate = schedule_rate(&o->schedule, o->step); /* step t uses the rate after t - 1 steps */
     double scale = o->clip > 0 && o->norm > o->clip ? o->clip / o->norm : 1;
     o->step++;
-    o->ops->radam(o->ops, o->size, o->step, o->rate, scale, o->decay, gradient, o->mu, o->nu, o->theta,
-                  o->average);
+    o->ops->radam(o->ops, o->size, o->step, o->rectify, o->rate, scale, o->decay, gradient, o->mu, o->nu,
+                  o->theta, o->average);
     return STATUS_OK;
 }

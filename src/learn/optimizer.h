@@ -1,4 +1,4 @@
-/* RAdam with clipping at a global norm, warm-up and cosine schedule, moving average of the weights:
+/* RAdam, or Adam, with clipping at a global norm, warm-up and cosine schedule, moving average of the weights:
  * theory.md section 4. All arrays are flat and in device memory. Every rank does the same. */
 #ifndef EPFLOW_LEARN_OPTIMIZER_H
 #define EPFLOW_LEARN_OPTIMIZER_H
@@ -17,6 +17,7 @@ struct optimizer {
     size_t size;
     int64_t step; /* steps done */
     struct schedule schedule;
+    bool rectify;      /* RAdam; else Adam */
     double clip;       /* global norm; 0: none */
     double decay;      /* of the moving average */
     real *theta;       /* (size) weights */

@@ -3,9 +3,9 @@
 
 static const struct score_kind *const kinds[] = {[NETWORK_WINDOW] = &window_kind};
 
-enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int rows,
-                         struct score_model **out) {
-    return kinds[p->kind]->create(ops, p, d, rows, out);
+enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
+                         int rows, struct score_model **out) {
+    return kinds[p->kind]->create(ops, p, d, outputs, rows, out);
 }
 
 void score_destroy(struct score_model **model) {
@@ -24,6 +24,14 @@ void score_initialise(const struct score_model *model, uint64_t seed, real *weig
 
 int score_neighbours(const struct score_model *model) {
     return model->neighbours;
+}
+
+int score_decoded(const struct score_model *model) {
+    return model->decoded;
+}
+
+size_t score_chunk(const struct score_model *model) {
+    return model->chunk;
 }
 
 struct score_cost score_operations(const struct score_model *model) {
@@ -48,4 +56,15 @@ enum status score_denoising(struct score_model *model, const real *weights, cons
                             const real *zeta, double sign, double sigma, double scale, double *term,
                             real *gradient, real *s) {
     return model->kind->denoising(model, weights, in, zeta, sign, sigma, scale, term, gradient, s);
+}
+
+enum status score_probe(struct score_model *model, const real *weights, const struct score_input *in,
+                        const struct score_probes *probes, real *s, real *product) {
+    return model->kind->probe(model, weights, in, probes, s, product);
+}
+
+enum status score_pull(struct score_model *model, const real *weights, const struct score_input *in,
+                       const struct score_probes *probes, const real *ds, const real *dproduct,
+                       real *gradient) {
+    return model->kind->pull(model, weights, in, probes, ds, dproduct, gradient);
 }

@@ -1,8 +1,10 @@
-/* Score models: s_g(x, g) of a particle from the particles around it. One table row per kind.
+/* Score models: numbers of a particle (its score in g, in x, or its velocity) from the particles around it. One
+ * table row per kind.
  *
  * A model is written above ops and knows no communicator: it reads the particles a rank holds (owned and
- * halo), for windows of which a centre and its neighbours are given as local indices. Nothing here is
- * collective.
+ * halo), for windows of which a centre and its neighbours are given as local indices. A window decodes its centre,
+ * or (window: all) every particle in it, centre first: D = score_decoded(model) of them, with O numbers each. Nothing
+ * here is collective.
  */
 #ifndef EPFLOW_LEARN_SCORE_H
 #define EPFLOW_LEARN_SCORE_H
@@ -14,20 +16,24 @@
 /* What a model reads. Device memory, owned by the caller. */
 struct score_input {
     const struct box *box;
-    uint64_t *const *q;        /* (d)(particles) */
-    double *const *g;          /* (d)(particles) */
-    size_t particles;          /* owned and ghosts */
-    size_t count;              /* windows */
+    uint64_t *const *q; /* (d)(particles) */
+    double *const *g;   /* (d)(particles) */
+    size_t particles;   /* owned and ghosts */
+    const uint32_t *id; /* (particles); used with the lattice */
+    const struct lattice
+        *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
+    const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */
+    size_t count;      /* windows */
     const uint32_t *centre;    /* (count) */
     const uint32_t *neighbour; /* (count, neighbours) nearest first */
 };
 
 struct score_model;
 
-/* Sizes from p, dimension d; rows: about how many network rows (tokens) are computed at once, which bounds the
+/* Sizes from p, dimension d, outputs O (d, or 2 d for two heads); rows: about how many network rows (tokens) are computed at once, which bounds the
  * memory. Workspace is allocated here; the weights belong to the caller (score_tensors tells the layout). */
-enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int rows,
-                         struct score_model **out);
+enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
+                         int rows, struct score_model **out);
 void score_destroy(struct score_model **model);
 
 /* Names and shapes of the weights in one flat buffer of score_tensors(m)->size reals. */
@@ -36,6 +42,8 @@ const struct tensors *score_tensors(const struct score_model *model);
 void score_initialise(const struct score_model *model, uint64_t seed, real *weights);
 
 int score_neighbours(const struct score_model *model); /* n */
+int score_decoded(const struct score_model *model);    /* D, particles that a window decodes */
+size_t score_chunk(const struct score_model *model);   /* most windows of a probe */
 /* Floating-point operations (2 per multiply-add) really done, a window: one forward pass, one forward pass with
  * divergence, one sign of a training step. What is done once per particle counts as one per window. */
 struct score_cost {
@@ -46,17 +54,36 @@ struct score_cost score_operations(const struct score_model *model);
 /* Bytes of the workspace, on the device. */
 double score_memory(const struct score_model *model);
 
-/* s (count, d), device. */
+/* s (count, D, O), device. */
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
                           real *s);
-/* s (count, d) and divergence (count) = div_{g_i} s_g,i with the neighbours' g fixed: exact, by d tangents. */
+/* s (count, d) and divergence (count) = div_{g_i} of the network with the neighbours' g fixed: exact, by d
+ * tangents. For D = 1 and O = d; the shift's divergence is not in it. */
 enum status score_divergence(struct score_model *model, const real *weights, const struct score_input *in,
                              real *s, real *divergence);
 /* One sign of the antithetic denoising loss (theory.md section 4): adds to gradient (flat, device), and to
- * term (count, float64, device). `in` is the moved configuration; zeta (count, d) the centres' noise in g;
- * scale: 1 / size of the whole batch. s (count, d) receives the score, unless NULL. */
+ * term (count D, float64, device). `in` is the moved configuration; zeta (count, D, O) the noise of the decoded
+ * particles; scale: 1 / size of the whole batch. s (count, D, O) receives the score, unless NULL. */
 enum status score_denoising(struct score_model *model, const real *weights, const struct score_input *in,
                             const real *zeta, double sign, double sigma, double scale, double *term,
                             real *gradient, real *s);
+
+/* Directions in which the decoded particles move, in sets of all windows: first `in_x` sets that move x, then `in_g`
+ * that move g. seed (sets, count, D, d); readout (sets, count, D, O): which outputs a set's tangent is multiplied
+ * with. Device. With the axes as seeds, the sum over sets of a particle's products is its divergence; a random
+ * direction gives an unbiased estimate (Hutchinson). With D > 1 a seed's other particles move, too. */
+struct score_probes {
+    int in_x, in_g;
+    const real *seed, *readout;
+};
+/* Score and products of at most score_chunk windows: s (count, D, O), product (sets, count, D) = readout . tangent
+ * of the network. Keeps what score_pull needs, until the next call of anything else. */
+enum status score_probe(struct score_model *model, const real *weights, const struct score_input *in,
+                        const struct score_probes *probes, real *s, real *product);
+/* Gradient of a loss of these scores and products: ds (count, D, O) and dproduct (sets, count, D) are its
+ * derivatives. Adds to gradient. The same weights, input and probes as in score_probe. */
+enum status score_pull(struct score_model *model, const real *weights, const struct score_input *in,
+                       const struct score_probes *probes, const real *ds, const real *dproduct,
+                       real *gradient);
 
 #endif

@@ -5,8 +5,8 @@
 #include "learn/score.h"
 
 struct score_kind {
-    enum status (*create)(const struct ops *ops, const struct network_parameters *p, int d, int rows,
-                          struct score_model **out);
+    enum status (*create)(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
+                          int rows, struct score_model **out);
     void (*destroy)(struct score_model *model);
     void (*initialise)(const struct score_model *model, uint64_t seed, real *weights);
     struct score_cost (*operations)(const struct score_model *model);
@@ -17,13 +17,19 @@ struct score_kind {
     enum status (*denoising)(struct score_model *model, const real *weights, const struct score_input *in,
                              const real *zeta, double sign, double sigma, double scale, double *term,
                              real *gradient, real *s);
+    enum status (*probe)(struct score_model *model, const real *weights, const struct score_input *in,
+                         const struct score_probes *probes, real *s, real *product);
+    enum status (*pull)(struct score_model *model, const real *weights, const struct score_input *in,
+                        const struct score_probes *probes, const real *ds, const real *dproduct,
+                        real *gradient);
 };
 
 /* What every model begins with. */
 struct score_model {
     const struct score_kind *kind;
     const struct ops *ops;
-    int d, neighbours;
+    int d, outputs, neighbours, decoded;
+    size_t chunk;
     struct tensors tensors;
     double bytes; /* of the workspace */
 };

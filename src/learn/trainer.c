@@ -11,61 +11,33 @@
 #include <stdlib.h>
 
 #include "base/statistics.h"
+#include "learn/trainer_private.h"
 
 static const double LARGEST_NORMAL = 6.67; /* of ops/normal_formula.h */
 
 double training_margin(const struct training_parameters *p, int d) {
-    if (p->noise_on == NOISE_ON_G)
+    if (p->noise_on == NOISE_ON_G || p->loss != LOSS_DENOISING)
         return 0;
     /* Two particles approach, or part, by 2 moves; the neighbours' distance may grow by as much. */
     return 4 * LARGEST_NORMAL * sqrt(d) * p->sigma;
 }
 
-static enum status reserve_windows(struct trainer *t, size_t windows) {
-    enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
-    size_t d = (size_t)t->d, k = (size_t)score_neighbours(t->model);
-    if (windows <= t->capacity)
-        return STATUS_OK;
-    struct {
-        void **array;
-        size_t bytes;
-    } device[] = {{(void **)&t->centre, sizeof *t->centre},
-                  {(void **)&t->id, sizeof *t->id},
-                  {(void **)&t->neighbour, k * sizeof(uint32_t)},
-                  {(void **)&t->zeta_wide, d * sizeof(double)},
-                  {(void **)&t->zeta, d * sizeof(real)},
-                  {(void **)&t->term, sizeof(double)},
-                  {(void **)&t->s, d * sizeof(real)},
-                  {(void **)&t->farthest, sizeof(double)}};
-    t->capacity = 0;
-    for (size_t m = 0; m < sizeof device / sizeof *device; m++) {
-        ops->release(ops, *device[m].array);
-        *device[m].array = NULL;
-        TRY(ops->allocate(ops, windows * device[m].bytes, device[m].array));
-    }
-    free(t->centre_host);
-    free(t->id_host);
-    free(t->term_host);
-    t->centre_host = malloc(windows * sizeof *t->centre_host);
-    t->id_host = malloc(windows * sizeof *t->id_host);
-    t->term_host = malloc(windows * sizeof *t->term_host);
-    if (!t->centre_host || !t->id_host || !t->term_host)
-        return FAIL(STATUS_FAILURE, "out of memory for a batch of %zu", windows);
-    t->capacity = windows;
-out:
-    return status;
+bool training_by_configuration(const struct trainer_setup *s) {
+    return s->network.window == WINDOW_ALL ||
+           (s->training.loss == LOSS_SCORE_MATCHING && s->training.l_fpe > 0);
 }
 
+/* Room for as many local particles: moved positions, forces. */
 static enum status reserve_moved(struct trainer *t, size_t particles) {
     enum status status = STATUS_OK;
     const struct ops *ops = t->ops;
+    const size_t d = (size_t)t->d;
     if (particles <= t->moved_capacity)
         return STATUS_OK;
     t->moved_capacity = 0;
     ops->release(ops, t->zeta_all);
     t->zeta_all = NULL;
-    TRY(ops->allocate(ops, particles * (size_t)t->d * sizeof(double), (void **)&t->zeta_all));
+    TRY(ops->allocate(ops, particles * d * sizeof(double), (void **)&t->zeta_all));
     for (int a = 0; a < t->d; a++) {
         ops->release(ops, t->q_moved[a]);
         ops->release(ops, t->g_moved[a]);
@@ -74,18 +46,23 @@ static enum status reserve_moved(struct trainer *t, size_t particles) {
         TRY(ops->allocate(ops, particles * sizeof(uint64_t), (void **)&t->q_moved[a]));
         TRY(ops->allocate(ops, particles * sizeof(double), (void **)&t->g_moved[a]));
     }
+    free(t->force_all);
+    t->force_all = malloc(particles * (d + 1) * sizeof *t->force_all);
+    if (!t->force_all)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", particles);
+    t->divergence_all = t->force_all + particles * d;
     t->moved_capacity = particles;
 out:
     return status;
 }
 
-static enum status create(struct trainer *t, const struct network_parameters *network, int chunk,
-                          const real *weights) {
+static enum status create(struct trainer *t, const real *weights) {
     enum status status = STATUS_OK;
-    const struct training_parameters *p = &t->parameters;
+    const struct trainer_setup *s = &t->setup;
+    const struct training_parameters *p = &s->training;
     real *initial = NULL;
-    TRY(score_create(t->ops, network, t->d, chunk, &t->model));
-    size_t size = score_tensors(t->model)->size;
+    TRY(scores_create(t->ops, &s->network, t->d, s->with_x, s->chunk, &t->scores));
+    size_t size = t->scores->tensors.size;
     TRY(t->ops->allocate(t->ops, size * sizeof(real), (void **)&t->gradient));
     t->gradient_host = malloc(size * sizeof(real));
     initial = malloc(size * sizeof(real));
@@ -94,32 +71,32 @@ static enum status create(struct trainer *t, const struct network_parameters *ne
         goto out;
     }
     if (!weights)
-        score_initialise(t->model, p->seed, initial);
+        scores_initialise(t->scores, p->seed, initial);
     struct schedule schedule = {.peak = p->rate, .warm_up = p->warm_up, .total = p->steps};
     TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial,
                          &t->optimizer));
-    TRY(reserve_windows(t, (size_t)p->batch));
+    t->optimizer->rectify = p->optimizer == OPTIMIZER_RADAM;
+    TRY(batch_reserve(t, (size_t)p->batch));
 out:
     free(initial);
     return status;
 }
 
-enum status trainer_create(const struct ops *ops, struct comm *comm, const struct network_parameters *network,
-                           const struct training_parameters *training, int d, int chunk, const real *weights,
-                           struct trainer **out) {
+enum status trainer_create(const struct ops *ops, struct comm *comm, const struct trainer_setup *setup,
+                           const real *weights, struct trainer **out) {
     enum status status = STATUS_OK;
     struct trainer *t = calloc(1, sizeof *t);
     *out = t;
     if (t) {
         t->ops = ops;
         t->comm = comm;
-        t->parameters = *training;
-        t->d = d;
+        t->setup = *setup;
+        t->d = setup->d;
         t->timer_windows = timings_add(&t->timings, "windows and noise");
         t->timer_network = timings_add(&t->timings, "network and gradient");
         t->timer_messages = timings_add(&t->timings, "messages");
         t->timer_optimizer = timings_add(&t->timings, "optimizer");
-        status = create(t, network, chunk, weights);
+        status = create(t, weights);
     } else {
         status = FAIL(STATUS_FAILURE, "out of memory for training");
     }
@@ -133,134 +110,88 @@ void trainer_destroy(struct trainer **trainer) {
     struct trainer *t = *trainer;
     if (!t)
         return;
-    const struct ops *ops = t->ops;
-    void *device[] = {t->gradient, t->centre, t->id, t->neighbour, t->zeta_wide,
-                      t->zeta,     t->term,   t->s,  t->farthest,  t->zeta_all};
-    for (size_t m = 0; m < sizeof device / sizeof *device; m++)
-        ops->release(ops, device[m]);
+    batch_release(t);
+    t->ops->release(t->ops, t->gradient);
+    t->ops->release(t->ops, t->zeta_all);
     for (int a = 0; a < MAX_DIMENSION; a++) {
-        ops->release(ops, t->q_moved[a]);
-        ops->release(ops, t->g_moved[a]);
+        t->ops->release(t->ops, t->q_moved[a]);
+        t->ops->release(t->ops, t->g_moved[a]);
     }
+    if (t->scores)
+        probe_release(t->scores, &t->probes);
     free(t->gradient_host);
-    free(t->centre_host);
-    free(t->id_host);
-    free(t->term_host);
+    free(t->force_all);
     optimizer_destroy(&t->optimizer);
-    score_destroy(&t->model);
+    scores_destroy(&t->scores);
     free(t);
     *trainer = NULL;
 }
 
-/* The centres of the batch that this rank owns, in order of the batch; their noise in g. Returns their
- * number. */
-static size_t choose_centres(struct trainer *t, const struct frame *f, uint64_t step, size_t batch,
-                             const uint32_t *ids) {
-    size_t count = 0;
-    for (size_t m = 0; m < batch; m++) {
-        int64_t local = frame_find(f, ids[m]);
-        if (local >= 0) {
-            t->centre_host[count] = (uint32_t)local;
-            t->id_host[count++] = ids[m];
-        }
-    }
-    t->ops->to_device(t->ops, t->centre, t->centre_host, count * sizeof *t->centre);
-    t->ops->to_device(t->ops, t->id, t->id_host, count * sizeof *t->id);
-    t->ops->normal(t->ops, t->parameters.seed, STREAM_ZETA, 2 * step, count, t->id, t->d, t->zeta_wide);
-    t->ops->narrow(t->ops, count * (size_t)t->d, t->zeta_wide, t->zeta);
-    t->ops->zero(t->ops, t->term, count * sizeof *t->term);
-    return count;
-}
+/* ---- a step ---- */
 
-/* The configuration moved by sign * sigma along the noise, and the windows of the centres in it: their
- * neighbours are found anew where positions moved. */
-static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t step, double sign,
-                              size_t count, struct score_input *in) {
-    enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
-    const struct particles *p = f->particles;
-    const struct box *box = &f->domain->box;
-    const size_t n = p->owned + p->ghosts;
-    const double amount = sign * t->parameters.sigma;
-    struct cell_grid *grid = NULL;
-    TRY(reserve_moved(t, n));
-    ops->normal(ops, t->parameters.seed, STREAM_ZETA, 2 * step, n, p->id, t->d, t->zeta_all);
-    ops->shift_propulsion(ops, t->d, n, amount, t->zeta_all, p->g, t->g_moved);
-    *in = frame_windows(f, count, t->centre, t->neighbour);
-    in->g = t->g_moved;
-    if (t->parameters.noise_on == NOISE_ON_G) {
-        ops->gather_neighbours(ops, count, f->k, t->centre, f->nearest, t->neighbour);
-        goto out;
-    }
-    ops->normal(ops, t->parameters.seed, STREAM_ZETA, 2 * step + 1, n, p->id, t->d, t->zeta_all);
-    ops->shift_positions(ops, box, n, amount, t->zeta_all, p->q, t->q_moved);
-    in->q = t->q_moved;
-    struct particles moved = *p;
-    for (int a = 0; a < t->d; a++)
-        moved.q[a] = t->q_moved[a];
-    double density = (double)f->n, cell = f->k / 6.0;
-    for (int a = 0; a < t->d; a++)
-        density /= box->side[a];
-    TRY(cells_create(&moved, box, pow(fmax(1, cell) / density, 1.0 / t->d), &grid));
-    ops->nearest(ops, box, grid, count, t->centre, n, t->q_moved, f->k, t->neighbour, t->farthest);
-out:
-    cells_destroy(ops, &grid);
-    return status;
+/* The parts of all ranks together. */
+static void sum_over_ranks(struct trainer *t, double *loss) {
+    const size_t size = t->scores->tensors.size;
+    if (comm_size(t->comm) == 1)
+        return;
+    comm_sum(t->comm, loss, 1);
+    t->ops->to_host(t->ops, t->gradient_host, t->gradient, size * sizeof(real));
+    comm_sum_real(t->comm, t->gradient_host, size);
+    t->ops->to_device(t->ops, t->gradient, t->gradient_host, size * sizeof(real));
 }
 
 enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t batch,
                              const uint32_t *ids, double *loss) {
     enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
-    size_t size = score_tensors(t->model)->size, count = 0;
-    double sum = 0;
-    status = reserve_windows(t, batch);
-    if (status == STATUS_OK) {
-        count = choose_centres(t, f, step, batch, ids);
-        ops->zero(ops, t->gradient, size * sizeof(real));
-    }
-    for (int sign = 1; status == STATUS_OK && sign >= -1; sign -= 2) {
-        struct score_input in;
-        timer_begin(&t->timings, t->timer_windows);
-        status = move_frame(t, f, step, sign, count, &in);
-        timer_end(&t->timings, t->timer_windows);
-        if (status != STATUS_OK)
-            break;
-        timer_begin(&t->timings, t->timer_network);
-        status = score_denoising(t->model, t->optimizer->theta, &in, t->zeta, sign, t->parameters.sigma,
-                                 1.0 / (double)batch, t->term, t->gradient, NULL);
-        timer_end(&t->timings, t->timer_network);
-    }
-    timer_begin(&t->timings, t->timer_messages);
+    *loss = 0;
+    timer_begin(&t->timings, t->timer_windows);
+    status = reserve_moved(t, f->particles->owned + f->particles->ghosts);
+    if (status == STATUS_OK)
+        status = batch_choose(t, f, batch, ids);
+    t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
+    timer_end(&t->timings, t->timer_windows);
     TRY(comm_agree(t->comm, status));
-    ops->to_host(ops, t->term_host, t->term, count * sizeof *t->term);
-    for (size_t m = 0; m < count; m++)
-        sum += t->term_host[m];
-    if (comm_size(t->comm) > 1) {
-        comm_sum(t->comm, &sum, 1);
-        ops->to_host(ops, t->gradient_host, t->gradient, size * sizeof(real));
-        comm_sum_real(t->comm, t->gradient_host, size);
-        ops->to_device(ops, t->gradient, t->gradient_host, size * sizeof(real));
-    }
-    *loss = sum / (double)batch;
-out:
+    if (t->setup.training.loss == LOSS_DENOISING)
+        status = denoising_gradient(t, f, step, batch, loss);
+    else
+        status = matching_gradient(t, f, step, batch, loss);
+    timer_begin(&t->timings, t->timer_messages);
+    status = comm_agree(t->comm, status);
+    if (status == STATUS_OK)
+        sum_over_ranks(t, loss);
     timer_end(&t->timings, t->timer_messages);
+out:
     return status;
+}
+
+/* The batch of a step: particles, or whole configurations one after the other. */
+static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t step, uint32_t *ids) {
+    const struct training_parameters *p = &t->setup.training;
+    const size_t n = t->setup.particles, wanted = (size_t)p->batch < f->n ? (size_t)p->batch : f->n;
+    if (!training_by_configuration(&t->setup)) {
+        for (size_t m = 0; m < wanted; m++)
+            ids[m] = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)m, f->n);
+        return wanted;
+    }
+    const size_t configurations = wanted / n > 0 ? wanted / n : 1;
+    for (size_t c = 0; c < configurations; c++) {
+        const size_t copy = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)c, f->n / n);
+        for (size_t m = 0; m < n; m++)
+            ids[c * n + m] = (uint32_t)(copy * n + m);
+    }
+    return configurations * n;
 }
 
 enum status trainer_step(struct trainer *t, const struct dataset *dataset, double *loss) {
     enum status status = STATUS_OK;
-    const struct training_parameters *p = &t->parameters;
+    const struct training_parameters *p = &t->setup.training;
     uint64_t step = (uint64_t)t->optimizer->step;
     struct frame *frame = dataset_choose(dataset, p->seed, step);
-    size_t batch = (size_t)p->batch < frame->n ? (size_t)p->batch : frame->n;
-    uint32_t *ids = malloc(batch * sizeof *ids);
+    uint32_t *ids = malloc(((size_t)p->batch + t->setup.particles) * sizeof *ids);
     if (!ids)
-        status = FAIL(STATUS_FAILURE, "out of memory for a batch of %zu", batch);
+        status = FAIL(STATUS_FAILURE, "out of memory for a batch of %d", p->batch);
     TRY(comm_agree(t->comm, status));
-    for (size_t m = 0; m < batch; m++)
-        ids[m] = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)m, frame->n);
-    TRY(trainer_gradient(t, frame, step, batch, ids, loss));
+    TRY(trainer_gradient(t, frame, step, draw_batch(t, frame, step, ids), ids, loss));
     timer_begin(&t->timings, t->timer_optimizer);
     status = optimizer_step(t->optimizer, t->gradient);
     if (status == STATUS_OK && !isfinite(*loss))
@@ -275,48 +206,65 @@ out:
 
 /* ---- held-out frames ---- */
 
-/* Sums of 2 g.w - 2 div w - |w|^2 over every stride-th particle (by id) that this rank owns; w = g + s. */
+/* Every stride-th particle (by id) of a frame; where a window decodes all of a copy, every stride-th copy. */
+static enum status choose_tested(struct trainer *t, const struct frame *f, uint32_t stride) {
+    const size_t n = t->setup.particles, owned = f->particles->owned;
+    const bool copies = t->scores->decoded > 1;
+    struct batch *b = &t->batch;
+    enum status status = batch_reserve(t, owned);
+    if (status != STATUS_OK)
+        return status;
+    b->count = 0;
+    for (size_t i = 0; i < owned; i++) {
+        const uint32_t id = f->sorted_id[i];
+        if (copies ? id % n == 0 && id / n % stride == 0 : id % stride == 0)
+            b->centre_host[b->count++] = f->sorted_local[i];
+    }
+    t->ops->to_device(t->ops, b->centre, b->centre_host, b->count * sizeof *b->centre);
+    t->ops->gather_neighbours(t->ops, b->count, f->k, b->centre, f->nearest, b->neighbour);
+    return batch_list_rows(t, f);
+}
+
+/* Minus |v|^2 - 2 v . dz/dt: what stands for the resolved rate where the dynamics are unknown. */
+static double velocity_gain(const struct trainer *t, const struct frame *f, size_t r,
+                            const struct flow_rows *flow) {
+    const size_t d = (size_t)t->d;
+    const double *rate = f->rate + t->batch.row_host[r] * 2 * d;
+    double sum = 0;
+    for (size_t a = 0; a < d; a++) {
+        const double x = flow->v_x[r * d + a], g = flow->v_g[r * d + a];
+        sum += x * (2 * rate[a] - x) + g * (2 * rate[d + a] - g);
+    }
+    return sum;
+}
+
+/* Sum of the resolved rates of the chosen rows that this rank has. */
 static enum status resolved_of_frame(struct trainer *t, const struct frame *f, uint32_t stride, double *sum,
                                      double *counted) {
     enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
-    size_t count = 0, d = (size_t)t->d, owned = f->particles->owned;
-    real *divergence = NULL, *host = NULL;
-    double *g = malloc((owned + 1) * sizeof *g);
-    uint32_t *centre = malloc((owned + 1) * sizeof *centre);
-    if (!g || !centre)
-        status = FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", owned);
-    TRY(status);
-    for (size_t i = 0; i < owned; i++)
-        if (f->sorted_id[i] % stride == 0)
-            centre[count++] = f->sorted_local[i];
-    TRY(reserve_windows(t, count));
-    TRY(ops->allocate(ops, count * sizeof *divergence, (void **)&divergence));
-    host = malloc((count * (d + 1) + 1) * sizeof *host);
-    if (!host)
-        status = FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", owned);
-    TRY(status);
-    ops->to_device(ops, t->centre, centre, count * sizeof *centre);
-    ops->gather_neighbours(ops, count, f->k, t->centre, f->nearest, t->neighbour);
-    struct score_input in = frame_windows(f, count, t->centre, t->neighbour);
-    TRY(score_divergence(t->model, t->optimizer->average, &in, t->s, divergence));
-    ops->to_host(ops, host, t->s, count * d * sizeof(real));
-    ops->to_host(ops, host + count * d, divergence, count * sizeof(real));
-    for (size_t m = 0; m < count; m++)
-        *sum -= 2 * ((double)d + (double)host[count * d + m]);
-    for (size_t a = 0; a < d; a++) {
-        ops->to_host(ops, g, f->particles->g[a], owned * sizeof *g);
-        for (size_t m = 0; m < count; m++) {
-            double own = g[centre[m]], w = own + (double)host[m * d + a];
-            *sum += 2 * own * w - w * w;
-        }
+    const size_t d = (size_t)t->d;
+    const bool known = t->setup.force.compute != NULL;
+    double *values = NULL;
+    TRY(reserve_moved(t, f->particles->owned + f->particles->ghosts));
+    TRY(choose_tested(t, f, stride));
+    const size_t rows = t->batch.count * (size_t)t->scores->decoded;
+    TRY(batch_physics(t, f, f->particles, known));
+    values = calloc(rows * (4 * d + 4) + 1, sizeof *values);
+    if (!values) {
+        status = FAIL(STATUS_FAILURE, "out of memory for a test of %zu particles", rows);
+        goto out;
     }
-    *counted += (double)count;
+    const struct flow_rows flow = flow_rows_of(values, rows, d);
+    struct score_rows physics = batch_rows(t);
+    physics.force = known ? physics.force : NULL;
+    const struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
+    TRY(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow));
+    for (size_t r = 0; r < rows; r++)
+        *sum +=
+            known ? flow_resolved(&t->setup.law, t->d, r, &physics, &flow) : velocity_gain(t, f, r, &flow);
+    *counted += (double)rows;
 out:
-    ops->release(ops, divergence);
-    free(host);
-    free(g);
-    free(centre);
+    free(values);
     return status;
 }
 

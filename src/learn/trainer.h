@@ -1,4 +1,4 @@
-/* The training loop's body: batches, noise, gradients over ranks, optimizer; and the resolved fraction on
+/* The training loop's body: batches, losses, gradients over ranks, optimizer; and the resolved fraction on
  * held-out frames. theory.md sections 4 and 6. */
 #ifndef EPFLOW_LEARN_TRAINER_H
 #define EPFLOW_LEARN_TRAINER_H
@@ -7,54 +7,79 @@
 #include "learn/dataset.h"
 #include "learn/optimizer.h"
 
+/* What training is about. */
+struct trainer_setup {
+    struct network_parameters network;
+    struct training_parameters training;
+    struct flow_law law;
+    int d;
+    size_t particles; /* of one copy, N: of a configuration */
+    bool with_x;      /* scores (or velocities) of x, too */
+    int chunk;        /* network rows computed at once */
+    struct force_law force;
+};
+
+/* The windows of a step that this rank has. Rows are decoded particles, D a window. */
+struct batch {
+    size_t count, capacity;           /* windows */
+    uint32_t *centre, *centre_host;   /* (capacity) local numbers */
+    uint32_t *neighbour;              /* (capacity, n) device */
+    uint32_t *id, *id_host;           /* (capacity, D) particle ids of the rows */
+    uint32_t *row_host;               /* (capacity, D) their local numbers */
+    uint32_t *configuration;          /* (capacity) host: which of the batch */
+    size_t configurations;            /* of the whole batch; 0: single particles */
+    double *g, *force, *divergence;   /* (capacity, D, d), ..., (capacity, D) host */
+    double *zeta_wide;                /* (capacity, D, d) device: noise */
+    real *zeta_narrow, *zeta, *shift; /* (capacity, D, d or O) device */
+    double *term, *term_host;         /* (capacity, D) */
+    double *farthest;                 /* (capacity) device */
+};
+
 struct trainer {
     const struct ops *ops;
     struct comm *comm;
-    struct training_parameters parameters;
+    struct trainer_setup setup;
     int d;
-    struct score_model *model;
+    struct scores *scores;
     struct optimizer *optimizer;
-    real *gradient;                 /* (weights) device */
-    real *gradient_host;            /* (weights) */
-    size_t capacity;                /* windows that the arrays below hold */
-    uint32_t *centre, *centre_host; /* (capacity) local numbers */
-    uint32_t *id, *id_host;         /* (capacity) particle ids of the centres */
-    uint32_t *neighbour;            /* (capacity, n) device */
-    double *zeta_wide;              /* (capacity, d) device: noise of the centres */
-    real *zeta;                     /* (capacity, d) device */
-    double *term, *term_host;       /* (capacity) */
-    real *s;                        /* (capacity, d) device */
-    size_t moved_capacity;          /* particles that the arrays below hold */
-    double *zeta_all;               /* (moved_capacity, d) device: noise of all local particles */
+    real *gradient;      /* (weights) device */
+    real *gradient_host; /* (weights) */
+    struct batch batch;
+    struct probe_buffers probes;
+    size_t moved_capacity; /* particles that the arrays below hold */
+    double *zeta_all;      /* (moved_capacity, d) device: noise of all local particles */
     uint64_t *q_moved[MAX_DIMENSION];
     double *g_moved[MAX_DIMENSION];
-    double *farthest; /* (capacity) device */
+    double *force_all, *divergence_all; /* (moved_capacity, d), (moved_capacity) host */
     struct timings timings;
     int timer_network, timer_windows, timer_messages, timer_optimizer;
 };
 
 /* How far beyond the farthest neighbour a halo must reach so that neighbours can be found anew after
- * noise of width sigma moved every particle; 0 for noise on g alone. */
+ * noise of width sigma moved every particle; 0 where none is moved. */
 double training_margin(const struct training_parameters *p, int d);
 
-/* weights (host): NULL for initial ones. chunk: network rows computed at once. Collective. */
-enum status trainer_create(const struct ops *ops, struct comm *comm, const struct network_parameters *network,
-                           const struct training_parameters *training, int d, int chunk, const real *weights,
-                           struct trainer **out);
+/* A batch is of whole configurations: the loss or the network wants all particles of a copy. */
+bool training_by_configuration(const struct trainer_setup *setup);
+
+/* weights (host): NULL for initial ones. Collective. */
+enum status trainer_create(const struct ops *ops, struct comm *comm, const struct trainer_setup *setup,
+                           const real *weights, struct trainer **out);
 void trainer_destroy(struct trainer **trainer);
 
-/* Step optimizer->step + 1: its batch is a function of the seed and the step, not of the ranks. *loss: the
- * mean of L_dn over the batch. Collective. */
+/* Step optimizer->step + 1: its batch is a function of the seed and the step, not of the ranks. *loss: its mean over
+ * the batch. Collective. */
 enum status trainer_step(struct trainer *trainer, const struct dataset *dataset, double *loss);
 
-/* The gradient of a given batch (ids of particles of `frame`, over all ranks) at the present weights, summed
- * over ranks and divided by the batch, in trainer->gradient: what trainer_step gives to the optimizer.
- * Collective. */
+/* The gradient of a given batch (ids of particles of `frame`, over all ranks; by configuration: all particles of one
+ * copy after the other) at the present weights, summed over ranks and divided by the batch, in trainer->gradient:
+ * what trainer_step gives to the optimizer. Collective. */
 enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t step, size_t batch,
                              const uint32_t *ids, double *loss);
 
 /* Resolved fraction of the moving average's weights on held-out frames, and its error from frame to
- * frame (ratio_error; NaN for one frame). At most `particles` of each frame (0: all). Collective. */
+ * frame (ratio_error; NaN for one frame); where the dynamics are unknown, minus the loss of velocities. At most
+ * `particles` of each frame (0: all). Collective. */
 enum status trainer_test(struct trainer *trainer, const struct dataset *held_out, int particles,
                          double *resolved_fraction, double *error);
 

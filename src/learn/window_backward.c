@@ -42,13 +42,14 @@ static void backward_block(struct window_network *n, const real *weights, int in
 
 void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient) {
     const struct ops *ops = n->base.ops;
-    const size_t wide = (size_t)n->width, half = wide / 2, d = (size_t)n->base.d;
+    const size_t wide = (size_t)n->width, half = wide / 2;
     const size_t tokens = count * (size_t)n->tokens;
-    mlp_backward(&n->decoder, weights, count, n->block[n->blocks - 1].y2, wide, n->ds, d, gradient, n->dt,
-                 wide);
+    mlp_backward(&n->decoder, weights, count * (size_t)n->base.decoded, n->block[n->blocks - 1].y2, wide,
+                 n->ds, (size_t)n->base.outputs, gradient, n->dt, wide);
     for (int b = n->blocks - 1; b >= 0; b--)
         backward_block(n, weights, b, count, gradient);
-    mlp_backward(&n->embed_x, weights, tokens, n->offsets, d, n->dt + half, wide, gradient, NULL, 0);
+    mlp_backward(&n->embed_x, weights, tokens, n->offsets, (size_t)n->inputs, n->dt + half, wide, gradient,
+                 NULL, 0);
     ops->scatter_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->dt, wide, n->dtable,
                       half);
 }

@@ -40,6 +40,37 @@ static void embed_members(struct window_network *n, const real *weights, const s
     mlp_forward(&n->embed_g, weights, count, n->g_rows, (size_t)n->base.d, out, (size_t)n->width / 2);
 }
 
+/* near: centres (count), then neighbours (count, k). */
+static enum status check_members(size_t count, size_t k, const uint32_t *near, size_t particles) {
+    for (size_t m = 0; m < count * (k + 1); m++)
+        if (near[m] >= particles)
+            return FAIL(STATUS_FAILURE,
+                        "a window of %zu particles has no neighbour number %zu: the halo is too thin", k + 1,
+                        m < count ? 0 : (m - count) % k + 1);
+    return STATUS_OK;
+}
+
+enum status window_members(struct window_network *n, const struct score_input *in, size_t count) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const size_t k = (size_t)n->base.neighbours;
+    uint32_t *near = malloc((count * (k + 1) + 1) * sizeof *near);
+    if (!near)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu windows", count);
+    ops->to_host(ops, near, in->centre, count * sizeof *near);
+    ops->to_host(ops, near + count, in->neighbour, count * k * sizeof *near);
+    TRY(check_members(count, k, near, in->particles));
+    for (size_t w = 0; w < count; w++) {
+        n->member_host[w * (k + 1)] = near[w];
+        for (size_t m = 0; m < k; m++)
+            n->member_host[w * (k + 1) + 1 + m] = near[count + w * k + m];
+    }
+    ops->to_device(ops, n->member, n->member_host, count * (k + 1) * sizeof *n->member);
+out:
+    free(near);
+    return status;
+}
+
 enum status window_tabulate(struct window_network *n, const real *weights, const struct score_input *in,
                             size_t first, size_t count) {
     enum status status = STATUS_OK;
@@ -52,13 +83,7 @@ enum status window_tabulate(struct window_network *n, const real *weights, const
     ops->to_host(ops, near, in->centre + first, count * sizeof *near);
     ops->to_host(ops, near + count, in->neighbour + first * k, count * k * sizeof *near);
     n->members = 0;
-    for (size_t m = 0; m < count * tokens; m++)
-        if (near[m] >= in->particles) {
-            status = FAIL(STATUS_FAILURE,
-                          "a window of %zu particles has no neighbour number %zu: the halo is too thin",
-                          tokens, m < count ? 0 : (m - count) % k + 1);
-            goto out;
-        }
+    TRY(check_members(count, k, near, in->particles));
     for (size_t w = 0; w < count; w++) {
         n->place_host[w * tokens] = place_in_table(n, near[w]);
         for (size_t m = 0; m < k; m++)
@@ -109,17 +134,32 @@ static void forward_block(struct window_network *n, const real *weights, int ind
               b->n2, b->root2, b->y2, wide);
 }
 
+void window_forward_blocks(struct window_network *n, const real *weights, const struct score_input *in,
+                           size_t first, size_t count) {
+    const struct ops *ops = n->base.ops;
+    const size_t wide = (size_t)n->width, half = wide / 2, k = (size_t)n->base.neighbours;
+    const size_t rows = count * (size_t)n->base.decoded, outputs = (size_t)n->base.outputs;
+    const uint32_t *centre = in->centre + first, *neighbour = in->neighbour + first * k;
+    if (n->form == FORM_LOCAL)
+        ops->window_offsets(ops, in->box, count, (int)k, centre, neighbour, in->q, n->offsets);
+    else
+        ops->window_inputs(ops, in->box, n->form, count, (int)k, centre, neighbour, in->q, in->anchor, in->id,
+                           n->offsets);
+    mlp_forward(&n->embed_x, weights, count * (k + 1), n->offsets, (size_t)n->inputs, n->block[0].t + half,
+                wide);
+    for (int b = 0; b < n->blocks; b++)
+        forward_block(n, weights, b, count);
+    mlp_forward(&n->decoder, weights, rows, n->block[n->blocks - 1].y2, wide, n->s, outputs);
+    if (in->shift)
+        ops->spread_rows(ops, rows, (int)outputs, in->shift + first * (size_t)n->base.decoded * outputs,
+                         outputs, n->s, outputs, true);
+}
+
 void window_forward(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
                     size_t at, size_t count) {
     const struct ops *ops = n->base.ops;
-    const size_t wide = (size_t)n->width, half = wide / 2, d = (size_t)n->base.d;
-    const size_t tokens = count * (size_t)n->tokens;
-    real *t = n->block[0].t;
-    ops->window_offsets(ops, in->box, count, n->base.neighbours, in->centre + first,
-                        in->neighbour + first * (size_t)n->base.neighbours, in->q, n->offsets);
-    ops->gather_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->table, half, t, wide);
-    mlp_forward(&n->embed_x, weights, tokens, n->offsets, d, t + half, wide);
-    for (int b = 0; b < n->blocks; b++)
-        forward_block(n, weights, b, count);
-    mlp_forward(&n->decoder, weights, count, n->block[n->blocks - 1].y2, wide, n->s, d);
+    const size_t wide = (size_t)n->width, half = wide / 2, tokens = count * (size_t)n->tokens;
+    ops->gather_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->table, half, n->block[0].t,
+                     wide);
+    window_forward_blocks(n, weights, in, first, count);
 }

@@ -63,7 +63,7 @@ static enum status allocate_block(struct window_network *n, int index) {
     enum status status = STATUS_OK;
     struct window_block *b = &n->block[index];
     const size_t w = (size_t)n->width, tokens = n->windows * (size_t)n->tokens;
-    b->queries = index == n->blocks - 1 ? 1 : n->tokens;
+    b->queries = index == n->blocks - 1 ? n->base.decoded : n->tokens;
     const size_t rows = n->windows * (size_t)b->queries;
     if (index == 0)
         TRY(reals(n, tokens * w, &b->t));
@@ -108,9 +108,10 @@ static enum status allocate_shared(struct window_network *n) {
     for (size_t m = 0; m < sizeof wide / sizeof *wide; m++)
         TRY(reals(n, d * tokens * w, wide[m]));
     TRY(reals(n, d * tokens * (size_t)n->feed_forward, &n->dwide));
-    TRY(reals(n, tokens * d, &n->offsets));
-    TRY(reals(n, n->windows * d, &n->s));
-    TRY(reals(n, n->windows * d * d, &n->ds));
+    const size_t scores = n->windows * (size_t)n->base.decoded * (size_t)n->base.outputs;
+    TRY(reals(n, tokens * (size_t)n->inputs, &n->offsets));
+    TRY(reals(n, scores, &n->s));
+    TRY(reals(n, d * scores, &n->ds));
     TRY(reals(n, n->windows * d * d, &n->axes));
     TRY(reals(n, n->embed_g.rows * d, &n->g_rows));
     TRY(reals(n, entries * (w / 2), &n->table));
@@ -126,14 +127,25 @@ out:
     return status;
 }
 
-static enum status window_create(const struct ops *ops, const struct network_parameters *p, int d, int rows,
-                                 struct score_model **out) {
+static enum status window_create(const struct ops *ops, const struct network_parameters *p, int d,
+                                 int outputs, int rows, struct score_model **out) {
     enum status status = STATUS_OK;
     struct window_network *n = calloc(1, sizeof *n);
     *out = n ? &n->base : NULL;
     if (!n)
         return FAIL(STATUS_FAILURE, "out of memory for a network");
-    n->base = (struct score_model){.kind = &window_kind, .ops = ops, .d = d, .neighbours = p->neighbours};
+    static const enum window_form forms[] = {[WINDOW_LOCAL] = FORM_LOCAL,
+                                             [WINDOW_LATTICE] = FORM_LATTICE,
+                                             [WINDOW_ANCHORED] = FORM_ANCHORED,
+                                             [WINDOW_ALL] = FORM_ALL};
+    n->base = (struct score_model){.kind = &window_kind,
+                                   .ops = ops,
+                                   .d = d,
+                                   .outputs = outputs,
+                                   .neighbours = p->neighbours,
+                                   .decoded = p->window == WINDOW_ALL ? p->neighbours + 1 : 1};
+    n->form = forms[p->window];
+    n->inputs = window_inputs_width(n->form, d);
     n->width = p->width;
     n->hidden = p->hidden;
     n->feed_forward = p->feed_forward;
@@ -142,16 +154,18 @@ static enum status window_create(const struct ops *ops, const struct network_par
     n->tokens = p->neighbours + 1;
     n->windows = (size_t)rows / (size_t)n->tokens > 0 ? (size_t)rows / (size_t)n->tokens : 1;
     n->batch = n->windows * CHUNKS_PER_TABLE;
+    n->base.chunk = n->windows;
     const size_t tokens = n->windows * (size_t)n->tokens;
     struct tensors *t = &n->base.tensors;
     TRY(mlp_create(ops, "embed_g", p->layers, d, p->hidden, p->width / 2,
                    tokens > n->windows * (size_t)d ? tokens : n->windows * (size_t)d, t, &n->embed_g));
-    TRY(mlp_create(ops, "embed_x", p->layers, d, p->hidden, p->width / 2, tokens, t, &n->embed_x));
+    TRY(mlp_create(ops, "embed_x", p->layers, n->inputs, p->hidden, p->width / 2, tokens, t, &n->embed_x));
     for (int b = 0; b < n->blocks; b++) {
         TRY(add_block(n, b));
         TRY(allocate_block(n, b));
     }
-    TRY(mlp_create(ops, "decoder", p->layers, p->width, p->hidden, d, n->windows, t, &n->decoder));
+    TRY(mlp_create(ops, "decoder", p->layers, p->width, p->hidden, outputs,
+                   n->windows * (size_t)n->base.decoded, t, &n->decoder));
     TRY(allocate_shared(n));
     n->base.bytes += mlp_bytes(&n->embed_g) + mlp_bytes(&n->embed_x) + mlp_bytes(&n->decoder);
 out:
@@ -175,6 +189,7 @@ static void window_destroy(struct score_model *model) {
         for (size_t m = 0; m < sizeof kept / sizeof *kept; m++)
             ops->release(ops, kept[m]);
     }
+    window_probe_destroy(n);
     mlp_destroy(&n->embed_g);
     mlp_destroy(&n->embed_x);
     mlp_destroy(&n->decoder);
@@ -251,15 +266,16 @@ struct pass {
 static void forward_chunk(struct window_network *n, const struct pass *p, size_t first, size_t at,
                           size_t count) {
     const struct ops *ops = n->base.ops;
-    const size_t d = (size_t)n->base.d;
+    const size_t decoded = (size_t)n->base.decoded, outputs = (size_t)n->base.outputs;
+    const size_t rows = count * decoded, row = first * decoded;
     window_forward(n, p->weights, p->in, first, at, count);
     if (p->s)
-        ops->copy(ops, p->s + first * d, n->s, count * d * sizeof(real));
+        ops->copy(ops, p->s + row * outputs, n->s, rows * outputs * sizeof(real));
     if (p->divergence)
         window_tangent(n, p->weights, p->in, first, count, p->divergence + first);
     if (p->gradient) {
-        ops->denoising(ops, count, n->base.d, n->s, p->zeta + first * d, p->sign, p->sigma, p->scale,
-                       p->term + first, n->ds);
+        ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs, p->sign, p->sigma, p->scale,
+                       p->term + row, n->ds);
         window_backward(n, p->weights, at, count, p->gradient);
     }
 }
@@ -307,6 +323,17 @@ static enum status run_denoising(struct score_model *model, const real *weights,
                                                                    .gradient = gradient});
 }
 
+static enum status run_probe(struct score_model *model, const real *weights, const struct score_input *in,
+                             const struct score_probes *probes, real *s, real *product) {
+    return window_probe_forward((struct window_network *)model, weights, in, probes, s, product);
+}
+
+static enum status run_pull(struct score_model *model, const real *weights, const struct score_input *in,
+                            const struct score_probes *probes, const real *ds, const real *dproduct,
+                            real *gradient) {
+    return window_probe_backward((struct window_network *)model, weights, in, probes, ds, dproduct, gradient);
+}
+
 const struct score_kind window_kind = {
     .create = window_create,
     .destroy = window_destroy,
@@ -315,4 +342,6 @@ const struct score_kind window_kind = {
     .forward = run_forward,
     .divergence = run_divergence,
     .denoising = run_denoising,
+    .probe = run_probe,
+    .pull = run_pull,
 };

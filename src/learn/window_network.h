@@ -8,7 +8,7 @@
 enum { WINDOW_BLOCKS = 64 };
 
 /* One block: what its weights are called, and what forward keeps of a chunk. B windows, T tokens, Q queries
- * (T, in the last block 1). */
+ * (T, in the last block D, the decoded tokens). */
 struct window_block {
     int queries;                                                                 /* Q */
     size_t query_w, query_b, key_w, key_b, value_w, value_b, output_w, output_b; /* offsets of weights */
@@ -27,14 +27,16 @@ struct window_block {
 struct window_network {
     struct score_model base;
     int width, hidden, feed_forward, heads, blocks, tokens;
+    enum window_form form;
+    int inputs;     /* numbers a token sees of positions */
     size_t windows; /* B, most windows of a chunk */
     size_t batch;   /* most windows for which E_g is tabulated at once */
     struct mlp embed_g, embed_x, decoder;
     struct window_block block[WINDOW_BLOCKS];
-    real *offsets; /* (B, T, d) x_i - x_j */
-    real *s;       /* (B, d) */
+    real *offsets; /* (B, T, inputs) what tokens see of positions */
+    real *s;       /* (B, D, O) */
     /* gradients and tangents of a chunk, shared by all blocks. A tangent has d sets of everything. */
-    real *ds;           /* (B, d), tangents (d, B, d) */
+    real *ds;           /* (B, D, O), tangents (d, B, d) */
     real *dt, *dt_next; /* (d, B, T, W) */
     real *dq, *dk, *dv; /* (d, B, T, W) */
     real *dwide;        /* (d B T, F) */
@@ -46,8 +48,9 @@ struct window_network {
     uint32_t *member, *member_host; /* (batch T) particles in the table */
     uint32_t *place, *place_host;   /* (batch, T) each token's place in the table */
     size_t members;
-    real *g_rows;         /* (rows of embed_g, d) */
-    real *table, *dtable; /* (batch T, W/2) E_g, and its gradient */
+    real *g_rows;               /* (rows of embed_g, d) */
+    real *table, *dtable;       /* (batch T, W/2) E_g, and its gradient */
+    struct window_probe *probe; /* tangents that are kept; NULL until a probe is asked for */
 };
 
 /* Tabulates E_g of the particles in windows first ... first + count - 1. */
@@ -62,6 +65,18 @@ void window_tangent(struct window_network *n, const real *weights, const struct 
                     size_t count, real *divergence);
 /* Gradient of a loss with ds = n->ds: adds to gradient, and to the table's gradient. */
 void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient);
+/* The windows' particles, as device indices (count T) in n->member. Fails where one is missing. */
+enum status window_members(struct window_network *n, const struct score_input *in, size_t count);
+/* From what tokens see to the score in n->s: t holds E_g in its first half already. */
+void window_forward_blocks(struct window_network *n, const real *weights, const struct score_input *in,
+                           size_t first, size_t count);
+/* window_probe.c: score_probe and score_pull. */
+enum status window_probe_forward(struct window_network *n, const real *weights, const struct score_input *in,
+                                 const struct score_probes *probes, real *s, real *product);
+enum status window_probe_backward(struct window_network *n, const real *weights, const struct score_input *in,
+                                  const struct score_probes *probes, const real *ds, const real *dproduct,
+                                  real *gradient);
+void window_probe_destroy(struct window_network *n);
 /* From the table's gradient to that of E_g's weights. */
 void window_table_backward(struct window_network *n, const real *weights, const struct score_input *in,
                            real *gradient);

@@ -32,4 +32,14 @@ FORMULA real gelu_slope(real x) {
     return p + x * p * rest * twice * (1 + 3 * cubic * x * x);
 }
 
+/* Second derivative: with t the argument of the logistic function p and q = 1 - p,
+ * y'' = 2 p q t' + x p q [(q - p) t'^2 + t'']. */
+FORMULA real gelu_curvature(real x) {
+    const real twice = (real)1.5957691216057308, cubic = (real)0.044715;
+    real p, rest;
+    logistic_pair(twice * (x + cubic * x * x * x), &p, &rest);
+    const real first = twice * (1 + 3 * cubic * x * x), second = twice * 6 * cubic * x;
+    return p * rest * (2 * first + x * ((rest - p) * first * first + second));
+}
+
 #endif

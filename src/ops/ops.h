@@ -74,6 +74,17 @@ struct pair_list {
     size_t capacity;
 };
 
+/* What a token of a window sees of positions; i the window's particle, j the token's, R an anchor (a particle's
+ * lattice site; 0 in a trap), u = x - R. All by minimum image. */
+enum window_form {
+    FORM_LOCAL,    /* x_i - x_j */
+    FORM_LATTICE,  /* R_i - R_j, u_i - u_j */
+    FORM_ANCHORED, /* R_i - R_j, u_i - u_j, u_j */
+    FORM_ALL       /* u_j; the window holds all particles, and every token is decoded */
+};
+/* Numbers a token sees. */
+int window_inputs_width(enum window_form form, int d);
+
 /* One Euler-Maruyama step in x (with g at its start), exact in g: theory.md section 1. */
 struct step_law {
     double dt;
@@ -170,6 +181,14 @@ struct ops {
     /* out (count, k + 1, d): x_i - x_j by minimum image, formed from all 64 bits; row 0 is 0. */
     void (*window_offsets)(const struct ops *ops, const struct box *box, size_t count, int k,
                            const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
+    /* out (count, k + 1, window_inputs_width) of any form but FORM_LOCAL; id (particles). */
+    void (*window_inputs)(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
+                          int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
+                          const struct lattice *anchor, const uint32_t *id, real *out);
+    /* Their tangents where the decoded particles (1, or all tokens in FORM_ALL) move by seed (rows, decoded,
+     * d): out (rows, tokens, window_inputs_width). */
+    void (*window_inputs_tangent)(const struct ops *ops, enum window_form form, size_t rows, int tokens,
+                                  int decoded, int d, const real *seed, real *out);
     /* to (count, k) = rows index[] of from (..., k): the neighbours of chosen particles. */
     void (*gather_neighbours)(const struct ops *ops, size_t count, int k, const uint32_t *index,
                               const uint32_t *from, uint32_t *to);
@@ -223,6 +242,36 @@ struct ops {
                                int width, const real *q, const real *k, const real *v, const real *p,
                                const real *dout, real *dq, real *dk, real *dv);
 
+    /* Gradients through a primitive and `sets` tangents of it at once: t... are tangents, d... gradients of the
+     * loss, dt... those with respect to tangents. They overwrite, weights' gradients are added to.
+     * x (count), tx (sets, count). dx may be dy, dtx may be dty. */
+    void (*gelu_tangent_backward)(const struct ops *ops, size_t sets, size_t count, const real *x,
+                                  const real *tx, const real *dy, const real *dty, real *dx, real *dtx);
+    /* norm_tangent that keeps the tangent of the sum: tu (sets, rows, columns) holds that of b and receives that
+     * of a + b. */
+    void (*norm_tangent_kept)(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
+                              size_t ldta, real *tu, const real *scale, const real *n,
+                              const real *inverse_root, real *ty);
+    /* dty, dtu (sets, rows, columns). */
+    void (*norm_tangent_backward)(const struct ops *ops, size_t sets, size_t rows, int columns,
+                                  const real *scale, const real *n, const real *inverse_root, const real *tu,
+                                  const real *dy, size_t lddy, const real *dty, real *dscale, real *doffset,
+                                  real *du, size_t lddu, real *dtu);
+    /* Tangents and their gradients have `sets` of the shapes of attention, one after the other. */
+    void (*attention_tangent_backward)(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                       int tokens, int heads, int width, const real *q, const real *k,
+                                       const real *v, const real *p, const real *tq, const real *tk,
+                                       const real *tv, const real *dout, const real *dtout, real *dq,
+                                       real *dk, real *dv, real *dtq, real *dtk, real *dtv);
+    /* to = from, or += if add, row by row. */
+    void (*spread_rows)(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                        real *to, size_t ld_to, bool add);
+    /* out (rows) = direction . tangent, row by row, both (rows, columns); and its gradient with respect to the
+     * tangent. */
+    void (*probe)(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,
+                  real *out);
+    void (*probe_backward)(const struct ops *ops, size_t rows, int columns, const real *direction,
+                           const real *dproduct, real *dtangent);
     /* out[i] = sum over a of tangent[a][i][a], tangent (d, count, d): a divergence from its d tangents. */
     void (*trace)(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
 
@@ -234,10 +283,10 @@ struct ops {
                       double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
-    /* One RAdam step t (from 1) on count weights, gradient scaled by `scale` first (clipping), then the
+    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale` first (clipping), then the
      * moving average: theory.md section 4. */
-    void (*radam)(const struct ops *ops, size_t count, int64_t t, double rate, double scale, double decay,
-                  const real *gradient, real *mu, real *nu, real *theta, real *average);
+    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
+                  double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
 };
 
 /* The table of this machine's processor; static, always there. */

@@ -101,11 +101,38 @@ void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, 
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv);
 
+/* ops_cpu_second.c */
+void cpu_gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count, const real *x,
+                               const real *tx, const real *dy, const real *dty, real *dx, real *dtx);
+void cpu_norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
+                           size_t ldta, real *tu, const real *scale, const real *n, const real *inverse_root,
+                           real *ty);
+void cpu_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, int columns,
+                               const real *scale, const real *n, const real *inverse_root, const real *tu,
+                               const real *dy, size_t lddy, const real *dty, real *dscale, real *doffset,
+                               real *du, size_t lddu, real *dtu);
+void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                    int tokens, int heads, int width, const real *q, const real *k,
+                                    const real *v, const real *p, const real *tq, const real *tk,
+                                    const real *tv, const real *dout, const real *dtout, real *dq, real *dk,
+                                    real *dv, real *dtq, real *dtk, real *dtv);
+void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
+                       int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
+                       const struct lattice *anchor, const uint32_t *id, real *out);
+void cpu_window_inputs_tangent(const struct ops *ops, enum window_form form, size_t rows, int tokens,
+                               int decoded, int d, const real *seed, real *out);
+void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                     real *to, size_t ld_to, bool add);
+void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,
+               real *out);
+void cpu_probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
+                        const real *dproduct, real *dtangent);
+
 /* ops_cpu_optimizer.c */
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
                    double sigma, double scale, double *term, real *ds);
 double cpu_sum_squares(const struct ops *ops, size_t count, const real *x);
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, double rate, double scale, double decay,
-               const real *gradient, real *mu, real *nu, real *theta, real *average);
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
+               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
 
 #endif

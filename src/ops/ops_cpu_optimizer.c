@@ -33,15 +33,17 @@ double cpu_sum_squares(const struct ops *ops, size_t count, const real *x) {
     return sum;
 }
 
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, double rate, double scale, double decay,
-               const real *gradient, real *mu, real *nu, real *theta, real *average) {
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
+               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average) {
     (void)ops;
     const double b1 = 0.9, b2 = 0.999, threshold = 5, power = pow(b2, (double)t);
     const double rho_end = 2 / (1 - b2) - 1, rho = rho_end - 2 * (double)t * power / (1 - power);
-    const bool rectified = rho >= threshold;
+    const bool rectified = !rectify || rho >= threshold;
     const real unbias_mu = (real)(1 / (1 - pow(b1, (double)t))), unbias_nu = (real)(1 / (1 - power));
     const real factor =
-        rectified ? (real)sqrt((rho - 4) * (rho - 2) * rho_end / ((rho_end - 4) * (rho_end - 2) * rho)) : 1;
+        rectify && rectified
+            ? (real)sqrt((rho - 4) * (rho - 2) * rho_end / ((rho_end - 4) * (rho_end - 2) * rho))
+            : 1;
     const real clip = (real)scale, step = (real)rate, keep_mu = (real)b1, new_mu = (real)(1 - b1);
     const real keep_nu = (real)b2, new_nu = (real)(1 - b2), keep = (real)decay, fresh = (real)(1 - decay);
     const real least = (real)1e-8;

@@ -87,6 +87,68 @@ enum status rows_to_slice(size_t owned, const uint32_t *id, int columns, const d
     return send_rows(owned, id, (size_t)columns * sizeof *rows, (const char *)rows, n, comm, (char *)out);
 }
 
+/* The ids sorted by the rank whose slice has them: sends[r] of them go to rank r; place[i] says where id[i] went.
+ * at: scratch of ranks + 1. */
+static enum status sort_by_rank(size_t count, const uint32_t *id, size_t n, int ranks, size_t *sends,
+                                size_t *at, uint64_t *sorted, size_t *place) {
+    for (size_t i = 0; i < count; i++) {
+        if (id[i] >= n)
+            return FAIL(STATUS_NUMBERS, "particle %lu is asked for where there are %zu", (unsigned long)id[i],
+                        n);
+        sends[slice_rank(n, ranks, id[i])]++;
+    }
+    for (int r = 0; r < ranks; r++)
+        at[r + 1] = at[r] + sends[r];
+    for (size_t i = 0; i < count; i++) {
+        place[i] = at[slice_rank(n, ranks, id[i])]++;
+        sorted[place[i]] = id[i];
+    }
+    return STATUS_OK;
+}
+
+/* The rows of this rank's slice that were asked for, in the order of asking; allocated. */
+static char *rows_asked_for(size_t count, const uint64_t *id, size_t begin, size_t bytes, const char *rows) {
+    char *answer = malloc(count * bytes + 1);
+    for (size_t i = 0; answer && i < count; i++)
+        memcpy(answer + i * bytes, rows + (id[i] - begin) * bytes, bytes);
+    return answer;
+}
+
+/* Two exchanges: ids to the ranks that have their rows, and the rows back in the same order. */
+enum status rows_from_slice(size_t n, int columns, const double *rows, size_t owned, const uint32_t *id,
+                            struct comm *comm, double *out) {
+    enum status status = STATUS_OK;
+    const int ranks = comm_size(comm);
+    const size_t begin = slice_begin(n, ranks, comm_rank(comm)), bytes = (size_t)columns * sizeof *rows;
+    size_t *numbers = calloc(4 * (size_t)ranks + 1, sizeof *numbers), got = 0;
+    size_t *sends = numbers, *receives = numbers + ranks, *back = numbers + 2 * ranks;
+    size_t *place = malloc((owned + 1) * sizeof *place);
+    uint64_t *sorted = malloc((owned + 1) * sizeof *sorted);
+    void *asked = NULL, *answered = NULL;
+    char *answer = NULL;
+    if (!numbers || !place || !sorted)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu rows", owned);
+    else
+        status = sort_by_rank(owned, id, n, ranks, sends, numbers + 3 * ranks, sorted, place);
+    TRY(comm_agree(comm, status));
+    TRY(comm_exchange(comm, sizeof *sorted, sends, sorted, receives, &asked));
+    for (int r = 0; r < ranks; r++)
+        got += receives[r];
+    answer = rows_asked_for(got, asked, begin, bytes, (const char *)rows);
+    TRY(comm_agree(comm, answer ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for %zu rows", got)));
+    TRY(comm_exchange(comm, bytes, receives, answer, back, &answered));
+    for (size_t i = 0; i < owned; i++)
+        memcpy(out + i * (size_t)columns, (const char *)answered + place[i] * bytes, bytes);
+out:
+    free(numbers);
+    free(place);
+    free(sorted);
+    free(asked);
+    free(answer);
+    free(answered);
+    return status;
+}
+
 /* One particle as a row of fixed size. */
 struct row {
     uint64_t q[MAX_DIMENSION];

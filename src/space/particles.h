@@ -51,5 +51,10 @@ enum status particles_from_slice(struct particles *particles, struct domain *dom
  * this rank's slice of n ids (slice count, columns). Collective. */
 enum status rows_to_slice(size_t owned, const uint32_t *id, int columns, const double *rows, size_t n,
                           struct comm *comm, double *out);
+/* The inverse: rows in order of id of this rank's slice of n ids (slice count, columns), host memory, into rows in
+ * order of the owned particles (owned, columns), whose ids are given. An id may be asked for by several ranks, or
+ * by none. Collective; fails (STATUS_NUMBERS) if an id is not below n. */
+enum status rows_from_slice(size_t n, int columns, const double *rows, size_t owned, const uint32_t *id,
+                            struct comm *comm, double *out);
 
 #endif

@@ -38,7 +38,8 @@ static void whole_score(struct score_model *model, const real *weights, double *
         qsort_r(order, others, sizeof *order, compare_from, &i);
         memcpy(near + i * k, order, k * sizeof *near);
     }
-    struct score_input in = {&w.box, w.q, g, w.n, w.n, all, near};
+    struct score_input in = {
+        .box = &w.box, .q = w.q, .g = g, .particles = w.n, .count = w.n, .centre = all, .neighbour = near};
     assert_int_equal(score_divergence(model, weights, &in, score, divergence), STATUS_OK);
     for (size_t i = 0; i < w.n; i++) {
         div[i] = (double)divergence[i];
@@ -87,20 +88,30 @@ static double difference(const struct snapshot *s, enum column c, const double *
 static void check(int d, enum noise_target noise_on) {
     const struct system_parameters system = {.dimension = d, .v0 = 0.2, .k = 1.5, .beta = 7.5, .gamma = 0.3};
     const struct pair_law law = {.beta = system.beta, .cutoff = 3.27};
-    struct score_model *model = NULL;
+    struct scores *scores = NULL;
     struct snapshot *s = NULL;
     struct frame *frame = NULL;
     w = whole_make(d, 400, d == 2 ? 40 : 14, true, 6);
     struct slice *slice = whole_slice(&w);
     const size_t n = w.n, dim = (size_t)d;
-    assert_int_equal(score_create(ops_cpu(), &network, d, 200, &model), STATUS_OK);
-    real *weights = calloc(score_tensors(model)->size, sizeof *weights);
-    score_initialise(model, 5, weights);
-    assert_int_equal(
-        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, snapshot_reach(&law), 3, &frame),
-        STATUS_OK);
+    const struct system_force force = {system, law};
+    assert_int_equal(scores_create(ops_cpu(), &network, d, false, 200, &scores), STATUS_OK);
+    struct score_model *const model = scores->part[0].model;
+    real *weights = calloc(scores->tensors.size, sizeof *weights);
+    scores_initialise(scores, 5, weights);
+    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours,
+                                  snapshot_reach(law.cutoff), 3, &frame),
+                     STATUS_OK);
     assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);
-    struct snapshot_input in = {frame, &system, law, model, weights, SIGMA, noise_on, SEED, NOISE};
+    const struct snapshot_input in = {.frame = frame,
+                                      .law = {.v0 = system.v0, .gamma = system.gamma},
+                                      .force = {system_force, &force},
+                                      .scores = scores,
+                                      .weights = weights,
+                                      .sigma = SIGMA,
+                                      .noise_on = noise_on,
+                                      .seed = SEED,
+                                      .noise = NOISE};
     assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);
 
     double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div),
@@ -146,8 +157,8 @@ static void check(int d, enum noise_target noise_on) {
         for (size_t a = 0; a < dim; a++)
             sigma[i] += score[i * dim + a] * score[i * dim + a];
     }
-    assert_below(difference(s, COLUMN_SMOOTHED_S_SQUARED, sigma), SLACK);
-    assert_below(difference(s, COLUMN_SMOOTHED_DIV_S, div), SLACK);
+    assert_below(difference(s, COLUMN_SMOOTHED_S_G_SQUARED, sigma), SLACK);
+    assert_below(difference(s, COLUMN_SMOOTHED_DIV_S_G, div), SLACK);
 
     for (size_t a = 0; a < dim; a++)
         free(moved[a]);
@@ -159,7 +170,7 @@ static void check(int d, enum noise_target noise_on) {
     snapshot_destroy(&s);
     frame_destroy(&frame);
     slice_destroy(&slice);
-    score_destroy(&model);
+    scores_destroy(&scores);
     whole_free(&w);
 }
 

@@ -91,6 +91,59 @@ static void test_migration(void **state) {
         }
 }
 
+/* Rows in order of id reach the owners, and come back; ids may be asked for twice, or by one rank alone. */
+static void test_rows(void **state) {
+    (void)state;
+    enum { COLUMNS = 3 };
+    for (int m = 0; m < SETTINGS; m++)
+        for (int asking = 0; asking < 3; asking++) {
+            struct spread c = spread_out(&settings[m], 0);
+            const size_t begin = slice_begin(c.w.n, comm_size(comm), comm_rank(comm));
+            const size_t count = slice_begin(c.w.n, comm_size(comm), comm_rank(comm) + 1) - begin;
+            const bool last = comm_rank(comm) == comm_size(comm) - 1;
+            const size_t asked = asking == 0 ? c.p->owned : asking == 1 ? c.w.n : last ? c.w.n : 0;
+            double *rows = malloc((count * COLUMNS + 1) * sizeof *rows),
+                   *back = malloc((count * COLUMNS + 1) * sizeof *back);
+            double *got = malloc((asked * COLUMNS + 1) * sizeof *got);
+            uint32_t *id = malloc((asked + 1) * sizeof *id);
+            for (size_t i = 0; i < asked; i++)
+                id[i] = asking == 0 ? c.p->id[i] : (uint32_t)(c.w.n - 1 - i);
+            for (size_t i = 0; i < count * COLUMNS; i++)
+                rows[i] = 1 / (1.0 + (double)(begin * COLUMNS + i));
+            assert_int_equal(rows_from_slice(c.w.n, COLUMNS, rows, asked, id, comm, got), STATUS_OK);
+            for (size_t i = 0; i < asked * COLUMNS; i++)
+                assert_true(got[i] == 1 / (1.0 + (double)(id[i / COLUMNS] * COLUMNS + i % COLUMNS)));
+            if (asking == 0) {
+                assert_int_equal(rows_to_slice(asked, id, COLUMNS, got, c.w.n, comm, back), STATUS_OK);
+                assert_memory_equal(back, rows, count * COLUMNS * sizeof *rows);
+            }
+            if (last)
+                id[0] = (uint32_t)c.w.n;
+            assert_int_equal(rows_from_slice(c.w.n, COLUMNS, rows, last ? 1 : 0, id, comm, got),
+                             STATUS_NUMBERS);
+            status_clear();
+            free(rows);
+            free(back);
+            free(got);
+            free(id);
+            gather_up(&c);
+        }
+}
+
+/* Fewer particles than ranks: slices and owners without any. */
+static void test_empty_rows(void **state) {
+    (void)state;
+    const size_t begin = slice_begin(2, comm_size(comm), comm_rank(comm));
+    const size_t count = slice_begin(2, comm_size(comm), comm_rank(comm) + 1) - begin;
+    const double all[2] = {4, 5};
+    const uint32_t id[2] = {1, 0};
+    double got[2] = {0};
+    const bool first = comm_rank(comm) == 0;
+    assert_int_equal(rows_from_slice(2, 1, count ? all + begin : NULL, first ? 2 : 0, id, comm, got),
+                     STATUS_OK);
+    assert_true(got[0] == (first ? 5 : 0) && got[1] == (first ? 4 : 0));
+}
+
 /* A rank holds, beside its own, exactly the particles closer to its box than the halo is wide. */
 static void test_halo(void **state) {
     (void)state;
@@ -255,6 +308,7 @@ static void test_copies(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_balance), cmocka_unit_test(test_migration),
+                                       cmocka_unit_test(test_rows),    cmocka_unit_test(test_empty_rows),
                                        cmocka_unit_test(test_halo),    cmocka_unit_test(test_pairs),
                                        cmocka_unit_test(test_nearest), cmocka_unit_test(test_copies)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);

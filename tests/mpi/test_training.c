@@ -44,7 +44,13 @@ static double whole_gradient(const struct whole *w, const struct training_parame
         assert_int_equal(cells_create(all, &w->box, 2, &grid), STATUS_OK);
         ops->nearest(ops, &w->box, grid, batch, ids, w->n, all->q, (int)k, near, farthest);
         cells_destroy(ops, &grid);
-        struct score_input in = {&w->box, all->q, all->g, w->n, batch, ids, near};
+        struct score_input in = {.box = &w->box,
+                                 .q = all->q,
+                                 .g = all->g,
+                                 .particles = w->n,
+                                 .count = batch,
+                                 .centre = ids,
+                                 .neighbour = near};
         assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term,
                                          gradient, NULL),
                          STATUS_OK);
@@ -76,7 +82,13 @@ static double whole_resolved(const struct whole *w, struct score_model *model, c
         all[i] = i;
     assert_int_equal(cells_create(&p, &w->box, 3, &grid), STATUS_OK);
     ops->nearest(ops, &w->box, grid, w->n, NULL, w->n, w->q, (int)k, near, farthest);
-    struct score_input in = {&w->box, w->q, w->g, w->n, w->n, all, near};
+    struct score_input in = {.box = &w->box,
+                             .q = w->q,
+                             .g = w->g,
+                             .particles = w->n,
+                             .count = w->n,
+                             .centre = all,
+                             .neighbour = near};
     assert_int_equal(score_divergence(model, weights, &in, s, div), STATUS_OK);
     for (size_t i = 0; i < w->n; i++) {
         sum -= 2 * ((double)d + (double)div[i]);
@@ -94,6 +106,14 @@ static double whole_resolved(const struct whole *w, struct score_model *model, c
     return sum;
 }
 
+static enum status no_force(const void *context, const struct particles *p, const struct box *box,
+                            double *force, double *divergence) {
+    (void)context;
+    memset(force, 0, p->owned * (size_t)box->d * sizeof *force);
+    memset(divergence, 0, p->owned * sizeof *divergence);
+    return STATUS_OK;
+}
+
 static void check(int d, enum noise_target noise_on) {
     struct whole w = whole_make(d, 500, d == 2 ? 40 : 14, true, 2);
     struct training_parameters p = training;
@@ -105,14 +125,22 @@ static void check(int d, enum noise_target noise_on) {
     assert_int_equal(
         frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, 0, training_margin(&p, d), &frame),
         STATUS_OK);
-    assert_int_equal(trainer_create(ops_cpu(), comm, &network, &p, d, 200, NULL, &t), STATUS_OK);
-    const size_t size = score_tensors(t->model)->size;
+    const struct trainer_setup setup = {.network = network,
+                                        .training = p,
+                                        .law = {.gamma = 1},
+                                        .d = d,
+                                        .particles = w.n,
+                                        .chunk = 200,
+                                        .force = {no_force, NULL}};
+    assert_int_equal(trainer_create(ops_cpu(), comm, &setup, NULL, &t), STATUS_OK);
+    const size_t size = score_tensors(t->scores->part[0].model)->size;
     double *mine = calloc(size, sizeof(double)), *want = calloc(size, sizeof(double)), loss = 0;
     real *gradient = calloc(size, sizeof(real));
     for (uint32_t m = 0; m < 100; m++)
         ids[m] = rng_permute(9, STREAM_BATCH, 0, m, w.n);
     assert_int_equal(trainer_gradient(t, frame, 7, 100, ids, &loss), STATUS_OK);
-    double want_loss = whole_gradient(&w, &p, t->model, t->optimizer->theta, 7, 100, ids, gradient);
+    double want_loss =
+        whole_gradient(&w, &p, t->scores->part[0].model, t->optimizer->theta, 7, 100, ids, gradient);
     for (size_t i = 0; i < size; i++) {
         mine[i] = (double)t->gradient[i];
         want[i] = (double)gradient[i];
@@ -129,7 +157,7 @@ static void check(int d, enum noise_target noise_on) {
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
     assert_int_equal(trainer_test(t, &dataset, 0, &fraction, &error), STATUS_OK);
-    double resolved = whole_resolved(&w, t->model, t->optimizer->average);
+    double resolved = whole_resolved(&w, t->scores->part[0].model, t->optimizer->average);
     assert_below(fabs(fraction * 1234 - resolved) / fabs(resolved), SLACK);
     assert_below(error, 1e-6); /* two equal frames */
 

@@ -31,7 +31,7 @@ static void bench(const char *name, const struct network_parameters *p, size_t w
     struct box box = {.d = D, .periodic = true, .side = {160, 160}};
     uint64_t *q[D];
     double *g[D], best[3] = {1e9, 1e9, 1e9};
-    if (score_create(ops, p, D, rows, &model) != STATUS_OK)
+    if (score_create(ops, p, D, D, rows, &model) != STATUS_OK)
         exit(1);
     const size_t size = score_tensors(model)->size, k = (size_t)p->neighbours;
     real *weights = calloc(size, sizeof *weights), *gradient = calloc(size, sizeof *gradient);
@@ -54,7 +54,13 @@ static void bench(const char *name, const struct network_parameters *p, size_t w
         for (size_t m = 0; m < k; m++)
             near[w * k + m] = (centre[w] + 1 + (uint32_t)m) % PARTICLES;
     }
-    struct score_input in = {&box, q, g, PARTICLES, windows, centre, near};
+    struct score_input in = {.box = &box,
+                             .q = q,
+                             .g = g,
+                             .particles = PARTICLES,
+                             .count = windows,
+                             .centre = centre,
+                             .neighbour = near};
     for (int m = 0; m < REPEATS; m++) {
         double t = timer_now();
         score_forward(model, weights, &in, s);

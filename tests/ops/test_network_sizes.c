@@ -27,7 +27,7 @@ static double uniform(uint32_t item, uint64_t step) {
 
 static void create(const struct network_parameters *p, int d, int rows, struct net *n) {
     *n = (struct net){.box = {.d = d, .periodic = true, .side = {7, 5, 6}}, .p = *p};
-    assert_int_equal(score_create(ops_cpu(), p, d, rows, &n->model), STATUS_OK);
+    assert_int_equal(score_create(ops_cpu(), p, d, d, rows, &n->model), STATUS_OK);
     n->size = score_tensors(n->model)->size;
     n->weights = malloc(n->size * sizeof *n->weights);
     score_initialise(n->model, 5, n->weights);
@@ -56,7 +56,13 @@ static void destroy(struct net *n) {
 }
 
 static struct score_input input_of(const struct net *n) {
-    return (struct score_input){&n->box, n->q_axis, n->g_axis, PARTICLES, COUNT, n->centre, n->neighbour};
+    return (struct score_input){.box = &n->box,
+                                .q = n->q_axis,
+                                .g = n->g_axis,
+                                .particles = PARTICLES,
+                                .count = COUNT,
+                                .centre = n->centre,
+                                .neighbour = n->neighbour};
 }
 
 static double loss_of(struct net *n, const real *weights, real *gradient) {

@@ -38,7 +38,7 @@ static void create(hid_t at, int rows, struct net *c) {
     c->n = (size_t)vectors_attribute(at, "N");
     c->k = (size_t)p.neighbours;
     c->p = vectors_particles(&c->box, c->n, x, g);
-    assert_int_equal(score_create(ops_cpu(), &p, d, rows, &c->model), STATUS_OK);
+    assert_int_equal(score_create(ops_cpu(), &p, d, d, rows, &c->model), STATUS_OK);
     assert_int_equal(score_tensors(c->model)->size, (size_t)vectors_attribute(network, "parameters"));
     c->weights = calloc(score_tensors(c->model)->size, sizeof *c->weights);
     c->centre = malloc(c->n * sizeof *c->centre);
@@ -64,7 +64,13 @@ static void use_neighbours(struct net *c, hid_t at, const char *name) {
 }
 
 static struct score_input input_of(const struct net *c) {
-    return (struct score_input){&c->box, c->p->q, c->p->g, c->n, c->batch, c->centre, c->neighbour};
+    return (struct score_input){.box = &c->box,
+                                .q = c->p->q,
+                                .g = c->p->g,
+                                .particles = c->n,
+                                .count = c->batch,
+                                .centre = c->centre,
+                                .neighbour = c->neighbour};
 }
 
 static void widen(size_t n, const real *from, double *to) {

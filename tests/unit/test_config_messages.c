@@ -90,7 +90,7 @@ static const struct {
      "a.yaml:3: simulation.seed = 18446744073709551616 is not a whole number from 0 to 18446744073709551615"},
     {GOOD "training: {seed: 1.5}\n", NULL,
      "a.yaml:3: training.seed = 1.5 is not a whole number from 0 to 18446744073709551615"},
-    {SYSTEM("kind: abp"), NULL, "a.yaml:1: system.kind = abp is not known: it must be one of aoup|crystal"},
+    {SYSTEM("kind: abp"), NULL, "a.yaml:1: system.kind = abp is not known: it must be one of aoup|crystal|unknown"},
     {GOOD "training: {noise_on: x}\n", NULL,
      "a.yaml:3: training.noise_on = x is not known: it must be one of g|xg"},
     {GOOD "run: {device: gpu}\n", NULL,

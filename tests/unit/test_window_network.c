@@ -48,7 +48,7 @@ static struct score_model *create(const struct shape *s, int rows) {
                                          .layers = s->layers,
                                          .neighbours = s->neighbours};
     struct score_model *model = NULL;
-    assert_int_equal(score_create(ops_cpu(), &p, s->d, rows, &model), STATUS_OK);
+    assert_int_equal(score_create(ops_cpu(), &p, s->d, s->d, rows, &model), STATUS_OK);
     return model;
 }
 
@@ -78,7 +78,13 @@ static void scene_create(struct scene *c, const struct shape *s, const struct sc
         for (size_t m = 0; m < c->k; m++)
             c->neighbour[i * c->k + m] = (c->centre[i] + 1 + (uint32_t)m * 7) % N;
     }
-    c->in = (struct score_input){&c->box, c->q, c->g, N, COUNT, c->centre, c->neighbour};
+    c->in = (struct score_input){.box = &c->box,
+                                 .q = c->q,
+                                 .g = c->g,
+                                 .particles = N,
+                                 .count = COUNT,
+                                 .centre = c->centre,
+                                 .neighbour = c->neighbour};
 }
 
 static void scene_destroy(struct scene *c) {

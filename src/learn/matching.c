@@ -1,0 +1,350 @@
+/* Losses of scores and their divergences (score matching, stationarity, theory.md section 4), and of velocities. All
+ * have one shape: the networks give values and, along some directions, tangents of the rows of a batch; the loss is a
+ * function of these numbers, worked out here in float64; its derivatives go back through the networks.
+ *
+ * Stationarity squares a sum over a whole configuration, so all values are known before the first derivative: where a
+ * batch does not fit into one chunk, the networks run once more on the way back. */
+#include "learn/trainer_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPEATS = 2 }; /* of Hutchinson's estimate, where it is squared */
+
+struct matching {
+    struct trainer *t;
+    const struct frame *f;
+    struct probe_plan plan;
+    struct score_input in;
+    size_t rows;
+    int groups, repeats; /* repeats of the divergence that are kept apart */
+    bool together;       /* one chunk and one group: the networks still know it on the way back */
+    double *x, *g;       /* (rows, d) values */
+    double *div_x[REPEATS], *div_g[REPEATS];   /* (rows) */
+    double *dx, *dg;                           /* (rows, d) derivatives of the loss */
+    double *ddiv_x[REPEATS], *ddiv_g[REPEATS]; /* (rows) */
+    double *memory;
+    real *device, *host; /* values or derivatives of a chunk */
+};
+
+static enum status matching_create(struct matching *m) {
+    const size_t d = (size_t)m->t->d, rows = m->rows, sets = 2 * PROBE_SETS;
+    m->memory = calloc(rows * (4 * d + 4 * REPEATS) + 1, sizeof *m->memory);
+    m->host = malloc((rows * (2 * d + sets) + 1) * sizeof *m->host);
+    if (!m->memory || !m->host)
+        return FAIL(STATUS_FAILURE, "out of memory for a batch of %zu", rows);
+    double **const vectors[] = {&m->x, &m->g, &m->dx, &m->dg};
+    double *at = m->memory;
+    for (int v = 0; v < 4; v++, at += rows * d)
+        *vectors[v] = at;
+    for (int r = 0; r < REPEATS; r++, at += 4 * rows) {
+        m->div_x[r] = at;
+        m->div_g[r] = at + rows;
+        m->ddiv_x[r] = at + 2 * rows;
+        m->ddiv_g[r] = at + 3 * rows;
+    }
+    return m->t->ops->allocate(m->t->ops, (rows * (2 * d + sets) + 1) * sizeof(real), (void **)&m->device);
+}
+
+static void matching_release(struct matching *m) {
+    m->t->ops->release(m->t->ops, m->device);
+    free(m->memory);
+    free(m->host);
+}
+
+/* The windows first ... of a chunk. */
+static struct score_input chunk_of(const struct matching *m, int part, size_t first, size_t *count) {
+    const size_t chunk = score_chunk(m->t->scores->part[part].model), decoded = (size_t)m->t->scores->decoded;
+    struct score_input in = m->in;
+    *count = m->in.count - first < chunk ? m->in.count - first : chunk;
+    in.count = *count;
+    in.centre += first;
+    in.neighbour += first * (size_t)m->t->scores->neighbours;
+    in.shift = m->t->batch.shift + first * decoded * (size_t)m->t->scores->part[part].outputs;
+    return in;
+}
+
+/* Runs a part on a chunk along the directions of a group: values on the device, products in the probes. */
+static enum status run(struct matching *m, int part, int group, size_t first, size_t *count,
+                       struct score_probes *probes) {
+    struct trainer *t = m->t;
+    const struct score_part *p = &t->scores->part[part];
+    const struct score_input in = chunk_of(m, part, first, count);
+    probe_fill(t->scores, part, &m->plan, group, *count,
+               t->batch.id_host + first * (size_t)t->scores->decoded, &t->probes, probes);
+    return score_probe(p->model, t->optimizer->theta + p->offset, &in, probes, m->device, t->probes.product);
+}
+
+/* Which of the kept divergences a group adds to. */
+static int repeat_of(const struct matching *m, int group) {
+    return m->repeats > 1 ? group : 0;
+}
+
+static void take_values(struct matching *m, int part, size_t row, size_t rows) {
+    const struct score_part *p = &m->t->scores->part[part];
+    const size_t d = (size_t)m->t->d, outputs = (size_t)p->outputs;
+    m->t->ops->to_host(m->t->ops, m->host, m->device, rows * outputs * sizeof(real));
+    for (size_t r = 0; r < rows; r++)
+        for (size_t a = 0; a < d; a++) {
+            if (p->x_at >= 0)
+                m->x[(row + r) * d + a] = (double)m->host[r * outputs + (size_t)p->x_at + a];
+            if (p->g_at >= 0)
+                m->g[(row + r) * d + a] = (double)m->host[r * outputs + (size_t)p->g_at + a];
+        }
+}
+
+static void take_products(struct matching *m, int group, const struct score_probes *probes, size_t row,
+                          size_t rows) {
+    const int sets = probes->in_x + probes->in_g, repeat = repeat_of(m, group);
+    m->t->ops->to_host(m->t->ops, m->host, m->t->probes.product, (size_t)sets * rows * sizeof(real));
+    for (int s = 0; s < sets; s++) {
+        double *to = (s < probes->in_x ? m->div_x : m->div_g)[repeat] + row;
+        for (size_t r = 0; r < rows; r++)
+            to[r] += (double)m->host[(size_t)s * rows + r];
+    }
+}
+
+static enum status forwards(struct matching *m, int part) {
+    enum status status = STATUS_OK;
+    const size_t decoded = (size_t)m->t->scores->decoded;
+    size_t count = 0;
+    for (size_t first = 0; first < m->in.count; first += count)
+        for (int group = 0; group < m->groups; group++) {
+            struct score_probes probes;
+            TRY(run(m, part, group, first, &count, &probes));
+            if (group == 0)
+                take_values(m, part, first * decoded, count * decoded);
+            take_products(m, group, &probes, first * decoded, count * decoded);
+        }
+out:
+    return status;
+}
+
+/* Derivatives of a chunk and group onto the device: those of values, then those of products. Values count once. */
+static void give_derivatives(struct matching *m, int part, int group, const struct score_probes *probes,
+                             size_t row, size_t rows) {
+    const struct score_part *p = &m->t->scores->part[part];
+    const size_t d = (size_t)m->t->d, outputs = (size_t)p->outputs;
+    const int sets = probes->in_x + probes->in_g, repeat = repeat_of(m, group);
+    memset(m->host, 0, rows * outputs * sizeof *m->host);
+    for (size_t r = 0; group == 0 && r < rows; r++)
+        for (size_t a = 0; a < d; a++) {
+            if (p->x_at >= 0)
+                m->host[r * outputs + (size_t)p->x_at + a] = (real)m->dx[(row + r) * d + a];
+            if (p->g_at >= 0)
+                m->host[r * outputs + (size_t)p->g_at + a] = (real)m->dg[(row + r) * d + a];
+        }
+    for (int s = 0; s < sets; s++) {
+        const double *from = (s < probes->in_x ? m->ddiv_x : m->ddiv_g)[repeat] + row;
+        for (size_t r = 0; r < rows; r++)
+            m->host[rows * outputs + (size_t)s * rows + r] = (real)from[r];
+    }
+    m->t->ops->to_device(m->t->ops, m->device, m->host, rows * (outputs + (size_t)sets) * sizeof(real));
+}
+
+static enum status backwards(struct matching *m, int part) {
+    enum status status = STATUS_OK;
+    struct trainer *t = m->t;
+    const struct score_part *p = &t->scores->part[part];
+    const size_t decoded = (size_t)t->scores->decoded;
+    size_t count = 0;
+    for (size_t first = 0; first < m->in.count; first += count)
+        for (int group = 0; group < m->groups; group++) {
+            struct score_probes probes;
+            struct score_input in = chunk_of(m, part, first, &count);
+            if (m->together)
+                probe_fill(t->scores, part, &m->plan, group, count, t->batch.id_host, &t->probes, &probes);
+            else
+                TRY(run(m, part, group, first, &count, &probes));
+            const size_t rows = count * decoded;
+            give_derivatives(m, part, group, &probes, first * decoded, rows);
+            TRY(score_pull(p->model, t->optimizer->theta + p->offset, &in, &probes, m->device,
+                           m->device + rows * (size_t)p->outputs, t->gradient + p->offset));
+        }
+out:
+    return status;
+}
+
+/* ---- the losses, in float64 ---- */
+
+/* |s|^2 + 2 div s of a row, times weight: value and derivatives. */
+static double match_row(struct matching *m, size_t r, double weight) {
+    const size_t d = (size_t)m->t->d;
+    const struct flow_law *law = &m->t->setup.law;
+    const bool shifted = law->shift != SHIFT_NONE, with_x = m->t->scores->with_x;
+    double sum = shifted ? -2.0 * (double)d : 0;
+    if (with_x && shifted)
+        sum += 2 * m->t->batch.divergence[r] / law->eps;
+    for (int k = 0; k < m->repeats; k++) {
+        sum += 2 * (m->div_g[k][r] + m->div_x[k][r]) / m->repeats;
+        m->ddiv_g[k][r] += 2 * weight / m->repeats;
+        m->ddiv_x[k][r] += 2 * weight / m->repeats;
+    }
+    for (size_t a = r * d; a < (r + 1) * d; a++) {
+        sum += m->g[a] * m->g[a] + (with_x ? m->x[a] * m->x[a] : 0);
+        m->dg[a] += 2 * weight * m->g[a];
+        m->dx[a] += 2 * weight * m->x[a];
+    }
+    return weight * sum;
+}
+
+/* div v + v . s of a row, for both estimates of the divergence. */
+static void residual_row(const struct matching *m, size_t r, double out[REPEATS]) {
+    const size_t d = (size_t)m->t->d;
+    const struct flow_law *law = &m->t->setup.law;
+    const struct batch *b = &m->t->batch;
+    const bool shifted = law->shift != SHIFT_NONE;
+    double sum = 0;
+    for (size_t a = r * d; a < (r + 1) * d; a++) {
+        const double drift = law->v0 * b->g[a] + b->force[a];
+        sum += (drift - law->eps * m->x[a]) * m->x[a] - law->gamma * (b->g[a] + m->g[a]) * m->g[a];
+    }
+    for (int k = 0; k < m->repeats; k++) {
+        const double div_x = m->div_x[k][r] + (shifted ? b->divergence[r] / law->eps : 0);
+        const double div_g = m->div_g[k][r] - (shifted ? (double)d : 0);
+        out[k] = sum + b->divergence[r] - law->eps * div_x - law->gamma * ((double)d + div_g);
+    }
+}
+
+/* Adds the derivatives of the residuals, times those of the loss with respect to them. */
+static void residual_backward(struct matching *m, size_t r, const double dresidual[REPEATS]) {
+    const size_t d = (size_t)m->t->d;
+    const struct flow_law *law = &m->t->setup.law;
+    const struct batch *b = &m->t->batch;
+    double all = 0;
+    for (int k = 0; k < m->repeats; k++) {
+        m->ddiv_x[k][r] -= law->eps * dresidual[k];
+        m->ddiv_g[k][r] -= law->gamma * dresidual[k];
+        all += dresidual[k];
+    }
+    for (size_t a = r * d; a < (r + 1) * d; a++) {
+        m->dx[a] += all * (law->v0 * b->g[a] + b->force[a] - 2 * law->eps * m->x[a]);
+        m->dg[a] -= all * law->gamma * (b->g[a] + 2 * m->g[a]);
+    }
+}
+
+/* (sum_i div v_i + v_i . s_i)^2, mean over configurations, over 2 N d. With two estimates, their product: the square
+ * of one would be biased by its variance. Collective: a configuration may be on several ranks. */
+static enum status stationarity(struct matching *m, double weight, double *loss) {
+    struct trainer *t = m->t;
+    const size_t decoded = (size_t)t->scores->decoded, n = t->batch.configurations;
+    double *residual = calloc(REPEATS * n + 1, sizeof *residual), row[REPEATS];
+    enum status status = residual ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for %zu residuals", n);
+    TRY(comm_agree(t->comm, status));
+    for (size_t r = 0; r < m->rows; r++) {
+        residual_row(m, r, row);
+        for (int k = 0; k < m->repeats; k++)
+            residual[REPEATS * t->batch.configuration[r / decoded] + (size_t)k] += row[k];
+    }
+    comm_sum(t->comm, residual, REPEATS * n);
+    for (size_t c = 0; c < n; c++)
+        *loss += weight * residual[REPEATS * c] * residual[REPEATS * c + (size_t)m->repeats - 1] /
+                 comm_size(t->comm);
+    for (size_t r = 0; r < m->rows; r++) {
+        const double *of = residual + REPEATS * t->batch.configuration[r / decoded];
+        row[0] = weight * (m->repeats > 1 ? of[1] : 2 * of[0]);
+        row[1] = weight * of[0];
+        residual_backward(m, r, row);
+    }
+out:
+    free(residual);
+    return status;
+}
+
+/* |v|^2 - 2 v . dz/dt at the midpoint of two frames: its mean is least for the velocity of the probability flow
+ * (Stratonovich). */
+static double velocity_row(struct matching *m, size_t r, double weight) {
+    const size_t d = (size_t)m->t->d;
+    const double *rate = m->f->rate + (size_t)m->t->batch.row_host[r] * 2 * d;
+    double sum = 0;
+    for (size_t a = 0; a < d; a++) {
+        const size_t at = r * d + a;
+        sum += m->x[at] * (m->x[at] - 2 * rate[a]) + m->g[at] * (m->g[at] - 2 * rate[d + a]);
+        m->dx[at] = 2 * weight * (m->x[at] - rate[a]);
+        m->dg[at] = 2 * weight * (m->g[at] - rate[d + a]);
+    }
+    return weight * sum;
+}
+
+static enum status losses(struct matching *m, size_t total, double *sum) {
+    enum status status = STATUS_OK;
+    struct trainer *t = m->t;
+    const struct training_parameters *p = &t->setup.training;
+    const double configurations = (double)t->batch.configurations;
+    const double size = 2 * (double)(t->setup.particles * (size_t)t->d);
+    const double weight = t->batch.configurations > 0 && p->loss == LOSS_SCORE_MATCHING
+                              ? p->l_sm / (configurations * size)
+                              : (p->loss == LOSS_VELOCITY ? 1 : p->l_sm) / (double)total;
+    for (size_t r = 0; r < m->rows; r++)
+        *sum += p->loss == LOSS_VELOCITY ? velocity_row(m, r, weight) : match_row(m, r, weight);
+    if (p->loss == LOSS_SCORE_MATCHING && p->l_fpe > 0)
+        TRY(stationarity(m, p->l_fpe / (configurations * size), sum));
+out:
+    return status;
+}
+
+/* ---- a step ---- */
+
+static struct probe_plan plan_of(const struct trainer *t, uint64_t step) {
+    const struct training_parameters *p = &t->setup.training;
+    const bool velocity = p->loss == LOSS_VELOCITY;
+    return (struct probe_plan){.kind = velocity ? DIVERGENCE_HUTCHINSON : p->divergence,
+                               .repeats = velocity       ? 0
+                                          : p->l_fpe > 0 ? REPEATS
+                                                         : 1,
+                               .seed = p->seed,
+                               .step = step};
+}
+
+static enum status prepare(struct matching *m, uint64_t step) {
+    enum status status = STATUS_OK;
+    struct trainer *t = m->t;
+    struct batch *b = &t->batch;
+    size_t chunk = score_chunk(t->scores->part[0].model);
+    m->plan = plan_of(t, step);
+    m->rows = b->count * (size_t)t->scores->decoded;
+    m->groups = probe_groups(t->scores, &m->plan);
+    m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON && m->plan.repeats > 1 ? m->plan.repeats : 1;
+    m->together = b->count <= chunk && m->groups == 1;
+    m->in = frame_windows(m->f, b->count, b->centre, b->neighbour);
+    TRY(matching_create(m));
+    TRY(probe_reserve(t->scores, chunk, &t->probes));
+    if (t->setup.training.loss == LOSS_SCORE_MATCHING)
+        TRY(batch_physics(t, m->f, m->f->particles, t->scores->with_x));
+out:
+    return status;
+}
+
+static enum status run_parts(struct matching *m, bool back) {
+    enum status status = STATUS_OK;
+    struct trainer *t = m->t;
+    const struct score_rows rows = batch_rows(t);
+    for (int part = 0; part < t->scores->parts; part++) {
+        if (t->setup.training.loss == LOSS_SCORE_MATCHING)
+            TRY(scores_shift(t->scores, part, &t->setup.law, &rows, t->batch.shift));
+        else
+            t->ops->zero(t->ops, t->batch.shift,
+                         m->rows * (size_t)t->scores->part[part].outputs * sizeof(real));
+        TRY(back ? backwards(m, part) : forwards(m, part));
+    }
+out:
+    return status;
+}
+
+enum status matching_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
+                              double *sum) {
+    struct matching m = {.t = t, .f = f};
+    timer_begin(&t->timings, t->timer_network);
+    enum status status = prepare(&m, step);
+    if (status == STATUS_OK)
+        status = run_parts(&m, false);
+    status = comm_agree(t->comm, status);
+    if (status == STATUS_OK)
+        status = losses(&m, total, sum);
+    if (status == STATUS_OK)
+        status = run_parts(&m, true);
+    timer_end(&t->timings, t->timer_network);
+    matching_release(&m);
+    return status;
+}
