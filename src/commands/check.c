@@ -1,10 +1,12 @@
-/* Check: what a trajectory says without any network. theory.md section 5, identities (I0), (I3), (I4). */
+/* Check: what a trajectory says without any network (theory.md section 5: I0, I3, I4), and, where the flow is known
+ * exactly, how an evaluation compares with it, particle by particle. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "commands/commands.h"
+#include "commands/compare.h"
 #include "entropy/certificate.h"
 #include "io/trajectory.h"
 
@@ -46,18 +48,13 @@ static void check_scalars(const struct config *c, size_t frames, const struct tr
              exact.error, exact.value * n);
 }
 
-enum status command_check(struct session *s) {
+static enum status check_trajectory(struct session *s, const char *path) {
     enum status status = STATUS_OK;
     struct trajectory *t = NULL;
     struct trajectory_scalars *scalars = NULL;
     double *work = NULL;
     size_t frames = 0;
-    char path[SESSION_PATH];
     struct config *config = malloc(sizeof *config);
-    session_path(s, "trajectory.h5", path);
-    log_info("check:    reads %s", path);
-    if (s->dry_run)
-        goto out;
     TRY(trajectory_open(s->comm, path, &t));
     TRY(trajectory_written(t, &frames));
     scalars = calloc(frames + 1, sizeof *scalars);
@@ -78,5 +75,22 @@ out:
     free(scalars);
     free(work);
     free(config);
+    return status;
+}
+
+enum status command_check(struct session *s) {
+    enum status status = STATUS_OK;
+    char trajectory[SESSION_PATH], evaluation[SESSION_PATH];
+    session_path(s, "trajectory.h5", trajectory);
+    session_path(s, "evaluation.h5", evaluation);
+    log_info("check:    reads %s, and %s if it is there", trajectory, evaluation);
+    if (s->dry_run)
+        return STATUS_OK;
+    const bool evaluated = file_exists(s->comm, evaluation);
+    if (file_exists(s->comm, trajectory) || !evaluated)
+        TRY(check_trajectory(s, trajectory));
+    if (evaluated)
+        TRY(compare_evaluation(s, evaluation));
+out:
     return status;
 }

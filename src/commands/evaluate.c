@@ -483,6 +483,8 @@ out:
 
 /* A complete evaluation of the same frames need not be made again. */
 static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
+    const double sigma = learning_sigma(&r->model_config.training);
+    const double noise[] = {r->model_config.training.noise_on == NOISE_ON_XG ? sigma : 0, sigma};
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {
         enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories,
@@ -496,8 +498,7 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
         return status;
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
-                             r->model_text, convention(s), learning_sigma(&r->model_config.training),
-                             &r->file);
+                             r->model_text, convention(s), noise, &r->file);
 }
 
 enum status command_evaluate(struct session *s) {

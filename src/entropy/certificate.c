@@ -46,7 +46,9 @@ enum status certificate_create(const struct snapshot *s, int frames, struct cert
         c->frames = frames;
         c->n = s->n;
         c->count = s->count;
-        good = (c->series = calloc((size_t)frames + 1, sizeof(double))) != NULL;
+        c->series = calloc((size_t)frames + 1, sizeof(double));
+        c->own = calloc(s->count + 1, sizeof(double));
+        good = c->series && c->own;
         for (int m = 0; m < TERMS; m++) {
             good = (c->of_frame[m] = calloc((size_t)frames + 1, sizeof(double))) && good;
             good = (c->of_particle[m] = calloc(s->count + 1, sizeof(double))) && good;
@@ -62,6 +64,7 @@ void certificate_destroy(struct certificate **certificate) {
     if (!*certificate)
         return;
     free((*certificate)->series);
+    free((*certificate)->own);
     for (int m = 0; m < TERMS; m++) {
         free((*certificate)->of_frame[m]);
         free((*certificate)->of_particle[m]);
@@ -104,24 +107,32 @@ struct estimate block_estimate(int frames, const double *x) {
     return e;
 }
 
-struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm) {
+struct estimate particle_estimate(int frames, const double *series, size_t n, size_t count,
+                                  const double *of_particle, struct comm *comm) {
+    struct estimate e = block_estimate(frames, series);
     double square = 0;
+    for (size_t i = 0; i < count; i++)
+        square += (of_particle[i] - e.value) * (of_particle[i] - e.value);
+    comm_sum(comm, &square, 1);
+    double by_particles = sqrt(square / ((double)n * ((double)n - 1)));
+    e.error = isnan(e.error) ? by_particles : fmax(e.error, by_particles);
+    return e;
+}
+
+struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm) {
     for (int t = 0; t < c->frame; t++) {
         c->series[t] = 0;
         for (int m = 0; m < TERMS; m++)
-            c->series[t] += factor[m] * c->of_frame[m][t];
+            if (factor[m] != 0) /* terms that do not apply are NaN */
+                c->series[t] += factor[m] * c->of_frame[m][t];
     }
-    struct estimate e = block_estimate(c->frame, c->series);
     for (size_t i = 0; i < c->count; i++) {
-        double own = 0;
+        c->own[i] = 0;
         for (int m = 0; m < TERMS; m++)
-            own += factor[m] * c->of_particle[m][i] / c->frame;
-        square += (own - e.value) * (own - e.value);
+            if (factor[m] != 0)
+                c->own[i] += factor[m] * c->of_particle[m][i] / c->frame;
     }
-    comm_sum(comm, &square, 1);
-    double by_particles = sqrt(square / ((double)c->n * ((double)c->n - 1)));
-    e.error = isnan(e.error) ? by_particles : fmax(e.error, by_particles);
-    return e;
+    return particle_estimate(c->frame, c->series, c->n, c->count, c->own, comm);
 }
 
 struct estimate certificate_resolved_fraction(const struct certificate *c, struct comm *comm) {

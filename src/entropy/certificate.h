@@ -33,6 +33,7 @@ struct certificate {
     double *of_frame[TERMS];    /* (frames) mean over all particles */
     double *of_particle[TERMS]; /* (count) sum over frames */
     double *series;             /* (frames) scratch */
+    double *own;                /* (count) scratch */
 };
 
 enum status certificate_create(const struct snapshot *s, int frames, struct certificate **out);
@@ -48,6 +49,11 @@ struct estimate {
 struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm);
 /* resolved / exact. Collective. */
 struct estimate certificate_resolved_fraction(const struct certificate *c, struct comm *comm);
+
+/* Mean of `frames` numbers and its error by blocks; of_particle (count of n, this rank's): each particle's mean over
+ * frames, by which it is judged too. Collective. */
+struct estimate particle_estimate(int frames, const double *series, size_t n, size_t count,
+                                  const double *of_particle, struct comm *comm);
 
 /* Mean of a series of frames and its error by blocks. */
 struct estimate block_estimate(int frames, const double *x);

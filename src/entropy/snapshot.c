@@ -40,6 +40,9 @@ const struct column_info column_info[COLUMNS] = {
                                      false},
     [COLUMN_SMOOTHED_DIV_S_G] = {"smoothed_div_g_s_g", "1", "div_{g_i} s_g,i after noise as in training",
                                  false, false},
+    [COLUMN_SMOOTHED_SIGMA] =
+        {"smoothed_sigma", "1/time",
+         "entropy production rate after noise as in training: that of the smoothed density", false, false},
     [COLUMN_INTERFACE_DISTANCE] = {"interface_distance", "r0",
                                    "distance to the interface of the phases, positive in the dense one",
                                    false, false},
@@ -259,15 +262,19 @@ static void flow_columns(const struct snapshot_input *in, const struct window_ro
     }
 }
 
-static void smoothed_columns(const struct window_rows *w, struct owned_columns *o) {
+static void smoothed_columns(const struct flow_law *law, const struct window_rows *w,
+                             struct owned_columns *o) {
     const size_t d = (size_t)o->d;
     for (size_t r = 0; r < w->rows; r++) {
         const size_t i = w->local[r];
-        double x = 0, g = 0;
+        double x = 0, g = 0, sigma = 0;
         for (size_t m = r * d; m < (r + 1) * d; m++) {
+            sigma += w->flow.v_g[m] * w->flow.v_g[m] / law->gamma;
+            sigma += law->eps > 0 ? w->flow.v_x[m] * w->flow.v_x[m] / law->eps : 0;
             x += w->flow.s_x[m] * w->flow.s_x[m];
             g += w->flow.s_g[m] * w->flow.s_g[m];
         }
+        o->column[COLUMN_SMOOTHED_SIGMA][i] = sigma;
         o->column[COLUMN_SMOOTHED_S_X_SQUARED][i] = x;
         o->column[COLUMN_SMOOTHED_DIV_S_X][i] = w->flow.div_s_x[r];
         o->column[COLUMN_SMOOTHED_S_G_SQUARED][i] = g;
@@ -346,7 +353,7 @@ static enum status compute_columns(const struct snapshot_input *in, struct owned
         TRY(move_frame(in, &moved, &neighbour));
         TRY(run_scores(in, &moved.particles, neighbour, &w));
     }
-    smoothed_columns(&w, o);
+    smoothed_columns(&in->law, &w, o);
 out:
     moved_release(p->ops, &moved);
     rows_release(p->ops, &w);
@@ -367,7 +374,7 @@ enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm,
         status = compute_columns(in, &o);
     TRY(comm_agree(comm, status));
     p->ops->to_host(p->ops, id, p->id, p->owned * sizeof *id);
-    for (int c = 0; c <= COLUMN_SMOOTHED_DIV_S_G; c++)
+    for (int c = 0; c <= COLUMN_SMOOTHED_SIGMA; c++)
         TRY(rows_to_slice(p->owned, id, column_width(out, c), o.column[c], out->n, comm, out->column[c]));
 out:
     for (int c = 0; c < COLUMNS; c++)

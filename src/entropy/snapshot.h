@@ -29,6 +29,7 @@ enum column {
     COLUMN_SMOOTHED_DIV_S_X,
     COLUMN_SMOOTHED_S_G_SQUARED,
     COLUMN_SMOOTHED_DIV_S_G,
+    COLUMN_SMOOTHED_SIGMA,
     COLUMN_INTERFACE_DISTANCE,
     COLUMN_PHASE,
     COLUMNS
@@ -60,7 +61,7 @@ void snapshot_destroy(struct snapshot **snapshot);
 /* How far a halo must reach for snapshot_compute: the cut-off of the force and the radius of the local density. */
 double snapshot_reach(double cutoff);
 
-/* Fills the columns up to COLUMN_SMOOTHED_DIV_S_G from a frame with halo and neighbours: forces in float64, the
+/* Fills the columns up to COLUMN_SMOOTHED_SIGMA from a frame with halo and neighbours: forces in float64, the
  * flow with `weights` (device), local densities, and the scores once more on the frame moved by noise as in training
  * (number `noise` of the seed) for identity (I1) of the smoothed density. Where the dynamics are unknown (force.compute
  * NULL), what needs them is NaN. Collective. */

@@ -125,7 +125,7 @@ out:
     return status;
 }
 
-static enum status make_end(struct evaluation *e, const char *epr_convention, double sigma) {
+static enum status make_end(struct evaluation *e, const char *epr_convention, const double noise[2]) {
     enum status status = STATUS_OK;
     const struct evaluation_shape *s = e->shape;
     const size_t bins = (size_t)s->bins;
@@ -138,7 +138,9 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, do
     }
     TRY(h5_group(e->file, "/certificate"));
     TRY(h5_write_text(e->file, "/certificate", "epr_convention", epr_convention));
-    TRY(h5_write_real(e->file, "/certificate", "sigma", sigma));
+    TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
+    TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
+    TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
     TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     TRY(h5_write_integer(e->file, "/", "complete", 0));
 out:
@@ -155,7 +157,7 @@ static enum status allocate(struct comm *comm, const struct evaluation_shape *sh
 
 enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                               const struct config *config, const char *device, const char *trajectories,
-                              const char *model, const char *epr_convention, double sigma,
+                              const char *model, const char *epr_convention, const double noise[2],
                               struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
     if (status != STATUS_OK)
@@ -168,7 +170,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     TRY(h5_write_integer(e->file, "/", "dimension", shape->d));
     TRY(make_columns(e));
     TRY(make_fields(e));
-    TRY(make_end(e, epr_convention, sigma));
+    TRY(make_end(e, epr_convention, noise));
     TRY(h5_sync(e->file));
 out:
     if (status != STATUS_OK)

@@ -49,10 +49,10 @@ struct evaluation_result {
 
 struct evaluation;
 
-/* trajectories, model: their paths, for provenance. The file refers to shape and its tables until closed. */
+/* trajectories, model: their paths, for provenance. noise: widths of that on x and on g in training. The file refers to shape and its tables until closed. */
 enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                               const struct config *config, const char *device, const char *trajectories,
-                              const char *model, const char *epr_convention, double sigma,
+                              const char *model, const char *epr_convention, const double noise[2],
                               struct evaluation **out);
 /* To go on after an interruption; refuses another shape, model or other parameters. */
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,

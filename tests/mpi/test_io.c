@@ -458,7 +458,7 @@ static void test_evaluation(void **state) {
     struct evaluation *e = NULL;
     size_t written;
     assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "trajectory.h5", "model.h5",
-                                       "informatic", 0.01, &e),
+                                       "informatic", (const double[]){0, 0.01}, &e),
                      STATUS_OK);
     write_evaluation_frame(e, &shape, 0);
     assert_int_equal(evaluation_close(&e), STATUS_OK);

@@ -107,9 +107,9 @@ static void test_other_evaluation(void **state) {
         .particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1, .bins = 2, .column = &column};
     const char *path = in_folder("evaluation.h5");
     struct evaluation *e = NULL;
-    assert_int_equal(
-        evaluation_create(comm, path, &shape, &config, "cpu", "a.h5", "m.h5", "informatic", 0.01, &e),
-        STATUS_OK);
+    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "a.h5", "m.h5", "informatic",
+                                       (const double[]){0, 0.01}, &e),
+                     STATUS_OK);
     assert_int_equal(evaluation_close(&e), STATUS_OK);
     assert_refused(evaluation_continue(comm, path, &shape, &other, "a.h5", "m.h5", &e), STATUS_BAD_INPUT,
                    WORDS(path, "evaluation.grid", "1", "0.5"));
