@@ -106,14 +106,15 @@ const struct parameter parameter_table[] = {
     {"network", "neighbours", TYPE_INTEGER, AT(network, neighbours), .unit = "", .fallback = "64",
      BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
     {"network", "window", TYPE_CHOICE, AT(network, window), .unit = "", .fallback = "local",
-     .choices = "local|lattice|anchored|all",
+     .choices = "local|periodic|lattice|anchored|all",
      .help = "what a window holds and sees. local: a particle and its neighbours, by their positions "
              "relative to its "
-             "own; lattice: the same, by relative lattice sites and relative displacements from them; "
-             "anchored: by "
-             "every particle's displacement from its lattice site, or from the trap's centre, too; all: one "
-             "window of "
-             "all particles of a copy, by that displacement alone"},
+             "own; periodic: by sine and cosine of those, for boxes so small that windows reach half a side; "
+             "lattice: "
+             "by relative lattice sites and relative displacements from them; anchored: by every particle's "
+             "displacement from its lattice site, or from the trap's centre, too; all: one window of all "
+             "particles of "
+             "a copy, by that displacement alone"},
     {"network", "scores", TYPE_CHOICE, AT(network, scores), .unit = "", .fallback = "separate",
      .choices = "separate|shared",
      .help =
