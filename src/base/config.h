@@ -111,6 +111,7 @@ struct training_parameters {
     struct file_choice trajectories[CONFIG_FILES];
     enum loss_kind loss;
     double l_sm, l_fpe; /* weights of the composite loss */
+    double smoothing;   /* width of noise on the samples of score matching; 0: none */
     enum divergence_kind divergence;
     enum optimizer_kind optimizer;
     enum noise_target noise_on;

@@ -143,6 +143,11 @@ const struct parameter parameter_table[] = {
      .help =
          "weight of stationarity, (sum_i div v_i + v_i.s_i)^2 / (2 N d), in the loss score_matching; needs "
          "eps > 0. Above 0 a batch is of whole configurations"},
+    {"training", "smoothing", TYPE_REAL, AT(training, smoothing), .unit = "", .fallback = "0", .least = 0,
+     .most = 10,
+     .help = "width of noise (on noise_on) that the loss score_matching adds to its samples: it then learns "
+             "the score of "
+             "the density smoothed by it"},
     {"training", "divergence", TYPE_CHOICE, AT(training, divergence), .unit = "", .fallback = "exact",
      .choices = "exact|hutchinson",
      .help = "of the loss score_matching: exact, or by one random direction a configuration or particle "

@@ -33,7 +33,7 @@ static struct frame *frame_of(const struct box *box, size_t n, const double *x, 
         slice->g[m] = g[slice->begin * d + m];
         slice->image[m] = 0;
     }
-    assert_int_equal(frame_create(ops_cpu(), comm, box, slice, k, least, 0, &frame), STATUS_OK);
+    assert_int_equal(frame_create(ops_cpu(), comm, box, slice, NULL, false, k, least, 0, &frame), STATUS_OK);
     slice_destroy(&slice);
     return frame;
 }
