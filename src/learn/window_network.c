@@ -108,6 +108,9 @@ static enum status allocate_shared(struct window_network *n) {
     for (size_t m = 0; m < sizeof wide / sizeof *wide; m++)
         TRY(reals(n, d * tokens * w, wide[m]));
     TRY(reals(n, d * tokens * (size_t)n->feed_forward, &n->dwide));
+    TRY(reals(n, n->windows * (size_t)n->heads * w, &n->r));
+    TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dr));
+    TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dz));
     TRY(reals(n, tokens * d, &n->offsets));
     TRY(reals(n, n->windows * d, &n->s));
     TRY(reals(n, n->windows * d * d, &n->ds));
@@ -163,8 +166,9 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt, n->dt_next, n->dq,   n->dk,     n->dv,    n->dy,     n->dwide,  n->offsets,
-                            n->s,  n->ds,      n->axes, n->g_rows, n->table, n->dtable, n->member, n->place};
+    void *const shared[] = {n->dt,      n->dt_next, n->dq, n->dk,   n->dv,     n->dy,    n->dwide,
+                            n->offsets, n->s,       n->ds, n->axes, n->g_rows, n->table, n->dtable,
+                            n->member,  n->place,   n->r,  n->dr,   n->dz};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);

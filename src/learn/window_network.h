@@ -39,6 +39,7 @@ struct window_network {
     real *dq, *dk, *dv; /* (d, B, T, W) */
     real *dwide;        /* (d B T, F) */
     real *dy;           /* (d, B T, W) */
+    real *r, *dr, *dz;  /* (B, heads, W), (d, B, heads, W) twice: of a block in which token 0 alone asks */
     real *axes;         /* (d, B, d) unit vectors along each axis of g, for the tangents */
     /* E_g of the distinct particles of a batch of windows */
     uint32_t *slot; /* host (particles): place of a particle in the table, or none */

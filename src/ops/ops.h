@@ -179,13 +179,15 @@ struct ops {
     void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
     void (*gelu_backward)(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+    /* Of `sets` tangents at once, in place: d (sets, count). */
+    void (*gelu_tangents)(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
     /* Layer norm of the sum of two arrays: y = scale * n + offset, n = (u - mean) / root, u = a + b,
      * root = sqrt(var + 1e-5). Keeps n (rows, columns) and 1/root (rows) for tangent and backward. */
     void (*norm)(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
                  size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
                  size_t ldy);
     /* Of `sets` tangents of u = a + b at once: dy (sets, rows, columns). Row r of set s of da is at
-     * da + (s rows + r) ldda, of db likewise. n and inverse_root are those of the rows. */
+     * da + (s rows + r) ldda, of db likewise; db NULL: b does not move. n and inverse_root are those of the rows. */
     void (*norm_tangent)(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
                          size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
                          const real *inverse_root, real *dy);
@@ -205,6 +207,30 @@ struct ops {
                                int width, const real *q, const real *k, const real *v, const real *p,
                                const real *dout, real *dq, real *dk, real *dv);
 
+    /* Tangents of attention's output where token 0 alone moves, `sets` at once: dq, dk, dv (sets, windows, width)
+     * are those of its query, key and value; dout (sets, windows, queries, width). */
+    void (*attention_tangent_own)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                  int heads, int width, const real *q, const real *k, const real *v,
+                                  const real *p, const real *out, const real *dq, const real *dk,
+                                  const real *dv, real *dout);
+    /* Where token 0 alone asks, keys and values need not be formed: with the query carried back through the keys'
+     * weights, r_h = W_k,h q_h, a logit is r_h . t_j, and the output is z_h = sum_j p_j t_j carried on through the
+     * values' weights. turn_back and carry_on are these products of every head h with its columns of w (width,
+     * width): y (rows, heads, width) = factor x_h w_h^T of x (rows, width), and y (rows, width) = x_h w_h of x
+     * (rows, heads, width). */
+    void (*turn_back)(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                      const real *w, real *y);
+    void (*carry_on)(const struct ops *ops, size_t rows, int heads, int width, const real *x, const real *w,
+                     real *y);
+    /* Of `sets` tangents dt (sets, windows, tokens, width) of the tokens t: dz (sets, windows, heads, width) of z.
+     * p (windows, heads, tokens), r (windows, heads, width), dr (sets, windows, heads, width). */
+    void (*pool_tangent)(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
+                         const real *t, const real *p, const real *r, const real *dt, const real *dr,
+                         real *dz);
+
+    /* to = from, or += if add, row by row. */
+    void (*spread_rows)(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                        real *to, size_t ld_to, bool add);
     /* out[i] = sum over a of tangent[a][i][a], tangent (d, count, d): a divergence from its d tangents. */
     void (*trace)(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
 

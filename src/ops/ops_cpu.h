@@ -68,6 +68,7 @@ void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, co
 void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y);
 void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
 void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
 void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
               size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
               size_t ldy);
@@ -78,6 +79,8 @@ void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const re
                        const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
                        real *du, size_t lddu);
 
+void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                     real *to, size_t ld_to, bool add);
 void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
 
 /* ops_cpu_attention.c */
@@ -89,6 +92,18 @@ void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, i
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv);
+
+/* ops_cpu_pool.c */
+void cpu_attention_tangent_own(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *k, const real *v,
+                               const real *p, const real *out, const real *dq, const real *dk, const real *dv,
+                               real *dout);
+void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                   const real *w, real *y);
+void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, const real *x, const real *w,
+                  real *y);
+void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
+                      const real *t, const real *p, const real *r, const real *dt, const real *dr, real *dz);
 
 /* ops_cpu_optimizer.c */
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,

@@ -186,6 +186,23 @@ void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const
     cpu_gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
 }
 
+/* A slope serves all sets while it is in the first cache. */
+void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
+    enum { BLOCK = 512 };
+    (void)ops;
+    real slope[BLOCK];
+    for (size_t first = 0; first < count; first += BLOCK) {
+        const size_t n = count - first < BLOCK ? count - first : BLOCK;
+        for (size_t i = 0; i < n; i++)
+            slope[i] = gelu_slope(x[first + i]);
+        for (size_t s = 0; s < sets; s++) {
+            real *restrict to = d + s * count + first;
+            for (size_t i = 0; i < n; i++)
+                to[i] *= slope[i];
+        }
+    }
+}
+
 /* ---- layer norm ---- */
 
 void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
@@ -237,9 +254,10 @@ void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int colum
     for (size_t m = 0; m < sets * rows; m++) {
         const size_t r = m % rows;
         real *to = dy + m * (size_t)columns;
-        for (int c = 0; c < columns; c++)
-            sum[c] = da[m * ldda + (size_t)c] + db[m * lddb + (size_t)c];
-        normalise_tangent(columns, sum, n + r * (size_t)columns, inverse_root[r], to);
+        const real *u = da + m * ldda;
+        for (int c = 0; db && c < columns; c++)
+            sum[c] = u[c] + db[m * lddb + (size_t)c];
+        normalise_tangent(columns, db ? sum : u, n + r * (size_t)columns, inverse_root[r], to);
         for (int c = 0; c < columns; c++)
             to[c] *= scale[c];
     }
@@ -259,6 +277,14 @@ void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const re
         }
         normalise_tangent(columns, scaled, normal, inverse_root[r], du + r * lddu);
     }
+}
+
+void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                     real *to, size_t ld_to, bool add) {
+    (void)ops;
+    for (size_t r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++)
+            to[r * ld_to + (size_t)c] = from[r * ld_from + (size_t)c] + (add ? to[r * ld_to + (size_t)c] : 0);
 }
 
 void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out) {
