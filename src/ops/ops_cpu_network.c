@@ -78,33 +78,70 @@ static bool is_small(int in, int out) {
     return weights <= SMALL_WEIGHTS || ((in <= FEW_COLUMNS || out <= FEW_COLUMNS) && weights <= FEW_WEIGHTS);
 }
 
+static bool fits_panels(int inner, int columns) {
+    return inner <= MOST_INNER && columns % LANES == 0;
+}
+
 /* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder). The rounding
  * of every sum there goes straight into the score, so they are summed in float64: this halves the rounding
  * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. */
-enum { FEW_ROWS = 64, COLUMNS_AT_ONCE = 32 };
+enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
+typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
+typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-static inline __attribute__((always_inline)) void wide_sums(int columns, int in, int out,
-                                                            const real *restrict x, const real *restrict w,
-                                                            const real *b, real *restrict y) {
-    double sum[COLUMNS_AT_ONCE];
-    for (int c = 0; c < columns; c++)
-        sum[c] = b ? (double)b[c] : 0;
+enum { MOST_COLUMNS = 4096 }; /* of network.width and its like */
+
+/* Some rows of x by a panel of columns of w, already wide; rows is a constant where this is called. */
+SMALL_INLINE void wide_block(int rows, int in, const real *x, size_t ldx, const wide panel[][VECTORS_AT_ONCE],
+                             const wide start[VECTORS_AT_ONCE], real *y, size_t ldy) {
+    wide sum[ROWS_AT_ONCE][VECTORS_AT_ONCE];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS_AT_ONCE; v++)
+            sum[r][v] = start[v];
     for (int i = 0; i < in; i++)
-        for (int c = 0; c < columns; c++)
-            sum[c] += (double)x[i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
-    for (int c = 0; c < columns; c++)
-        y[c] = (real)sum[c];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS_AT_ONCE; v++)
+                sum[r][v] += (double)x[(size_t)r * ldx + (size_t)i] * panel[i][v];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS_AT_ONCE; v++)
+            *(narrow *)(y + (size_t)r * ldy + v * WIDE_LANES) = __builtin_convertvector(sum[r][v], narrow);
+}
+
+static void wide_panel(size_t rows, int in, int out, const real *x, size_t ldx, const real *w, const real *b,
+                       real *y, size_t ldy) {
+    wide panel[MOST_COLUMNS][VECTORS_AT_ONCE], start[VECTORS_AT_ONCE];
+    size_t r = 0;
+    for (int v = 0; v < VECTORS_AT_ONCE; v++) {
+        start[v] = b ? __builtin_convertvector(*(const narrow *)(b + v * WIDE_LANES), wide) : (wide){0};
+        for (int i = 0; i < in; i++)
+            panel[i][v] = __builtin_convertvector(
+                *(const narrow *)(w + (size_t)i * (size_t)out + v * WIDE_LANES), wide);
+    }
+    for (; r + ROWS_AT_ONCE <= rows; r += ROWS_AT_ONCE)
+        wide_block(ROWS_AT_ONCE, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
+    for (; r < rows; r++)
+        wide_block(1, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
 }
 
 static void linear_few_rows(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
                             const real *b, real *y, size_t ldy) {
-    for (size_t r = 0; r < rows; r++) {
-        int c = 0;
-        for (; c + COLUMNS_AT_ONCE <= out; c += COLUMNS_AT_ONCE)
-            wide_sums(COLUMNS_AT_ONCE, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
-        if (c < out)
-            wide_sums(out - c, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
-    }
+    const int step = VECTORS_AT_ONCE * WIDE_LANES;
+    int c = 0;
+    for (; c + step <= out; c += step)
+        wide_panel(rows, in, out, x, ldx, w + c, b ? b + c : NULL, y + c, ldy);
+    for (; c < out; c++)
+        for (size_t r = 0; r < rows; r++) {
+            double sum = b ? (double)b[c] : 0;
+            for (int i = 0; i < in; i++)
+                sum += (double)x[r * ldx + (size_t)i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
+            y[r * ldy + (size_t)c] = (real)sum;
+        }
 }
 
 void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
@@ -118,6 +155,10 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
     }
     if (is_small(in, out)) {
         small_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
+        return;
+    }
+    if (fits_panels(in, out)) {
+        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, b, 0, y, ldy);
         return;
     }
     for (size_t r = 0; b && r < rows; r++)
@@ -163,7 +204,9 @@ void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, co
     }
     gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
          out);
-    if (dx)
+    if (dx && fits_panels(out, in))
+        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, dx, lddx);
+    else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
              add ? 1 : 0, dx, (int)lddx);
 }
@@ -243,8 +286,6 @@ static inline void normalise_tangent(int columns, const real *restrict t, const 
     for (int c = 0; c < columns; c++)
         out[c] = inverse * (t[c] - mean - n[c] * projection);
 }
-
-enum { MOST_COLUMNS = 4096 }; /* network.width */
 
 void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
                       size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
