@@ -5,8 +5,6 @@
  * move. In the last block token 0 alone asks, and the tangents of keys and values need not be formed. */
 #include "learn/window_network.h"
 
-#include <math.h>
-
 /* dE_g(g_i) along every axis: the first half of token 0 in n->dt (d, B, W); the other half does not move. */
 static void tangent_tokens(struct window_network *n, const real *weights, const struct score_input *in,
                            size_t first, size_t count) {
@@ -49,19 +47,6 @@ static void attention_between(struct window_network *n, const real *weights, con
                                n->dq + s * set, n->dk + s * set, n->dv + s * set, n->dy + s * set);
 }
 
-static void attention_last(struct window_network *n, const real *weights, const struct window_block *b,
-                           size_t count) {
-    const struct ops *ops = n->base.ops;
-    const size_t wide = (size_t)n->width, sets = (size_t)n->base.d, window = (size_t)n->tokens * wide;
-    const int w = n->width;
-    const double scale = 1 / sqrt((double)w / n->heads);
-    ops->linear(ops, sets * count, w, w, n->dt, window, weights + b->query_w, NULL, n->dq, wide);
-    ops->turn_back(ops, count, n->heads, w, scale, b->q, weights + b->key_w, n->r);
-    ops->turn_back(ops, sets * count, n->heads, w, scale, n->dq, weights + b->key_w, n->dr);
-    ops->pool_tangent(ops, sets, count, n->tokens, n->heads, w, b->t, b->p, n->r, n->dt, n->dr, n->dz);
-    ops->carry_on(ops, sets * count, n->heads, w, n->dz, weights + b->value_w, n->dy);
-}
-
 /* ---- blocks ---- */
 
 /* n->dt -> that of the block's output: (d, B, Q, W). */
@@ -73,8 +58,8 @@ static void tangent_block(struct window_network *n, const real *weights, int ind
     const size_t rows = count * (size_t)b->queries;
     if (index == 0)
         attention_first(n, weights, b, count);
-    else if (b->queries == 1)
-        attention_last(n, weights, b, count);
+    else if (window_pools(n, index))
+        window_pool_tangent(n, weights, b, count);
     else
         attention_between(n, weights, b, count);
     ops->linear(ops, sets * rows, w, w, n->dy, wide, weights + b->output_w, NULL, n->dq, wide);

@@ -175,6 +175,9 @@ struct ops {
     void (*linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                             const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
                             size_t lddx, bool add);
+    /* sum += column sums of x (rows, columns). */
+    void (*column_sums)(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx,
+                        real *sum);
     /* GELU, tanh form, over contiguous elements. y may be x only where x is not needed again. */
     void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
@@ -214,19 +217,28 @@ struct ops {
                                   const real *p, const real *out, const real *dq, const real *dk,
                                   const real *dv, real *dout);
     /* Where token 0 alone asks, keys and values need not be formed: with the query carried back through the keys'
-     * weights, r_h = W_k,h q_h, a logit is r_h . t_j, and the output is z_h = sum_j p_j t_j carried on through the
-     * values' weights. turn_back and carry_on are these products of every head h with its columns of w (width,
-     * width): y (rows, heads, width) = factor x_h w_h^T of x (rows, width), and y (rows, width) = x_h w_h of x
-     * (rows, heads, width). */
+     * weights, r_h = W_k,h q_h, a logit is r_h . t_j (the keys' bias adds the same to all), and the output is z_h =
+     * sum_j p_j t_j carried on through the values' weights. turn_back and carry_on are these products of every head
+     * h with its columns of w (width, width): y (rows, heads, width) = factor x_h w_h^T of x (rows, width), and y
+     * (rows, width) = factor x_h w_h + b of x (rows, heads, width), b NULL: none. head_weights is the gradient of
+     * both: dw_h += factor x_h^T y_h, x (rows, heads, width), y (rows, width). */
     void (*turn_back)(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
                       const real *w, real *y);
-    void (*carry_on)(const struct ops *ops, size_t rows, int heads, int width, const real *x, const real *w,
-                     real *y);
-    /* Of `sets` tangents dt (sets, windows, tokens, width) of the tokens t: dz (sets, windows, heads, width) of z.
-     * p (windows, heads, tokens), r (windows, heads, width), dr (sets, windows, heads, width). */
+    void (*carry_on)(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                     const real *w, const real *b, real *y);
+    void (*head_weights)(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                         const real *x, const real *y, real *dw);
+    /* t (windows, tokens, width), r (windows, heads, width) -> p (windows, heads, tokens), z (windows, heads,
+     * width). */
+    void (*pool)(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+                 const real *r, real *p, real *z);
+    /* Of `sets` tangents dt (sets, windows, tokens, width): dz (sets, windows, heads, width); dr likewise. */
     void (*pool_tangent)(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
                          const real *t, const real *p, const real *r, const real *dt, const real *dr,
                          real *dz);
+    /* dr = , dt += */
+    void (*pool_backward)(const struct ops *ops, size_t windows, int tokens, int heads, int width,
+                          const real *t, const real *p, const real *r, const real *dz, real *dr, real *dt);
 
     /* to = from, or += if add, row by row. */
     void (*spread_rows)(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,

@@ -7,18 +7,14 @@
 #include <math.h>
 
 #include "ops/small_product.h"
-#include "ops/softplus_formula.h"
+#include "ops/softmax.h"
 
 #ifdef EPFLOW_FLOAT64
 #define gemm cblas_dgemm
 #define sqrt_real sqrt
-#define exp_negative exp_negative_d
-#define LEAST_EXPONENT ((real)-700)
 #else
 #define gemm cblas_sgemm
 #define sqrt_real sqrtf
-#define exp_negative exp_negative_f
-#define LEAST_EXPONENT ((real)-80)
 #endif
 
 /* Heads and windows up to these sizes are multiplied by loops here: their operands stay in the first cache. */
@@ -58,44 +54,6 @@ static void product_transposed(bool small, int m, int n, int k, real factor, con
     }
     gemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, factor, a, (int)lda, b, (int)ldb, add ? 1 : 0, c,
          ldc);
-}
-
-/* The largest of x, several at a time: the compiler does not split a maximum by itself. */
-static real largest_of(int n, const real *x) {
-    real most[LANES], largest = x[0];
-    int j = 0;
-    for (int l = 0; l < LANES; l++)
-        most[l] = x[0];
-    for (; j + LANES <= n; j += LANES)
-        for (int l = 0; l < LANES; l++)
-            most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
-    for (; j < n; j++)
-        largest = x[j] > largest ? x[j] : largest;
-    for (int l = 0; l < LANES; l++)
-        largest = most[l] > largest ? most[l] : largest;
-    return largest;
-}
-
-static void softmax_row(int n, real *restrict x, real *restrict p) {
-    const real largest = largest_of(n, x);
-    real sum = 0;
-    for (int j = 0; j < n; j++) {
-        real t = x[j] - largest;
-        x[j] = exp_negative(t > LEAST_EXPONENT ? t : LEAST_EXPONENT);
-        sum += x[j];
-    }
-    const real inverse = 1 / sum;
-    for (int j = 0; j < n; j++)
-        p[j] = x[j] * inverse;
-}
-
-/* dp -> p (dp - sum p dp): the softmax Jacobian, symmetric. */
-static void softmax_tangent_row(int n, const real *restrict p, real *restrict dp) {
-    real along = 0;
-    for (int j = 0; j < n; j++)
-        along += p[j] * dp[j];
-    for (int j = 0; j < n; j++)
-        dp[j] = p[j] * (dp[j] - along);
 }
 
 /* Where window w and head h are in each array. */

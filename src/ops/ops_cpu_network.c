@@ -167,7 +167,8 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
          (int)ldy);
 }
 
-static void column_sums(size_t rows, int columns, const real *x, size_t ldx, real *restrict sum) {
+void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum) {
+    (void)ops;
     for (size_t r = 0; r < rows; r++) {
         const real *restrict row = x + r * ldx;
         for (int c = 0; c < columns; c++)
@@ -193,11 +194,10 @@ static void small_backward(size_t rows, int in, int out, const real *x, size_t l
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                          const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
                          bool add) {
-    (void)ops;
     if (rows == 0)
         return;
     if (db)
-        column_sums(rows, out, dy, ldy, db);
+        cpu_column_sums(ops, rows, out, dy, ldy, db);
     if (is_small(in, out)) {
         small_backward(rows, in, out, x, ldx, w, dy, ldy, dw, dx, lddx, add);
         return;

@@ -5,6 +5,8 @@
 #include <cblas.h>
 #include <math.h>
 
+#include "ops/softmax.h"
+
 #ifdef EPFLOW_FLOAT64
 #define gemm cblas_dgemm
 #define sqrt_real sqrt
@@ -87,51 +89,105 @@ void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, dou
              x + h * columns, width, w + h * columns, width, 0, y + (size_t)h * (size_t)width, heads * width);
 }
 
-void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, const real *x, const real *w,
-                  real *y) {
+void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                  const real *w, const real *b, real *y) {
+    (void)ops;
+    const int columns = width / heads;
+    for (size_t r = 0; b && r < rows; r++)
+        memcpy(y + r * (size_t)width, b, (size_t)width * sizeof *y);
+    for (int h = 0; h < heads; h++)
+        gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, columns, width, (real)factor,
+             x + (size_t)h * (size_t)width, heads * width, w + h * columns, width, b ? 1 : 0, y + h * columns,
+             width);
+}
+
+void cpu_head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                      const real *y, real *dw) {
     (void)ops;
     const int columns = width / heads;
     for (int h = 0; h < heads; h++)
-        gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, columns, width, 1,
-             x + (size_t)h * (size_t)width, heads * width, w + h * columns, width, 0, y + h * columns, width);
+        gemm(CblasRowMajor, CblasTrans, CblasNoTrans, width, columns, (int)rows, (real)factor,
+             x + (size_t)h * (size_t)width, heads * width, y + h * columns, width, 1, dw + h * columns,
+             width);
 }
 
-/* A window: tangents of the weights, dp_j = p_j (l_j - mean) with l_j = dr . t_j + r . dt_j, into dp (heads,
- * tokens). */
-static void pool_weights(int tokens, int heads, int width, const real *t, const real *p, const real *r,
-                         const real *dt, const real *dr, real *dp) {
-    gemm(CblasRowMajor, CblasNoTrans, CblasTrans, heads, tokens, width, 1, dr, width, t, width, 0, dp,
-         tokens);
-    gemm(CblasRowMajor, CblasNoTrans, CblasTrans, heads, tokens, width, 1, r, width, dt, width, 1, dp,
-         tokens);
-    for (int h = 0; h < heads; h++) {
-        real *restrict row = dp + (size_t)h * (size_t)tokens;
-        const real *restrict weight = p + (size_t)h * (size_t)tokens;
-        const real mean = dot(tokens, weight, row);
-        for (int j = 0; j < tokens; j++)
-            row[j] = weight[j] * (row[j] - mean);
+/* The window's weights, or what moves them, are made for as many heads at a time as fit here. */
+enum { SCRATCH = 1 << 14 };
+
+static int heads_at_once(int heads, int tokens) {
+    const int fit = tokens < SCRATCH ? SCRATCH / tokens : 1;
+    return fit < heads ? fit : heads;
+}
+
+/* p (heads, tokens) = or += r (heads, width) . t (tokens, width) */
+static void logits(int heads, int tokens, int width, const real *r, const real *t, bool more, real *p) {
+    gemm(CblasRowMajor, CblasNoTrans, CblasTrans, heads, tokens, width, 1, r, width, t, width, more ? 1 : 0,
+         p, tokens);
+}
+
+/* z (heads, width) = or += p (heads, tokens) t (tokens, width) */
+static void means(int heads, int tokens, int width, const real *p, const real *t, bool more, real *z) {
+    small_product((size_t)heads, width, tokens, p, (struct steps){(size_t)tokens, 1}, t, (size_t)width,
+                  more ? z : NULL, (size_t)width, z, (size_t)width);
+}
+
+/* t (tokens, width) += p^T z: back from means to what was averaged. */
+static void spread(int heads, int tokens, int width, const real *p, const real *z, real *t) {
+    small_product((size_t)tokens, width, heads, p, (struct steps){1, (size_t)tokens}, z, (size_t)width, t,
+                  (size_t)width, t, (size_t)width);
+}
+
+void cpu_pool(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+              const real *r, real *p, real *z) {
+    (void)ops;
+    const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
+    for (size_t w = 0; w < windows; w++) {
+        real *weight = p + w * (size_t)heads * (size_t)tokens;
+        logits(heads, tokens, width, r + w * asked, t + w * all, false, weight);
+        for (int h = 0; h < heads; h++)
+            softmax_row(tokens, weight + h * tokens, weight + h * tokens);
+        means(heads, tokens, width, weight, t + w * all, false, z + w * asked);
     }
 }
-
-enum { SCRATCH = 1 << 14 };
 
 void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
                       const real *t, const real *p, const real *r, const real *dt, const real *dr, real *dz) {
     (void)ops;
-    const size_t all = (size_t)tokens * (size_t)width;
-    const int most = tokens < SCRATCH ? SCRATCH / tokens : 1; /* heads at once */
+    const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
+    const int most = heads_at_once(heads, tokens);
     real dp[SCRATCH];
     for (size_t s = 0; s < sets; s++)
         for (size_t w = 0; w < windows; w++)
             for (int h = 0; h < heads; h += most) {
                 const int n = heads - h < most ? heads - h : most;
-                const size_t head = (w * (size_t)heads + (size_t)h), row = head * (size_t)width;
-                const size_t set = s * windows * (size_t)heads * (size_t)width + row;
-                const real *weight = p + head * (size_t)tokens, *moved = dt + (s * windows + w) * all;
-                pool_weights(tokens, n, width, t + w * all, weight, r + row, moved, dr + set, dp);
-                gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, width, tokens, 1, dp, tokens, t + w * all,
-                     width, 0, dz + set, width);
-                gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, width, tokens, 1, weight, tokens, moved,
-                     width, 1, dz + set, width);
+                const size_t row = w * asked + (size_t)(h * width), set = s * windows * asked + row;
+                const real *weight = p + (w * (size_t)heads + (size_t)h) * (size_t)tokens;
+                const real *still = t + w * all, *moved = dt + (s * windows + w) * all;
+                logits(n, tokens, width, dr + set, still, false, dp);
+                logits(n, tokens, width, r + row, moved, true, dp);
+                for (int m = 0; m < n; m++)
+                    softmax_tangent_row(tokens, weight + m * tokens, dp + m * tokens);
+                means(n, tokens, width, dp, still, false, dz + set);
+                means(n, tokens, width, weight, moved, true, dz + set);
             }
+}
+
+void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+                       const real *p, const real *r, const real *dz, real *dr, real *dt) {
+    (void)ops;
+    const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
+    const int most = heads_at_once(heads, tokens);
+    real dp[SCRATCH];
+    for (size_t w = 0; w < windows; w++)
+        for (int h = 0; h < heads; h += most) {
+            const int n = heads - h < most ? heads - h : most;
+            const size_t row = w * asked + (size_t)(h * width);
+            const real *weight = p + (w * (size_t)heads + (size_t)h) * (size_t)tokens;
+            logits(n, tokens, width, dz + row, t + w * all, false, dp);
+            for (int m = 0; m < n; m++)
+                softmax_tangent_row(tokens, weight + m * tokens, dp + m * tokens);
+            means(n, tokens, width, dp, t + w * all, false, dr + row);
+            spread(n, tokens, width, weight, dz + row, dt + w * all);
+            spread(n, tokens, width, dp, r + row, dt + w * all);
+        }
 }
