@@ -36,15 +36,14 @@ static void attention_first(struct window_network *n, const real *weights, const
 static void attention_between(struct window_network *n, const real *weights, const struct window_block *b,
                               size_t count) {
     const struct ops *ops = n->base.ops;
-    const size_t wide = (size_t)n->width, sets = (size_t)n->base.d, set = count * (size_t)n->tokens * wide;
+    const size_t wide = (size_t)n->width, sets = (size_t)n->base.d;
     const size_t rows = sets * count * (size_t)n->tokens;
     const int w = n->width;
     ops->linear(ops, rows, w, w, n->dt, wide, weights + b->query_w, NULL, n->dq, wide);
     ops->linear(ops, rows, w, w, n->dt, wide, weights + b->key_w, NULL, n->dk, wide);
     ops->linear(ops, rows, w, w, n->dt, wide, weights + b->value_w, NULL, n->dv, wide);
-    for (size_t s = 0; s < sets; s++)
-        ops->attention_tangent(ops, count, n->tokens, n->tokens, n->heads, w, b->q, b->k, b->v, b->p,
-                               n->dq + s * set, n->dk + s * set, n->dv + s * set, n->dy + s * set);
+    ops->attention_tangents(ops, sets, count, n->tokens, n->tokens, n->heads, w, b->q, b->k, b->v, b->p,
+                            n->dq, n->dk, n->dv, n->dy);
 }
 
 /* ---- blocks ---- */

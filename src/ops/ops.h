@@ -206,6 +206,10 @@ struct ops {
     void (*attention_tangent)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                               int width, const real *q, const real *k, const real *v, const real *p,
                               const real *dq, const real *dk, const real *dv, real *dout);
+    /* Of `sets` tangents at once: dq (sets, windows, queries, width), and so on. */
+    void (*attention_tangents)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *k, const real *v,
+                               const real *p, const real *dq, const real *dk, const real *dv, real *dout);
     void (*attention_backward)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                                int width, const real *q, const real *k, const real *v, const real *p,
                                const real *dout, real *dq, real *dk, real *dv);

@@ -44,6 +44,7 @@ static const struct ops table = {
     .trace = cpu_trace,
     .attention = cpu_attention,
     .attention_tangent = cpu_attention_tangent,
+    .attention_tangents = cpu_attention_tangents,
     .attention_backward = cpu_attention_backward,
     .attention_tangent_own = cpu_attention_tangent_own,
     .turn_back = cpu_turn_back,

@@ -90,6 +90,9 @@ void cpu_attention(const struct ops *ops, size_t windows, int queries, int token
 void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                            int width, const real *q, const real *k, const real *v, const real *p,
                            const real *dq, const real *dk, const real *dv, real *dout);
+void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                            int heads, int width, const real *q, const real *k, const real *v, const real *p,
+                            const real *dq, const real *dk, const real *dv, real *dout);
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv);

@@ -105,29 +105,48 @@ void cpu_attention(const struct ops *ops, size_t windows, int queries, int token
         }
 }
 
-void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
-                           int width, const real *q, const real *k, const real *v, const real *p,
-                           const real *dq, const real *dk, const real *dv, real *dout) {
+/* One window, head and set, for some queries; dp is scratch. */
+static void move(bool small, int n, int tokens, struct part at, size_t ld, const real *q, const real *k,
+                 const real *v, const real *p, const real *dq, const real *dk, const real *dv, real *dp,
+                 real *dout) {
+    const size_t ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
+    const int c = at.columns;
+    product_transposed(small, n, tokens, c, at.scale, dq, ld, k, ld, false, dp);
+    product_transposed(small, n, tokens, c, at.scale, q, ld, dk, ld, true, dp);
+    for (size_t i = 0; i < (size_t)n; i++)
+        softmax_tangent_row(tokens, p + i * ldp, dp + i * ldx);
+    product(small, n, c, tokens, false, p, ldp, dv, ld, false, dout, ld);
+    product(small, n, c, tokens, false, dp, ldx, v, ld, true, dout, ld);
+}
+
+void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                            int heads, int width, const real *q, const real *k, const real *v, const real *p,
+                            const real *dq, const real *dk, const real *dv, real *dout) {
     (void)ops;
-    const size_t ld = (size_t)width, ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
-    const int most = queries_at_once(queries, tokens), c = width / heads;
-    const bool small = is_small(tokens, c);
+    const size_t ld = (size_t)width, asked = windows * (size_t)queries * ld,
+                 all = windows * (size_t)tokens * ld;
+    const int most = queries_at_once(queries, tokens);
+    const bool small = is_small(tokens, width / heads);
     real dp[SCRATCH];
     for (size_t w = 0; w < windows; w++)
         for (int h = 0; h < heads; h++) {
-            struct part at = part_of(w, h, queries, tokens, heads, width);
+            const struct part at = part_of(w, h, queries, tokens, heads, width);
             for (int first = 0; first < queries; first += most) {
                 const int n = queries - first < most ? queries - first : most;
                 const size_t row = at.query + (size_t)first * ld;
-                const real *weight = p + at.weight + (size_t)first * ldp;
-                product_transposed(small, n, tokens, c, at.scale, dq + row, ld, k + at.token, ld, false, dp);
-                product_transposed(small, n, tokens, c, at.scale, q + row, ld, dk + at.token, ld, true, dp);
-                for (size_t i = 0; i < (size_t)n; i++)
-                    softmax_tangent_row(tokens, weight + i * ldp, dp + i * ldx);
-                product(small, n, c, tokens, false, weight, ldp, dv + at.token, ld, false, dout + row, ld);
-                product(small, n, c, tokens, false, dp, ldx, v + at.token, ld, true, dout + row, ld);
+                const real *weight = p + at.weight + (size_t)(first * tokens);
+                for (size_t s = 0; s < sets; s++) /* in here: what does not move is read once */
+                    move(small, n, tokens, at, ld, q + row, k + at.token, v + at.token, weight,
+                         dq + s * asked + row, dk + s * all + at.token, dv + s * all + at.token, dp,
+                         dout + s * asked + row);
             }
         }
+}
+
+void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                           int width, const real *q, const real *k, const real *v, const real *p,
+                           const real *dq, const real *dk, const real *dv, real *dout) {
+    cpu_attention_tangents(ops, 1, windows, queries, tokens, heads, width, q, k, v, p, dq, dk, dv, dout);
 }
 
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
