@@ -149,7 +149,7 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
     (void)ops;
     if (rows == 0)
         return;
-    if (rows <= FEW_ROWS) {
+    if (rows <= FEW_ROWS && in <= MOST_COLUMNS) {
         linear_few_rows(rows, in, out, x, ldx, w, b, y, ldy);
         return;
     }

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/real.h"
@@ -81,36 +80,42 @@ static inline void small_product(size_t m, int n, int k, const real *a, struct s
                      c + i * ldc, ldc);
 }
 
-/* A square of LANES rows and columns, turned in registers: in every round, pairs of vectors exchange halves, quarters
- * (and eighths) of themselves. */
-SMALL_INLINE void turn_square(real factor, const real *from, size_t ld, real *to, size_t ld_to) {
-    lanes x[LANES], y[LANES];
+/* A square of LANES rows and columns, turned in registers: in every round, pairs of vectors that are `apart` exchange
+ * what the two patterns say: single numbers, pairs, fours. */
+#define EXCHANGE(apart, LOW, HIGH)                                                                           \
+    for (int i = 0; i < LANES; i++)                                                                          \
+        if (!(i & (apart))) {                                                                                \
+            const lanes one = x[i], two = x[i + (apart)];                                                    \
+            x[i] = __builtin_shufflevector(one, two, LOW);                                                   \
+            x[i + (apart)] = __builtin_shufflevector(one, two, HIGH);                                        \
+        }
 #ifdef EPFLOW_FLOAT64
-    typedef int64_t mask __attribute__((vector_size(LANE_BYTES)));
-    const mask low[] = {{0, 4, 2, 6}, {0, 1, 4, 5}}, high[] = {{1, 5, 3, 7}, {2, 3, 6, 7}};
-    enum { ROUNDS = 2 };
+#define LOW_1 0, 4, 2, 6
+#define HIGH_1 1, 5, 3, 7
+#define LOW_2 0, 1, 4, 5
+#define HIGH_2 2, 3, 6, 7
 #else
-    typedef int32_t mask __attribute__((vector_size(LANE_BYTES)));
-    const mask low[] = {{0, 8, 2, 10, 4, 12, 6, 14}, {0, 1, 8, 9, 4, 5, 12, 13}, {0, 1, 2, 3, 8, 9, 10, 11}};
-    const mask high[] = {
-        {1, 9, 3, 11, 5, 13, 7, 15}, {2, 3, 10, 11, 6, 7, 14, 15}, {4, 5, 6, 7, 12, 13, 14, 15}};
-    enum { ROUNDS = 3 };
+#define LOW_1 0, 8, 2, 10, 4, 12, 6, 14
+#define HIGH_1 1, 9, 3, 11, 5, 13, 7, 15
+#define LOW_2 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_2 2, 3, 10, 11, 6, 7, 14, 15
+#define LOW_4 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGH_4 4, 5, 6, 7, 12, 13, 14, 15
 #endif
+
+SMALL_INLINE void turn_square(real factor, const real *from, size_t ld, real *to, size_t ld_to) {
+    lanes x[LANES];
 #pragma GCC unroll 8
     for (int i = 0; i < LANES; i++)
         x[i] = factor * *(const lanes *)(from + (size_t)i * ld);
-#pragma GCC unroll 3
-    for (int round = 0; round < ROUNDS; round++) {
 #pragma GCC unroll 8
-        for (int i = 0; i < LANES; i++) {
-            const int other = i ^ (1 << round);
-            y[i] = i < other ? __builtin_shuffle(x[i], x[other], low[round])
-                             : __builtin_shuffle(x[other], x[i], high[round]);
-        }
+    EXCHANGE(1, LOW_1, HIGH_1)
 #pragma GCC unroll 8
-        for (int i = 0; i < LANES; i++)
-            x[i] = y[i];
-    }
+    EXCHANGE(2, LOW_2, HIGH_2)
+#ifndef EPFLOW_FLOAT64
+#pragma GCC unroll 8
+    EXCHANGE(4, LOW_4, HIGH_4)
+#endif
 #pragma GCC unroll 8
     for (int i = 0; i < LANES; i++)
         *(lanes *)(to + (size_t)i * ld_to) = x[i];
@@ -129,24 +134,50 @@ static inline void turn(int rows, int columns, real factor, const real *from, si
             to[(size_t)j * ld_to + (size_t)m] = factor * from[(size_t)m * ld + (size_t)j];
 }
 
-/* c (m, n) = start + a (m, k) b (k, n), or b (n, k)^T if `flip`, for n a multiple of LANES and k <= MOST_INNER: a panel
- * of columns of b is copied to stay in the first cache while all rows of a pass by it. Where sides are a few hundred,
- * as in networks, this beats a BLAS, which copies a too and writes c twice. */
-enum { MOST_INNER = 512, PANEL_VECTORS = 3 };
+/* ---- products of many rows with a matrix of a few hundred rows and columns ---- */
 
-static inline void panel_product(size_t m, int n, int k, const real *a, size_t lda, bool flip, const real *b,
-                                 size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
-    _Alignas(64) real panel[MOST_INNER * PANEL_VECTORS * LANES];
-    const struct steps step = {lda, 1};
-    for (int j = 0, wide; j < n; j += wide) {
-        const int vectors = (n - j) / LANES;
-        wide = LANES * (vectors == 4 || vectors < 3 ? (vectors < 2 ? 1 : 2) : 3);
+enum {
+    MOST_INNER = 512,      /* a panel of columns fits into the first cache */
+    MOST_PACKED = 1 << 16, /* and all panels into the second one, beside */
+    ROWS_AT_A_TIME = 128   /* of the left operand */
+};
+
+/* Columns of the panel that begins where n are left: three vectors, or two where that leaves no single one. */
+static inline int panel_columns(int n) {
+    const int vectors = n / LANES;
+    return LANES * (vectors == 4 || vectors == 2 ? 2 : vectors < 2 ? 1 : 3);
+}
+
+/* Copies b (k, n), or its transpose from b (n, k) if `flip`, panel after panel. */
+static inline void pack_panels(int n, int k, bool flip, const real *b, size_t ldb, real *panel) {
+    for (int j = 0, wide; j < n; j += wide, panel += (size_t)k * (size_t)wide) {
+        wide = panel_columns(n - j);
         if (flip)
             turn(wide, k, 1, b + (size_t)j * ldb, ldb, panel, (size_t)wide);
         for (int l = 0; !flip && l < k; l++)
             memcpy(panel + l * wide, b + (size_t)l * ldb + j, (size_t)wide * sizeof *b);
-        small_product(m, wide, k, a, step, panel, (size_t)wide, start ? start + j : NULL, start_ld, c + j,
-                      ldc);
+    }
+}
+
+/* c (m, n) = start + a (m, k) b, b as in pack_panels, for n a multiple of LANES and k <= MOST_INNER. Where sides are
+ * a few hundred, as in networks, this beats a BLAS, which copies a, too, and writes c twice. */
+static inline void panel_product(size_t m, int n, int k, const real *a, size_t lda, bool flip, const real *b,
+                                 size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
+    _Alignas(64) real packed[MOST_PACKED];
+    const int most = MOST_PACKED / k / (3 * LANES) * (3 * LANES);
+    for (int first = 0; first < n; first += most) {
+        const int columns = n - first < most ? n - first : most;
+        pack_panels(columns, k, flip, flip ? b + (size_t)first * ldb : b + first, ldb, packed);
+        for (size_t i = 0; i < m; i += ROWS_AT_A_TIME) {
+            const size_t rows = m - i < ROWS_AT_A_TIME ? m - i : ROWS_AT_A_TIME;
+            const real *panel = packed;
+            for (int j = 0, wide; j < columns; j += wide, panel += (size_t)k * (size_t)wide) {
+                wide = panel_columns(columns - j);
+                small_product(rows, wide, k, a + i * lda, (struct steps){lda, 1}, panel, (size_t)wide,
+                              start ? start + i * start_ld + first + j : NULL, start_ld,
+                              c + i * ldc + first + j, ldc);
+            }
+        }
     }
 }
 
