@@ -78,13 +78,13 @@ static bool is_small(int in, int out) {
     return weights <= SMALL_WEIGHTS || ((in <= FEW_COLUMNS || out <= FEW_COLUMNS) && weights <= FEW_WEIGHTS);
 }
 
-static bool fits_panels(int inner, int columns) {
-    return inner <= MOST_INNER && columns % LANES == 0;
+static bool fits_panels(size_t rows, int inner, int columns) {
+    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && columns % LANES == 0;
 }
 
 /* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder). The rounding
  * of every sum there goes straight into the score, so they are summed in float64: this halves the rounding
- * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. */
+ * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. Tangents (no bias) are not. */
 enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
 typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
 typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
@@ -149,7 +149,7 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
     (void)ops;
     if (rows == 0)
         return;
-    if (rows <= FEW_ROWS && in <= MOST_COLUMNS) {
+    if (b && rows <= FEW_ROWS && in <= MOST_COLUMNS) {
         linear_few_rows(rows, in, out, x, ldx, w, b, y, ldy);
         return;
     }
@@ -157,7 +157,7 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
         small_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
         return;
     }
-    if (fits_panels(in, out)) {
+    if (fits_panels(rows, in, out)) {
         panel_product(rows, out, in, x, ldx, false, w, (size_t)out, b, 0, y, ldy);
         return;
     }
@@ -204,7 +204,7 @@ void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, co
     }
     gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
          out);
-    if (dx && fits_panels(out, in))
+    if (dx && fits_panels(rows, out, in))
         panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, dx, lddx);
     else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
@@ -292,8 +292,8 @@ void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int colum
                       const real *inverse_root, real *dy) {
     (void)ops;
     real sum[MOST_COLUMNS];
-    for (size_t m = 0; m < sets * rows; m++) {
-        const size_t r = m % rows;
+    for (size_t i = 0; i < sets * rows; i++) { /* row after row, so that n is read once */
+        const size_t r = i / sets, m = i % sets * rows + r;
         real *to = dy + m * (size_t)columns;
         const real *u = da + m * ldda;
         for (int c = 0; db && c < columns; c++)

@@ -64,18 +64,18 @@ void cpu_attention_tangent_own(const struct ops *ops, size_t sets, size_t window
     const int columns = width / heads;
     const size_t ld = (size_t)width, asking = (size_t)queries * ld, all = (size_t)tokens * ld;
     const real scale = 1 / sqrt_real((real)columns);
-    for (size_t s = 0; s < sets; s++)
-        for (size_t w = 0; w < windows; w++)
-            for (int h = 0; h < heads; h++) {
-                const size_t part = (size_t)h * (size_t)columns, moved = (s * windows + w) * ld + part;
-                const real *weight = p + (w * (size_t)heads + (size_t)h) * (size_t)queries * (size_t)tokens;
-                real *to = dout + (s * windows + w) * asking + part;
-                own_key_and_value(queries, tokens, columns, ld, scale, q + w * asking + part,
-                                  v + w * all + part, weight, out + w * asking + part, dk + moved, dv + moved,
-                                  to);
-                own_query(tokens, columns, ld, scale, k + w * all + part, v + w * all + part, weight,
-                          dq + moved, to);
+    for (size_t w = 0; w < windows; w++)
+        for (int h = 0; h < heads; h++) {
+            const size_t part = (size_t)(h * columns), row = w * asking + part, token = w * all + part;
+            const real *weight = p + (w * (size_t)heads + (size_t)h) * (size_t)queries * (size_t)tokens;
+            for (size_t s = 0; s < sets; s++) { /* in here: what does not move is read once */
+                const size_t moved = (s * windows + w) * ld + part;
+                real *to = dout + s * windows * asking + row;
+                own_key_and_value(queries, tokens, columns, ld, scale, q + row, v + token, weight, out + row,
+                                  dk + moved, dv + moved, to);
+                own_query(tokens, columns, ld, scale, k + token, v + token, weight, dq + moved, to);
             }
+        }
 }
 
 /* ---- token 0 alone asks ---- */
