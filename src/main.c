@@ -3,10 +3,10 @@
 #include "base/provenance.h"
 #include "commands/usage.h"
 
-/* Rank 0 reads the input, every rank gets the parameters. */
+/* Rank 0 reads the input, every rank gets the parameters. A command without a file has an input built in. */
 static enum status read_input(struct session *s, const struct command *command) {
     enum status status = STATUS_OK;
-    if (!command->reads_input)
+    if (!command->reads_input || !s->file)
         return STATUS_OK;
     if (comm_rank(s->comm) == 0)
         status = config_read(s->file, s->setting_count, s->setting, &s->config);

@@ -24,6 +24,8 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"  # files are looked into while the
 import h5py
 import numpy as np
 
+from verify_speed import network_speed
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
 CROWDED = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
@@ -274,7 +276,7 @@ sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases 
 import verify_data  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
-         "foreign": verify_data.foreign, "learns": learns}
+         "foreign": verify_data.foreign, "learns": learns, "network-speed": network_speed}
 
 
 def measurements(case, folder):
@@ -294,7 +296,7 @@ def main():
     options = parser.parse_args()
     if options.list:
         for name, case in CASES.items():
-            print(f"{name:12} {case.__doc__.splitlines()[0]}")
+            print(f"{name:13} {case.__doc__.splitlines()[0]}")
         return 0
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
@@ -305,7 +307,7 @@ def main():
         try:
             for quantity, value, target, reached in measurements(name, folder):
                 verdict = "pass" if reached else "short"
-                print(f"{name:10} {quantity:26} {value!s:>16} {target!s:>12}  {verdict}", flush=True)
+                print(f"{name:13} {quantity:26} {value!s:>16} {target!s:>12}  {verdict}", flush=True)
                 short += not reached
         finally:
             if options.keep:

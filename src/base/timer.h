@@ -1,4 +1,4 @@
-/* Wall-clock time, and the table of timings that ends a run.
+/* Time, and the table of timings that ends a run.
  *
  * A timing table has a fixed list of sections; timer_begin/timer_end may nest but a section may not
  * contain itself. Reduction over ranks is done by the owner (space/comm.h reduces the numbers). */
@@ -16,6 +16,8 @@ struct timings {
 
 /* Seconds since an arbitrary fixed moment, monotonic. */
 double timer_now(void);
+/* Seconds of processor time that this process has used. */
+double timer_processor(void);
 
 /* Adds a section and returns its number. name must outlive the table. */
 int timings_add(struct timings *t, const char *name);

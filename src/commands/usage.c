@@ -39,6 +39,11 @@ static const struct command command_table[] = {
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
      command_info},
+    {"bench", "", "time this build on this machine", true, "system,simulation,run",
+     "Takes no file. Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
+     "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
+     "can do: a large matrix product and a large copy. --json prints the same as JSON.",
+     command_bench},
 };
 enum { COMMANDS = sizeof command_table / sizeof *command_table };
 
@@ -161,8 +166,10 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     }
     if (!c)
         return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
-    if (!s->file)
+    if (!s->file && c->argument[0] != '\0')
         return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
+    if (s->file && c->argument[0] == '\0')
+        return FAIL(STATUS_BAD_INPUT, "epflow %s takes no file, but %s was given", c->name, s->file);
     if (!c->reads_input && s->setting_count > 0)
         return FAIL(STATUS_BAD_INPUT,
                     "epflow %s reads no input file: --set, --device and --output do not apply", c->name);
@@ -181,7 +188,7 @@ static void print_options(void) {
            "  --dry-run                checks the input and prints the plan; nothing is created\n"
            "  --resume                 goes on where an earlier run of the same input stopped\n"
            "  --overwrite              replaces the results of an earlier run\n"
-           "  --json                   (info) all scalars, as JSON\n"
+           "  --json                   (info) all scalars, (bench) all times, as JSON\n"
            "  --help, --version\n"
            "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
            "75 stopped early with a restart written (submit again with --resume).\n");
@@ -210,7 +217,8 @@ void usage_print(int argc, char **argv) {
         print_overview();
         return;
     }
-    printf("epflow %s %s: %s.\n\n%s\n", c->name, c->argument, c->summary, c->description);
+    printf("epflow %s%s%s: %s.\n\n%s\n", c->name, c->argument[0] ? " " : "", c->argument, c->summary,
+           c->description);
     print_options();
     if (c->reads_input) {
         printf("\nParameters of the input file, with unit, default and range. Lengths are in particle radii "

@@ -5,8 +5,8 @@
 #include "commands/session.h"
 
 struct command {
-    const char *name, *argument, *summary;
-    bool reads_input;     /* FILE is an input; else the command opens it itself */
+    const char *name, *argument, *summary; /* argument "": takes no file */
+    bool reads_input;     /* FILE is an input, or there is one built in; else the command opens FILE itself */
     const char *sections; /* of the input, that it reads; NULL: all */
     const char *description;
     enum status (*run)(struct session *s);

@@ -28,14 +28,18 @@ static void backward_block(struct window_network *n, const real *weights, int in
                        gradient + b->norm1_scale, gradient + b->norm1_offset, dt, ldt);
     ops->linear_backward(ops, rows, w, w, b->attended, wide, weights + b->output_w, dt, ldt,
                          gradient + b->output_w, gradient + b->output_b, n->dy, wide, false);
-    ops->attention_backward(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, n->dy,
-                            n->dq, n->dk, n->dv);
-    ops->linear_backward(ops, rows, w, w, b->t, ldt, weights + b->query_w, n->dq, wide, gradient + b->query_w,
-                         gradient + b->query_b, dt, ldt, true);
-    ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->key_w, n->dk, wide, gradient + b->key_w,
-                         gradient + b->key_b, dt, wide, true);
-    ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->value_w, n->dv, wide,
-                         gradient + b->value_w, gradient + b->value_b, dt, wide, true);
+    if (window_pools(n, index)) {
+        window_pool_backward(n, weights, b, count, gradient, dt);
+    } else {
+        ops->attention_backward(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, n->dy,
+                                n->dq, n->dk, n->dv);
+        ops->linear_backward(ops, rows, w, w, b->t, ldt, weights + b->query_w, n->dq, wide,
+                             gradient + b->query_w, gradient + b->query_b, dt, ldt, true);
+        ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->key_w, n->dk, wide,
+                             gradient + b->key_w, gradient + b->key_b, dt, wide, true);
+        ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->value_w, n->dv, wide,
+                             gradient + b->value_w, gradient + b->value_b, dt, wide, true);
+    }
     n->dt_next = n->dt;
     n->dt = dt;
 }

@@ -120,9 +120,13 @@ static void forward_block(struct window_network *n, const real *weights, int ind
     const size_t ldt =
         b->queries == 1 ? (size_t)n->tokens * wide : wide; /* from one asking token to the next */
     ops->linear(ops, rows, w, w, b->t, ldt, weights + b->query_w, weights + b->query_b, b->q, wide);
-    ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
-    ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v, wide);
-    ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
+    if (window_pools(n, index)) {
+        window_pool_forward(n, weights, b, count);
+    } else {
+        ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
+        ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v, wide);
+        ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
+    }
     ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
                 wide);
     ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset,

@@ -112,6 +112,10 @@ static enum status allocate_shared(struct window_network *n) {
     TRY(reals(n, tokens * (size_t)n->inputs, &n->offsets));
     TRY(reals(n, scores, &n->s));
     TRY(reals(n, d * scores, &n->ds));
+    TRY(reals(n, n->windows * (size_t)n->heads * w, &n->r));
+    TRY(reals(n, n->windows * (size_t)n->heads * w, &n->z));
+    TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dr));
+    TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dz));
     TRY(reals(n, n->windows * d * d, &n->axes));
     TRY(reals(n, n->embed_g.rows * d, &n->g_rows));
     TRY(reals(n, entries * (w / 2), &n->table));
@@ -178,8 +182,9 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt, n->dt_next, n->dq,   n->dk,     n->dv,    n->dy,     n->dwide,  n->offsets,
-                            n->s,  n->ds,      n->axes, n->g_rows, n->table, n->dtable, n->member, n->place};
+    void *const shared[] = {n->dt,      n->dt_next, n->dq, n->dk,   n->dv,     n->dy,    n->dwide,
+                            n->offsets, n->s,       n->ds, n->axes, n->g_rows, n->table, n->dtable,
+                            n->member,  n->place,   n->r,  n->dr,   n->dz,     n->z};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);
@@ -239,18 +244,33 @@ static double mlp_cost(const struct mlp *m) {
     return 2.0 * m->hidden * (m->in + (double)(m->layers - 1) * m->hidden + m->out);
 }
 
+/* One forward pass of a block. */
+static double block_cost(const struct window_network *n, int index) {
+    const double w = n->width, t = n->tokens, f = n->feed_forward, q = n->block[index].queries;
+    const double attention =
+        window_pools(n, index) ? 3 * w * w + 2 * n->heads * t * w : (q + 2 * t) * w * w + 2 * q * t * w;
+    return 2 * (attention + q * w * w + 2 * q * w * f);
+}
+
+/* One tangent of a block. */
+static double tangent_cost(const struct window_network *n, int index) {
+    const double w = n->width, t = n->tokens, f = n->feed_forward, q = n->block[index].queries;
+    const double attention = index == 0               ? 1.5 * w * w + (2 * t + q) * w
+                             : window_pools(n, index) ? 3 * w * w + 4 * n->heads * t * w
+                                                      : 3 * t * w * w + 4 * q * t * w;
+    return 2 * (attention + q * w * w + 2 * q * w * f);
+}
+
 static struct score_cost window_operations(const struct score_model *model) {
     const struct window_network *n = (const struct window_network *)model;
-    const double w = n->width, t = n->tokens, f = n->feed_forward, d = n->base.d;
-    double blocks = 0;
+    const double shared = mlp_cost(&n->embed_g);
+    double forward = shared + n->tokens * mlp_cost(&n->embed_x) + mlp_cost(&n->decoder);
+    double tangent = shared + mlp_cost(&n->decoder);
     for (int b = 0; b < n->blocks; b++) {
-        double q = n->block[b].queries;
-        blocks += 2 * (2 * t * w * w + 2 * q * w * w + 2 * q * w * f + 2 * q * t * w);
+        forward += block_cost(n, b);
+        tangent += tangent_cost(n, b);
     }
-    const double shared = mlp_cost(&n->embed_g),
-                 forward = shared + t * mlp_cost(&n->embed_x) + blocks + mlp_cost(&n->decoder);
-    const double tangents = d * (shared + blocks + mlp_cost(&n->decoder));
-    return (struct score_cost){forward, forward + shared + tangents, 3 * forward + shared};
+    return (struct score_cost){forward, forward + shared + n->base.d * tangent, 3 * forward + shared};
 }
 
 /* ---- the three passes, batch by batch, chunk by chunk ---- */
@@ -269,6 +289,7 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     const struct ops *ops = n->base.ops;
     const size_t decoded = (size_t)n->base.decoded, outputs = (size_t)n->base.outputs;
     const size_t rows = count * decoded, row = first * decoded;
+    n->moving = p->divergence != NULL;
     window_forward(n, p->weights, p->in, first, at, count);
     if (p->s)
         ops->copy(ops, p->s + row * outputs, n->s, rows * outputs * sizeof(real));

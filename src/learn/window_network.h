@@ -41,6 +41,8 @@ struct window_network {
     real *dq, *dk, *dv; /* (d, B, T, W) */
     real *dwide;        /* (d B T, F) */
     real *dy;           /* (d, B T, W) */
+    real *r, *z;        /* (B, heads, W) of a last block that pools (window_pool.c) */
+    real *dr, *dz;      /* (d, B, heads, W) */
     real *axes;         /* (d, B, d) unit vectors along each axis of g, for the tangents */
     /* E_g of the distinct particles of a batch of windows */
     uint32_t *slot; /* host (particles): place of a particle in the table, or none */
@@ -50,9 +52,21 @@ struct window_network {
     size_t members;
     real *g_rows;               /* (rows of embed_g, d) */
     real *table, *dtable;       /* (batch T, W/2) E_g, and its gradient */
+    bool moving;                /* tangents of the chunk are wanted, too (window_tangent.c) */
+    bool keeping;               /* by a probe (window_probe.c) */
     struct window_probe *probe; /* tangents that are kept; NULL until a probe is asked for */
 };
 
+/* Whether a block is left to window_pool.c: token 0 alone asks. Not where a probe keeps keys and values, nor, in a first
+ * block, where tangents are of token 0 alone. */
+bool window_pools(const struct window_network *n, int index);
+/* Attention of such a block, from b->t to b->attended; its tangents, from n->dt (d, B, T, W) to n->dy (d, B, W); its
+ * gradient, from n->dy (B, W): adds to that of the tokens in dt (B, T, W). */
+void window_pool_forward(struct window_network *n, const real *weights, struct window_block *b, size_t count);
+void window_pool_tangent(struct window_network *n, const real *weights, const struct window_block *b,
+                         size_t count);
+void window_pool_backward(struct window_network *n, const real *weights, const struct window_block *b,
+                          size_t count, real *gradient, real *dt);
 /* Tabulates E_g of the particles in windows first ... first + count - 1. */
 enum status window_tabulate(struct window_network *n, const real *weights, const struct score_input *in,
                             size_t first, size_t count);

@@ -194,7 +194,9 @@ static void values_forward(struct window_network *n, const real *weights, const 
         ops->spread_rows(ops, count, (int)d, n->g_rows + m * d, (size_t)n->tokens * d,
                          n->probe->g_own + m * d, decoded * d, false);
     mlp_forward(&n->embed_g, weights, tokens, n->g_rows, d, n->block[0].t, (size_t)n->width);
+    n->keeping = true;
     window_forward_blocks(n, weights, in, 0, count);
+    n->keeping = false;
 }
 
 enum status window_probe_forward(struct window_network *n, const real *weights, const struct score_input *in,

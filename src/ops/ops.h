@@ -215,17 +215,22 @@ struct ops {
     void (*linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                             const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
                             size_t lddx, bool add);
+    /* sum += column sums of x (rows, columns). */
+    void (*column_sums)(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx,
+                        real *sum);
     /* GELU, tanh form, over contiguous elements. y may be x only where x is not needed again. */
     void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
     void (*gelu_backward)(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+    /* Of `sets` tangents at once, in place: d (sets, count). */
+    void (*gelu_tangents)(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
     /* Layer norm of the sum of two arrays: y = scale * n + offset, n = (u - mean) / root, u = a + b,
      * root = sqrt(var + 1e-5). Keeps n (rows, columns) and 1/root (rows) for tangent and backward. */
     void (*norm)(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
                  size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
                  size_t ldy);
     /* Of `sets` tangents of u = a + b at once: dy (sets, rows, columns). Row r of set s of da is at
-     * da + (s rows + r) ldda, of db likewise. n and inverse_root are those of the rows. */
+     * da + (s rows + r) ldda, of db likewise; db NULL: b does not move. n and inverse_root are those of the rows. */
     void (*norm_tangent)(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
                          size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
                          const real *inverse_root, real *dy);
@@ -241,6 +246,10 @@ struct ops {
     void (*attention_tangent)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                               int width, const real *q, const real *k, const real *v, const real *p,
                               const real *dq, const real *dk, const real *dv, real *dout);
+    /* Of `sets` tangents at once: dq (sets, windows, queries, width), and so on. */
+    void (*attention_tangents)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *k, const real *v,
+                               const real *p, const real *dq, const real *dk, const real *dv, real *dout);
     void (*attention_backward)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                                int width, const real *q, const real *k, const real *v, const real *p,
                                const real *dout, real *dq, real *dk, real *dv);
@@ -275,6 +284,35 @@ struct ops {
                   real *out);
     void (*probe_backward)(const struct ops *ops, size_t rows, int columns, const real *direction,
                            const real *dproduct, real *dtangent);
+    /* Tangents of attention's output where token 0 alone moves, `sets` at once: dq, dk, dv (sets, windows, width)
+     * are those of its query, key and value; dout (sets, windows, queries, width). */
+    void (*attention_tangent_own)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                  int heads, int width, const real *q, const real *k, const real *v,
+                                  const real *p, const real *out, const real *dq, const real *dk,
+                                  const real *dv, real *dout);
+    /* Where token 0 alone asks, keys and values need not be formed: with the query carried back through the keys'
+     * weights, r_h = W_k,h q_h, a logit is r_h . t_j (the keys' bias adds the same to all), and the output is z_h =
+     * sum_j p_j t_j carried on through the values' weights. turn_back and carry_on are these products of every head
+     * h with its columns of w (width, width): y (rows, heads, width) = factor x_h w_h^T of x (rows, width), and y
+     * (rows, width) = factor x_h w_h + b of x (rows, heads, width), b NULL: none. head_weights is the gradient of
+     * both: dw_h += factor x_h^T y_h, x (rows, heads, width), y (rows, width). */
+    void (*turn_back)(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                      const real *w, real *y);
+    void (*carry_on)(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                     const real *w, const real *b, real *y);
+    void (*head_weights)(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                         const real *x, const real *y, real *dw);
+    /* t (windows, tokens, width), r (windows, heads, width) -> p (windows, heads, tokens), z (windows, heads,
+     * width). */
+    void (*pool)(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+                 const real *r, real *p, real *z);
+    /* Of `sets` tangents dt (sets, windows, tokens, width): dz (sets, windows, heads, width); dr likewise. */
+    void (*pool_tangent)(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
+                         const real *t, const real *p, const real *r, const real *dt, const real *dr,
+                         real *dz);
+    /* dr = , dt += */
+    void (*pool_backward)(const struct ops *ops, size_t windows, int tokens, int heads, int width,
+                          const real *t, const real *p, const real *r, const real *dz, real *dr, real *dt);
     /* out[i] = sum over a of tangent[a][i][a], tangent (d, count, d): a divergence from its d tangents. */
     void (*trace)(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
 

@@ -76,9 +76,11 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                          const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
                          bool add);
+void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum);
 void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y);
 void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
 void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
 void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
               size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
               size_t ldy);
@@ -97,6 +99,9 @@ void cpu_attention(const struct ops *ops, size_t windows, int queries, int token
 void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                            int width, const real *q, const real *k, const real *v, const real *p,
                            const real *dq, const real *dk, const real *dv, real *dout);
+void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                            int heads, int width, const real *q, const real *k, const real *v, const real *p,
+                            const real *dq, const real *dk, const real *dv, real *dout);
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv);
@@ -128,6 +133,23 @@ void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *dire
                real *out);
 void cpu_probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
                         const real *dproduct, real *dtangent);
+/* ops_cpu_pool.c */
+void cpu_attention_tangent_own(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *k, const real *v,
+                               const real *p, const real *out, const real *dq, const real *dk, const real *dv,
+                               real *dout);
+void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                   const real *w, real *y);
+void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                  const real *w, const real *b, real *y);
+void cpu_head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                      const real *y, real *dw);
+void cpu_pool(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+              const real *r, real *p, real *z);
+void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
+                      const real *t, const real *p, const real *r, const real *dt, const real *dr, real *dz);
+void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+                       const real *p, const real *r, const real *dz, real *dr, real *dt);
 
 /* ops_cpu_optimizer.c */
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,

@@ -1,37 +1,33 @@
 /* Attention inside windows on the CPU, forward, tangent and backward, written once in terms of three small
- * matrix products per window and head. Large products go to OpenBLAS; small ones (17 tokens, 8 columns a
- * head) are loops here, because a call would cost more than the product. */
+ * matrix products per window and head. Large products go to OpenBLAS; those of windows like the paper's (65 tokens, 64
+ * columns a head) and smaller are loops here, which are faster at such sizes. */
 #include "ops/ops_cpu.h"
 
 #include <cblas.h>
 #include <math.h>
 
 #include "ops/small_product.h"
-#include "ops/softplus_formula.h"
+#include "ops/softmax.h"
 
 #ifdef EPFLOW_FLOAT64
 #define gemm cblas_dgemm
 #define sqrt_real sqrt
-#define exp_negative exp_negative_d
-#define LEAST_EXPONENT ((real)-700)
 #else
 #define gemm cblas_sgemm
 #define sqrt_real sqrtf
-#define exp_negative exp_negative_f
-#define LEAST_EXPONENT ((real)-80)
 #endif
 
-/* A product of a window and head below this number of multiplications is a loop here. */
-enum { SMALL_PRODUCT = 1 << 15, SMALL_COLUMNS = 64, SMALL_TOKENS = 128 };
+/* Heads and windows up to these sizes are multiplied by loops here: their operands stay in the first cache. */
+enum { SMALL_COLUMNS = 64, SMALL_TOKENS = 128 };
 
-static bool is_small(int m, int n, int k) {
-    return (long)m * n * k <= SMALL_PRODUCT;
+static bool is_small(int tokens, int columns) {
+    return tokens <= SMALL_TOKENS && columns <= SMALL_COLUMNS;
 }
 
 /* c (m, n) = or += a (m, k) b (k, n), a read as its transpose if `flip` (then a is (k, m) in memory). */
-static void product(int m, int n, int k, bool flip, const real *a, size_t lda, const real *b, size_t ldb,
-                    bool add, real *c, size_t ldc) {
-    if (is_small(m, n, k)) {
+static void product(bool small, int m, int n, int k, bool flip, const real *a, size_t lda, const real *b,
+                    size_t ldb, bool add, real *c, size_t ldc) {
+    if (small) {
         const struct steps step = flip ? (struct steps){1, lda} : (struct steps){lda, 1};
         small_product((size_t)m, n, k, a, step, b, ldb, add ? c : NULL, ldc, c, ldc);
         return;
@@ -40,41 +36,24 @@ static void product(int m, int n, int k, bool flip, const real *a, size_t lda, c
          add ? 1 : 0, c, (int)ldc);
 }
 
-/* c (m, n) = or += factor a (m, k) b (n, k)^T. */
-static void product_transposed(int m, int n, int k, real factor, const real *a, size_t lda, const real *b,
-                               size_t ldb, bool add, real *c, size_t ldc) {
-    if (is_small(m, n, k) && n <= SMALL_TOKENS && k <= SMALL_COLUMNS) {
+/* Weights of a window and head are made in rows of a whole number of SIMD vectors. */
+static int padded(int tokens) {
+    return (tokens + LANES - 1) / LANES * LANES;
+}
+
+/* c (m, padded n) = or += factor a (m, k) b (n, k)^T. */
+static void product_transposed(bool small, int m, int n, int k, real factor, const real *a, size_t lda,
+                               const real *b, size_t ldb, bool add, real *c) {
+    const int ldc = padded(n);
+    if (small) {
         real turned[SMALL_COLUMNS * SMALL_TOKENS];
-        turn(n, k, factor, b, ldb, turned, (size_t)n);
-        small_product((size_t)m, n, k, a, (struct steps){lda, 1}, turned, (size_t)n, add ? c : NULL, ldc, c,
-                      ldc);
+        turn(n, k, factor, b, ldb, turned, (size_t)ldc);
+        small_product((size_t)m, ldc, k, a, (struct steps){lda, 1}, turned, (size_t)ldc, add ? c : NULL,
+                      (size_t)ldc, c, (size_t)ldc);
         return;
     }
     gemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, factor, a, (int)lda, b, (int)ldb, add ? 1 : 0, c,
-         (int)ldc);
-}
-
-static void softmax_row(int n, real *restrict x) {
-    real largest = x[0], sum = 0;
-    for (int j = 1; j < n; j++)
-        largest = x[j] > largest ? x[j] : largest;
-    for (int j = 0; j < n; j++) {
-        real t = x[j] - largest;
-        x[j] = exp_negative(t > LEAST_EXPONENT ? t : LEAST_EXPONENT);
-        sum += x[j];
-    }
-    const real inverse = 1 / sum;
-    for (int j = 0; j < n; j++)
-        x[j] *= inverse;
-}
-
-/* dp -> p (dp - sum p dp): the softmax Jacobian, symmetric. */
-static void softmax_tangent_row(int n, const real *restrict p, real *restrict dp) {
-    real along = 0;
-    for (int j = 0; j < n; j++)
-        along += p[j] * dp[j];
-    for (int j = 0; j < n; j++)
-        dp[j] = p[j] * (dp[j] - along);
+         ldc);
 }
 
 /* Where window w and head h are in each array. */
@@ -94,78 +73,106 @@ static struct part part_of(size_t w, int h, int queries, int tokens, int heads, 
                          .scale = 1 / sqrt_real((real)columns)};
 }
 
-void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
-                   const real *q, const real *k, const real *v, real *p, real *out) {
-    (void)ops;
-    const size_t ld = (size_t)width, ldp = (size_t)tokens;
-    for (size_t w = 0; w < windows; w++)
-        for (int h = 0; h < heads; h++) {
-            struct part at = part_of(w, h, queries, tokens, heads, width);
-            real *weight = p + at.weight;
-            product_transposed(queries, tokens, at.columns, at.scale, q + at.query, ld, k + at.token, ld,
-                               false, weight, ldp);
-            for (int i = 0; i < queries; i++)
-                softmax_row(tokens, weight + (size_t)i * ldp);
-            product(queries, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + at.query,
-                    ld);
-        }
-}
-
-/* Tangent and backward need one more array like p; it is made for as many queries at a time as fit here. */
+/* A window and head has its weights made, or moved, for as many queries at a time as fit here. */
 enum { SCRATCH = 1 << 14 };
 
 static int queries_at_once(int queries, int tokens) {
-    int fit = SCRATCH / tokens;
+    int fit = SCRATCH / padded(tokens);
     return fit < 1 ? 1 : fit < queries ? fit : queries;
+}
+
+void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
+                   const real *q, const real *k, const real *v, real *p, real *out) {
+    (void)ops;
+    const size_t ld = (size_t)width, ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
+    const int most = queries_at_once(queries, tokens);
+    const bool small = is_small(tokens, width / heads);
+    real x[SCRATCH];
+    for (size_t w = 0; w < windows; w++)
+        for (int h = 0; h < heads; h++) {
+            struct part at = part_of(w, h, queries, tokens, heads, width);
+            for (int first = 0; first < queries; first += most) {
+                const int n = queries - first < most ? queries - first : most;
+                const size_t row = at.query + (size_t)first * ld;
+                real *weight = p + at.weight + (size_t)first * ldp;
+                product_transposed(small, n, tokens, at.columns, at.scale, q + row, ld, k + at.token, ld,
+                                   false, x);
+                for (size_t i = 0; i < (size_t)n; i++)
+                    softmax_row(tokens, x + i * ldx, weight + i * ldp);
+                product(small, n, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + row,
+                        ld);
+            }
+        }
+}
+
+/* One window, head and set, for some queries; dp is scratch. */
+static void move(bool small, int n, int tokens, struct part at, size_t ld, const real *q, const real *k,
+                 const real *v, const real *p, const real *dq, const real *dk, const real *dv, real *dp,
+                 real *dout) {
+    const size_t ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
+    const int c = at.columns;
+    product_transposed(small, n, tokens, c, at.scale, dq, ld, k, ld, false, dp);
+    product_transposed(small, n, tokens, c, at.scale, q, ld, dk, ld, true, dp);
+    for (size_t i = 0; i < (size_t)n; i++)
+        softmax_tangent_row(tokens, p + i * ldp, dp + i * ldx);
+    product(small, n, c, tokens, false, p, ldp, dv, ld, false, dout, ld);
+    product(small, n, c, tokens, false, dp, ldx, v, ld, true, dout, ld);
+}
+
+void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                            int heads, int width, const real *q, const real *k, const real *v, const real *p,
+                            const real *dq, const real *dk, const real *dv, real *dout) {
+    (void)ops;
+    const size_t ld = (size_t)width, asked = windows * (size_t)queries * ld,
+                 all = windows * (size_t)tokens * ld;
+    const int most = queries_at_once(queries, tokens);
+    const bool small = is_small(tokens, width / heads);
+    real dp[SCRATCH];
+    for (size_t w = 0; w < windows; w++)
+        for (int h = 0; h < heads; h++) {
+            const struct part at = part_of(w, h, queries, tokens, heads, width);
+            for (int first = 0; first < queries; first += most) {
+                const int n = queries - first < most ? queries - first : most;
+                const size_t row = at.query + (size_t)first * ld;
+                const real *weight = p + at.weight + (size_t)(first * tokens);
+                for (size_t s = 0; s < sets; s++) /* in here: what does not move is read once */
+                    move(small, n, tokens, at, ld, q + row, k + at.token, v + at.token, weight,
+                         dq + s * asked + row, dk + s * all + at.token, dv + s * all + at.token, dp,
+                         dout + s * asked + row);
+            }
+        }
 }
 
 void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                            int width, const real *q, const real *k, const real *v, const real *p,
                            const real *dq, const real *dk, const real *dv, real *dout) {
-    (void)ops;
-    const size_t ld = (size_t)width, ldp = (size_t)tokens;
-    const int most = queries_at_once(queries, tokens);
-    real dp[SCRATCH];
-    for (size_t w = 0; w < windows; w++)
-        for (int h = 0; h < heads; h++) {
-            struct part at = part_of(w, h, queries, tokens, heads, width);
-            for (int first = 0; first < queries; first += most) {
-                const int n = queries - first < most ? queries - first : most, c = at.columns;
-                const size_t row = at.query + (size_t)first * ld;
-                const real *weight = p + at.weight + (size_t)first * ldp;
-                product_transposed(n, tokens, c, at.scale, dq + row, ld, k + at.token, ld, false, dp, ldp);
-                product_transposed(n, tokens, c, at.scale, q + row, ld, dk + at.token, ld, true, dp, ldp);
-                for (int i = 0; i < n; i++)
-                    softmax_tangent_row(tokens, weight + (size_t)i * ldp, dp + (size_t)i * ldp);
-                product(n, c, tokens, false, weight, ldp, dv + at.token, ld, false, dout + row, ld);
-                product(n, c, tokens, false, dp, ldp, v + at.token, ld, true, dout + row, ld);
-            }
-        }
+    cpu_attention_tangents(ops, 1, windows, queries, tokens, heads, width, q, k, v, p, dq, dk, dv, dout);
 }
 
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
                             int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dout, real *dq, real *dk, real *dv) {
     (void)ops;
-    const size_t ld = (size_t)width, ldp = (size_t)tokens;
-    const int most = queries_at_once(queries, tokens);
+    const size_t ld = (size_t)width, ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
+    const int most = queries_at_once(queries, tokens), c = width / heads;
+    const bool small = is_small(tokens, c);
     real dp[SCRATCH];
     for (size_t w = 0; w < windows; w++)
         for (int h = 0; h < heads; h++) {
             struct part at = part_of(w, h, queries, tokens, heads, width);
             for (int first = 0; first < queries; first += most) {
-                const int n = queries - first < most ? queries - first : most, c = at.columns;
+                const int n = queries - first < most ? queries - first : most;
                 const size_t row = at.query + (size_t)first * ld;
                 const real *weight = p + at.weight + (size_t)first * ldp;
-                product(tokens, c, n, true, weight, ldp, dout + row, ld, first > 0, dv + at.token, ld);
-                product_transposed(n, tokens, c, 1, dout + row, ld, v + at.token, ld, false, dp, ldp);
-                for (int i = 0; i < n; i++) {
-                    softmax_tangent_row(tokens, weight + (size_t)i * ldp, dp + (size_t)i * ldp);
-                    for (int j = 0; j < tokens; j++)
-                        dp[(size_t)i * ldp + (size_t)j] *= at.scale;
+                product(small, tokens, c, n, true, weight, ldp, dout + row, ld, first > 0, dv + at.token, ld);
+                product_transposed(small, n, tokens, c, 1, dout + row, ld, v + at.token, ld, false, dp);
+                for (size_t i = 0; i < (size_t)n; i++) {
+                    softmax_tangent_row(tokens, weight + i * ldp, dp + i * ldx);
+                    for (size_t j = 0; j < (size_t)tokens; j++)
+                        dp[i * ldx + j] *= at.scale;
                 }
-                product(n, c, tokens, false, dp, ldp, k + at.token, ld, false, dq + row, ld);
-                product(tokens, c, n, true, dp, ldp, q + row, ld, first > 0, dk + at.token, ld);
+                product(small, n, c, tokens, false, dp, ldx, k + at.token, ld, false, dq + row, ld);
+                product(small, tokens, c, n, true, dp, ldx, q + row, ld, first > 0, dk + at.token, ld);
             }
         }
 }

@@ -78,33 +78,70 @@ static bool is_small(int in, int out) {
     return weights <= SMALL_WEIGHTS || ((in <= FEW_COLUMNS || out <= FEW_COLUMNS) && weights <= FEW_WEIGHTS);
 }
 
+static bool fits_panels(size_t rows, int inner, int columns) {
+    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && columns % LANES == 0;
+}
+
 /* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder). The rounding
  * of every sum there goes straight into the score, so they are summed in float64: this halves the rounding
- * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. */
-enum { FEW_ROWS = 64, COLUMNS_AT_ONCE = 32 };
+ * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. Tangents (no bias) are not. */
+enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
+typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
+typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-static inline __attribute__((always_inline)) void wide_sums(int columns, int in, int out,
-                                                            const real *restrict x, const real *restrict w,
-                                                            const real *b, real *restrict y) {
-    double sum[COLUMNS_AT_ONCE];
-    for (int c = 0; c < columns; c++)
-        sum[c] = b ? (double)b[c] : 0;
+enum { MOST_COLUMNS = 4096 }; /* of network.width and its like */
+
+/* Some rows of x by a panel of columns of w, already wide; rows is a constant where this is called. */
+SMALL_INLINE void wide_block(int rows, int in, const real *x, size_t ldx, const wide panel[][VECTORS_AT_ONCE],
+                             const wide start[VECTORS_AT_ONCE], real *y, size_t ldy) {
+    wide sum[ROWS_AT_ONCE][VECTORS_AT_ONCE];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS_AT_ONCE; v++)
+            sum[r][v] = start[v];
     for (int i = 0; i < in; i++)
-        for (int c = 0; c < columns; c++)
-            sum[c] += (double)x[i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
-    for (int c = 0; c < columns; c++)
-        y[c] = (real)sum[c];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS_AT_ONCE; v++)
+                sum[r][v] += (double)x[(size_t)r * ldx + (size_t)i] * panel[i][v];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS_AT_ONCE; v++)
+            *(narrow *)(y + (size_t)r * ldy + v * WIDE_LANES) = __builtin_convertvector(sum[r][v], narrow);
+}
+
+static void wide_panel(size_t rows, int in, int out, const real *x, size_t ldx, const real *w, const real *b,
+                       real *y, size_t ldy) {
+    wide panel[MOST_COLUMNS][VECTORS_AT_ONCE], start[VECTORS_AT_ONCE];
+    size_t r = 0;
+    for (int v = 0; v < VECTORS_AT_ONCE; v++) {
+        start[v] = b ? __builtin_convertvector(*(const narrow *)(b + v * WIDE_LANES), wide) : (wide){0};
+        for (int i = 0; i < in; i++)
+            panel[i][v] = __builtin_convertvector(
+                *(const narrow *)(w + (size_t)i * (size_t)out + v * WIDE_LANES), wide);
+    }
+    for (; r + ROWS_AT_ONCE <= rows; r += ROWS_AT_ONCE)
+        wide_block(ROWS_AT_ONCE, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
+    for (; r < rows; r++)
+        wide_block(1, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
 }
 
 static void linear_few_rows(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
                             const real *b, real *y, size_t ldy) {
-    for (size_t r = 0; r < rows; r++) {
-        int c = 0;
-        for (; c + COLUMNS_AT_ONCE <= out; c += COLUMNS_AT_ONCE)
-            wide_sums(COLUMNS_AT_ONCE, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
-        if (c < out)
-            wide_sums(out - c, in, out, x + r * ldx, w + c, b ? b + c : NULL, y + r * ldy + c);
-    }
+    const int step = VECTORS_AT_ONCE * WIDE_LANES;
+    int c = 0;
+    for (; c + step <= out; c += step)
+        wide_panel(rows, in, out, x, ldx, w + c, b ? b + c : NULL, y + c, ldy);
+    for (; c < out; c++)
+        for (size_t r = 0; r < rows; r++) {
+            double sum = b ? (double)b[c] : 0;
+            for (int i = 0; i < in; i++)
+                sum += (double)x[r * ldx + (size_t)i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
+            y[r * ldy + (size_t)c] = (real)sum;
+        }
 }
 
 void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
@@ -112,12 +149,16 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
     (void)ops;
     if (rows == 0)
         return;
-    if (rows <= FEW_ROWS) {
+    if (b && rows <= FEW_ROWS && in <= MOST_COLUMNS) {
         linear_few_rows(rows, in, out, x, ldx, w, b, y, ldy);
         return;
     }
     if (is_small(in, out)) {
         small_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
+        return;
+    }
+    if (fits_panels(rows, in, out)) {
+        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, b, 0, y, ldy);
         return;
     }
     for (size_t r = 0; b && r < rows; r++)
@@ -126,7 +167,8 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
          (int)ldy);
 }
 
-static void column_sums(size_t rows, int columns, const real *x, size_t ldx, real *restrict sum) {
+void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum) {
+    (void)ops;
     for (size_t r = 0; r < rows; r++) {
         const real *restrict row = x + r * ldx;
         for (int c = 0; c < columns; c++)
@@ -152,18 +194,19 @@ static void small_backward(size_t rows, int in, int out, const real *x, size_t l
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                          const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
                          bool add) {
-    (void)ops;
     if (rows == 0)
         return;
     if (db)
-        column_sums(rows, out, dy, ldy, db);
+        cpu_column_sums(ops, rows, out, dy, ldy, db);
     if (is_small(in, out)) {
         small_backward(rows, in, out, x, ldx, w, dy, ldy, dw, dx, lddx, add);
         return;
     }
     gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
          out);
-    if (dx)
+    if (dx && fits_panels(rows, out, in))
+        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, dx, lddx);
+    else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
              add ? 1 : 0, dx, (int)lddx);
 }
@@ -184,6 +227,23 @@ void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const 
 
 void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx) {
     cpu_gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
+}
+
+/* A slope serves all sets while it is in the first cache. */
+void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
+    enum { BLOCK = 512 };
+    (void)ops;
+    real slope[BLOCK];
+    for (size_t first = 0; first < count; first += BLOCK) {
+        const size_t n = count - first < BLOCK ? count - first : BLOCK;
+        for (size_t i = 0; i < n; i++)
+            slope[i] = gelu_slope(x[first + i]);
+        for (size_t s = 0; s < sets; s++) {
+            real *restrict to = d + s * count + first;
+            for (size_t i = 0; i < n; i++)
+                to[i] *= slope[i];
+        }
+    }
 }
 
 /* ---- layer norm ---- */
@@ -227,19 +287,18 @@ static inline void normalise_tangent(int columns, const real *restrict t, const 
         out[c] = inverse * (t[c] - mean - n[c] * projection);
 }
 
-enum { MOST_COLUMNS = 4096 }; /* network.width */
-
 void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
                       size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
                       const real *inverse_root, real *dy) {
     (void)ops;
     real sum[MOST_COLUMNS];
-    for (size_t m = 0; m < sets * rows; m++) {
-        const size_t r = m % rows;
+    for (size_t i = 0; i < sets * rows; i++) { /* row after row, so that n is read once */
+        const size_t r = i / sets, m = i % sets * rows + r;
         real *to = dy + m * (size_t)columns;
-        for (int c = 0; c < columns; c++)
-            sum[c] = da[m * ldda + (size_t)c] + db[m * lddb + (size_t)c];
-        normalise_tangent(columns, sum, n + r * (size_t)columns, inverse_root[r], to);
+        const real *u = da + m * ldda;
+        for (int c = 0; db && c < columns; c++)
+            sum[c] = u[c] + db[m * lddb + (size_t)c];
+        normalise_tangent(columns, db ? sum : u, n + r * (size_t)columns, inverse_root[r], to);
         for (int c = 0; c < columns; c++)
             to[c] *= scale[c];
     }
