@@ -29,6 +29,7 @@ enum spring_kind {
 enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
 enum window_kind {
     WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
+    WINDOW_PERIODIC, /* the same, but they see sine and cosine of 2 pi (x_i - x_j) / L */
     WINDOW_LATTICE,  /* the same, but they see R_i - R_j and u_i - u_j: lattice sites and displacements */
     WINDOW_ANCHORED, /* and u_j, too; in a trap R = 0 and u = x */
     WINDOW_ALL       /* one window of all particles of a copy, tokens see u_j; every token is decoded */
@@ -110,6 +111,7 @@ struct training_parameters {
     struct file_choice trajectories[CONFIG_FILES];
     enum loss_kind loss;
     double l_sm, l_fpe; /* weights of the composite loss */
+    double smoothing;   /* width of noise on the samples of score matching; 0: none */
     enum divergence_kind divergence;
     enum optimizer_kind optimizer;
     enum noise_target noise_on;

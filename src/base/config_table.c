@@ -106,14 +106,15 @@ const struct parameter parameter_table[] = {
      BETWEEN(1, 4096),
      .help = "n, nearest neighbours in a window; by default all others where they are fewer"},
     {"network", "window", TYPE_CHOICE, AT(network, window), .unit = "", .fallback = "local",
-     .choices = "local|lattice|anchored|all",
+     .choices = "local|periodic|lattice|anchored|all",
      .help = "what a window holds and sees. local: a particle and its neighbours, by their positions "
              "relative to its "
-             "own; lattice: the same, by relative lattice sites and relative displacements from them; "
-             "anchored: by "
-             "every particle's displacement from its lattice site, or from the trap's centre, too; all: one "
-             "window of "
-             "all particles of a copy, by that displacement alone"},
+             "own; periodic: by sine and cosine of those, for boxes so small that windows reach half a side; "
+             "lattice: "
+             "by relative lattice sites and relative displacements from them; anchored: by every particle's "
+             "displacement from its lattice site, or from the trap's centre, too; all: one window of all "
+             "particles of "
+             "a copy, by that displacement alone"},
     {"network", "scores", TYPE_CHOICE, AT(network, scores), .unit = "", .fallback = "separate",
      .choices = "separate|shared",
      .help =
@@ -141,6 +142,11 @@ const struct parameter parameter_table[] = {
      .help =
          "weight of stationarity, (sum_i div v_i + v_i.s_i)^2 / (2 N d), in the loss score_matching; needs "
          "eps > 0. Above 0 a batch is of whole configurations"},
+    {"training", "smoothing", TYPE_REAL, AT(training, smoothing), .unit = "", .fallback = "0", .least = 0,
+     .most = 10,
+     .help = "width of noise (on noise_on) that the loss score_matching adds to its samples: it then learns "
+             "the score of "
+             "the density smoothed by it"},
     {"training", "divergence", TYPE_CHOICE, AT(training, divergence), .unit = "", .fallback = "exact",
      .choices = "exact|hutchinson",
      .help = "of the loss score_matching: exact, or by one random direction a configuration or particle "

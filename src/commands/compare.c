@@ -130,7 +130,9 @@ static enum status compare_column(struct comparison *c, int column, size_t frame
             c->exact_sigma += exact[m];
         }
     }
-    TRY(check_file_write(c->file, frame, column, c->begin, c->count, exact));
+    for (size_t m = 0; m < c->count * width; m++) /* a file holds no numbers without meaning */
+        c->model[m] = c->resolved[c->begin + m / width] ? exact[m] : NAN;
+    TRY(check_file_write(c->file, frame, column, c->begin, c->count, c->model));
 out:
     return status;
 }
@@ -202,7 +204,10 @@ static void print(const struct comparison *c, const struct check_number number[N
     log_info("%s, beside the evaluation: %zu frames of %zu particles", reference_name(c->reference),
              c->source->frames, c->total);
     if (c->source->noise_x > 0 || c->source->noise_g > 0)
-        log_info("the exact flow is that of the density smoothed as in training: noise %g on x, %g on g",
+        log_info("%s: noise %g on x, %g on g",
+                 reference_smoothed(c->reference)
+                     ? "the exact flow is that of the density smoothed as in training"
+                     : "the exact flow is not smoothed, that of the training was",
                  c->source->noise_x, c->source->noise_g);
     if (c->unresolved > 0)
         log_info("%.3g %% of the particles are where the solution has no digits, and are left out",

@@ -169,7 +169,7 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
             snprintf(path, sizeof path, "%s", p->trajectories[m]);
-        TRY(source_open(s, path, r->model_config.training.held_out, r->network.neighbours, &r->source[m]));
+        TRY(source_open(s, path, r->model_config.training.held_out, &r->network, &r->source[m]));
         r->sources++;
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;

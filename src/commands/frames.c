@@ -41,8 +41,8 @@ out:
     return status;
 }
 
-enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
-                        struct source **out) {
+enum status source_open(struct session *s, const char *path, double held_out,
+                        const struct network_parameters *network, struct source **out) {
     enum status status = STATUS_OK;
     struct source *source = calloc(1, sizeof *source);
     *out = source;
@@ -58,7 +58,7 @@ enum status source_open(struct session *s, const char *path, double held_out, in
         source->box.group = (uint32_t)source->config.system.particles;
         source->box.groups = (uint32_t)source->config.system.copies;
     }
-    TRY(check(source, held_out, neighbours));
+    TRY(check(source, held_out, network->neighbours));
     size_t n = (size_t)config_total(&source->config.system);
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {
@@ -159,13 +159,12 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     *out = NULL;
     TRY(read_slice(s, source, frame, source->slice, &f));
     const bool given = !isnan(f.scalars.div_b);
-    TRY(frame_create(s->ops, s->comm, &source->box, source->slice, k,
+    TRY(frame_create(s->ops, s->comm, &source->box, source->slice, &source->lattice, source->by_site, k,
                      given ? least : exact_reach(source, least), margin, out));
     const double eps = source->config.system.eps;
     (*out)->exact = eps > 0 ? f.scalars.b_squared / eps + f.scalars.div_b : -f.scalars.div_b;
     if (!given && force_is_known(&source->config.system))
         TRY(compute_exact(s, source, *out));
-    (*out)->lattice = system_lattice(&source->config.system);
     if (step)
         *step = f.step;
     if (time)
@@ -243,11 +242,11 @@ enum status source_pair(struct session *s, struct source *source, size_t frame, 
     TRY(read_slice(s, source, frame + 1, second, &after));
     TRY(time_between(source, frame, before.time, after.time));
     TRY(comm_agree(s->comm, halve(source, frame, after.time - before.time, first, second, rate)));
-    TRY(frame_create(s->ops, s->comm, &source->box, first, k, exact_reach(source, least), margin, out));
+    TRY(frame_create(s->ops, s->comm, &source->box, first, &source->lattice, source->by_site, k,
+                     exact_reach(source, least), margin, out));
     (*out)->exact = NAN;
     if (force_is_known(&source->config.system))
         TRY(compute_exact(s, source, *out));
-    (*out)->lattice = system_lattice(&source->config.system);
     TRY(attach_rate(s, rate, *out));
 out:
     if (status != STATUS_OK)

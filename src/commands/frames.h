@@ -13,16 +13,18 @@ struct source {
     struct trajectory *trajectory;
     struct config config; /* it was made with; of a file of another program, the input's own */
     struct box box;
-    size_t frames;       /* written */
-    size_t held_out;     /* its last frames, never trained on */
-    struct slice *slice; /* room for one frame */
+    struct lattice lattice; /* of a crystal */
+    bool by_site;           /* windows are of neighbouring sites */
+    size_t frames;          /* written */
+    size_t held_out;        /* its last frames, never trained on */
+    struct slice *slice;    /* room for one frame */
     double *position;
 };
 
-/* Opens a trajectory whose physics agrees with the input's, for a network with n neighbours; with data.position a
+/* Opens a trajectory whose physics agrees with the input's, for this network; with data.position a
  * file of another program, whose physics is taken to be the input's. held_out: share of its frames. Collective. */
-enum status source_open(struct session *s, const char *path, double held_out, int neighbours,
-                        struct source **out);
+enum status source_open(struct session *s, const char *path, double held_out,
+                        const struct network_parameters *network, struct source **out);
 void source_close(struct source **source);
 
 /* Reads a frame and hands it to its owners: see frame_create. step and time may be NULL. Collective. */

@@ -22,7 +22,9 @@ struct flow_law learning_law(const struct system_parameters *system, const struc
 }
 
 double learning_sigma(const struct training_parameters *training) {
-    return training->loss == LOSS_DENOISING ? training->sigma : 0;
+    return training->loss == LOSS_DENOISING        ? training->sigma
+           : training->loss == LOSS_SCORE_MATCHING ? training->smoothing
+                                                   : 0;
 }
 
 struct trainer_setup learning_setup(const struct config *c, struct system_force *context) {

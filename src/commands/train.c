@@ -106,7 +106,7 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
                                    double weight) {
     enum status status = STATUS_OK;
     struct source *source = NULL;
-    TRY(source_open(s, path, s->config.training.held_out, r->setup.network.neighbours, &source));
+    TRY(source_open(s, path, s->config.training.held_out, &r->setup.network, &source));
     size_t training = source->frames - source->held_out, used = strlen(r->data);
     if (training == 0) {
         status =

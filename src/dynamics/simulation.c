@@ -133,6 +133,12 @@ out:
     return status;
 }
 
+/* How far particles may move before lists are made anew. Bonds hold however far they go, and are only brought back to
+ * where halos are thin. */
+static double lists_last(const struct simulation *s) {
+    return s->law.kind == PAIRS_SPRINGS ? s->law.cutoff : s->skin / 2;
+}
+
 enum status simulation_step(struct simulation *s, bool *stop) {
     enum status status = STATUS_OK;
     const struct ops *ops = s->ops;
@@ -165,7 +171,7 @@ enum status simulation_step(struct simulation *s, bool *stop) {
                  reduced[3] - 1, (unsigned long long)s->step_law.step,
                  s->box.periodic ? "" : ", or it left the middle half of the open box",
                  s->box.periodic ? "" : " or a larger system.box");
-    bool rebuilding = reduced[0] > s->skin / 2;
+    bool rebuilding = reduced[0] > lists_last(s);
     if (status == STATUS_OK && !rebuilding)
         status = halo_positions(s->halo, p);
     timer_end(&s->timings, s->timer_messages);

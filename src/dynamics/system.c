@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { FEW = 16 };
+
 struct box system_box(const struct system_parameters *s) {
     struct box box = {.d = s->dimension, .periodic = !config_is_open(s)};
     config_box(s, box.side);
@@ -60,6 +62,8 @@ double system_skin(const struct system_parameters *s, const struct simulation_pa
     if (p->skin > 0)
         return p->skin;
     struct box box = system_box(s);
+    if (box.group > 0 && s->particles <= FEW) /* all pairs of a copy, which are soon tried: the list lasts */
+        return 2 * box.side[0];
     double skin = usual, cutoff = config_cutoff(s, p);
     for (int a = 0; box.periodic && a < box.d; a++)
         skin = fmin(skin, 0.999 * (box.side[a] / 2 - cutoff));

@@ -22,7 +22,7 @@ struct pair_law system_pair_law(const struct system_parameters *s, const struct 
 struct step_law system_step_law(const struct system_parameters *s, const struct simulation_parameters *p);
 
 /* Neighbour lists reach this much beyond the cut-off: simulation.skin, or if that is 0 half a radius, less
- * where the box leaves less room. */
+ * where the box leaves less room, and everything where copies are of a few particles. */
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p);
 
 /* Fills this rank's slice with the start that simulation.start names (random or lattice), images 0 and g

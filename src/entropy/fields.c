@@ -85,6 +85,7 @@ static inline size_t wrapped(int c, int cells) {
 
 static void spread_particle(struct field_grid *g, const struct snapshot *s, size_t i) {
     const int d = g->box.d;
+    const double share = 1.0 / (double)(g->box.groups > 0 ? g->box.groups : 1); /* the mean over copies */
     struct kernel kernel[MAX_DIMENSION];
     for (int a = 0; a < MAX_DIMENSION; a++) {
         kernel[a] = (struct kernel){.first = 0, .count = 1, .weight = {1}};
@@ -94,7 +95,7 @@ static void spread_particle(struct field_grid *g, const struct snapshot *s, size
     for (int z = 0; z < kernel[2].count; z++)
         for (int y = 0; y < kernel[1].count; y++)
             for (int x = 0; x < kernel[0].count; x++) {
-                double w = kernel[0].weight[x] * kernel[1].weight[y] * kernel[2].weight[z];
+                double w = share * kernel[0].weight[x] * kernel[1].weight[y] * kernel[2].weight[z];
                 size_t cell = wrapped(kernel[2].first + z, g->cells[2]);
                 cell = cell * (size_t)g->cells[1] + wrapped(kernel[1].first + y, g->cells[1]);
                 cell = cell * (size_t)g->cells[0] + wrapped(kernel[0].first + x, g->cells[0]);

@@ -50,7 +50,7 @@ static int bin_of(const struct profile *p, double distance) {
 static void add_volumes(struct profile *p, const struct field_grid *grid, struct comm *comm, double *volume) {
     enum { POINTS = 4 }; /* per axis and cell */
     const int d = grid->box.d, points = d == 1 ? POINTS : d == 2 ? POINTS * POINTS : POINTS * POINTS * POINTS;
-    double share = 1.0 / points;
+    double share = (double)(grid->box.groups > 0 ? grid->box.groups : 1) / points; /* copies share the box */
     for (int a = 0; a < d; a++)
         share *= grid->spacing[a];
     for (size_t c = (size_t)comm_rank(comm); c < grid->total; c += (size_t)comm_size(comm))

@@ -187,6 +187,10 @@ const char *reference_name(const struct reference *r) {
     return r->linear ? "closed form of the crystal" : "Fokker-Planck solution of the ring";
 }
 
+bool reference_smoothed(const struct reference *r) {
+    return r->linear != NULL;
+}
+
 double reference_total(const struct reference *r) {
     return r->total;
 }

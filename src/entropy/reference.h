@@ -23,6 +23,8 @@ enum status reference_create(const struct config *config, double noise_x, double
 void reference_destroy(struct reference **reference);
 /* "closed form of the crystal", for messages. */
 const char *reference_name(const struct reference *reference);
+/* Whether it knows the smoothed density. */
+bool reference_smoothed(const struct reference *reference);
 /* Total entropy production rate of a copy: mean over the (smoothed) stationary density. */
 double reference_total(const struct reference *reference);
 

@@ -325,7 +325,7 @@ static enum status move_frame(const struct snapshot_input *in, struct moved_fram
     }
     ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise + 1, n, p->id, p->d, m->zeta);
     ops->shift_positions(ops, box, n, in->sigma, m->zeta, p->q, m->q);
-    if (in->scores->decoded > 1) /* a window of all has no nearest ones to find anew */
+    if (in->scores->decoded > 1 || in->frame->by_site) /* no neighbours to find anew */
         goto out;
     TRY(ops->allocate(ops, p->owned * (size_t)in->frame->k * sizeof *m->nearest, (void **)&m->nearest));
     TRY(ops->allocate(ops, p->owned * sizeof *m->farthest, (void **)&m->farthest));

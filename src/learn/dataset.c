@@ -1,5 +1,6 @@
 #include "learn/dataset.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct id_pair {
@@ -34,13 +35,59 @@ static enum status index_ids(struct frame *f) {
     return good ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", n);
 }
 
+/* Positions of the owned particles replaced by their sites; *farthest: how far the farthest is from its own. old (d,
+ * owned) receives the positions, host. */
+static void move_to_sites(struct frame *f, const struct box *box, uint64_t *old, double *farthest) {
+    struct particles *p = f->particles;
+    const size_t n = p->owned;
+    uint64_t *site = old + n * (size_t)box->d;
+    uint32_t *id = (uint32_t *)(void *)(site + n);
+    f->ops->to_host(f->ops, id, p->id, n * sizeof *id);
+    *farthest = 0;
+    for (int a = 0; a < box->d; a++) {
+        f->ops->to_host(f->ops, old + (size_t)a * n, p->q[a], n * sizeof *old);
+        for (size_t i = 0; i < n; i++) {
+            uint64_t of[MAX_DIMENSION];
+            lattice_site(&f->lattice, id[i], of);
+            site[i] = of[a];
+            *farthest = fmax(*farthest, fabs((double)(int64_t)(old[(size_t)a * n + i] - of[a])) *
+                                            (box->side[a] * 0x1p-64));
+        }
+        f->ops->to_device(f->ops, p->q[a], site, n * sizeof *site);
+    }
+    *farthest *= sqrt(box->d);
+}
+
+/* nearest_build on the sites. A site may lie outside its owner's box, by as much as its particle is away from it. */
+static enum status nearest_sites(struct frame *f, struct comm *comm, double least, double margin) {
+    enum status status = STATUS_OK;
+    struct particles *p = f->particles;
+    const size_t n = p->owned, d = (size_t)p->d;
+    double farthest = 0;
+    uint64_t *old = malloc((n * (d + 2) + 1) * sizeof *old);
+    TRY(comm_agree(comm,
+                   old ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", n)));
+    move_to_sites(f, &f->domain->box, old, &farthest);
+    comm_max(comm, &farthest, 1);
+    TRY(nearest_build(p, f->domain, comm, f->n, f->k, least > 0 ? least + 2 * farthest : 0,
+                      margin + 2 * farthest, &f->halo, &f->nearest));
+    for (size_t a = 0; a < d; a++)
+        f->ops->to_device(f->ops, p->q[a], old + a * n, n * sizeof *old);
+    TRY(halo_positions(f->halo, p));
+out:
+    free(old);
+    return status;
+}
+
 enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
-                         const struct slice *slice, int k, double least, double margin, struct frame **out) {
+                         const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
+                         double least, double margin, struct frame **out) {
     enum status status = STATUS_OK;
     struct frame *f = calloc(1, sizeof *f);
     *out = f;
     if (f) {
-        *f = (struct frame){.ops = ops, .n = slice->n, .k = k};
+        *f = (struct frame){.ops = ops, .n = slice->n, .k = k, .by_site = by_site};
+        f->lattice = lattice ? *lattice : (struct lattice){0};
         status = domain_create(box, comm, &f->domain);
         if (status == STATUS_OK)
             status = particles_create(ops, box->d, slice->count, &f->particles);
@@ -50,7 +97,10 @@ enum status frame_create(const struct ops *ops, struct comm *comm, const struct 
     TRY(comm_agree(comm, status));
     double cell = least > 0 ? least : 1;
     TRY(particles_from_slice(f->particles, f->domain, comm, slice, cell));
-    TRY(nearest_build(f->particles, f->domain, comm, slice->n, k, least, margin, &f->halo, &f->nearest));
+    if (by_site)
+        TRY(nearest_sites(f, comm, least, margin));
+    else
+        TRY(nearest_build(f->particles, f->domain, comm, slice->n, k, least, margin, &f->halo, &f->nearest));
     TRY(comm_agree(comm, index_ids(f)));
 out:
     if (status != STATUS_OK)

@@ -19,6 +19,7 @@ struct frame {
     uint32_t *sorted_local; /* (owned) host: their local numbers */
     double exact; /* exact entropy production rate of the frame, all particles: (I3), (I4); NaN if unknown */
     struct lattice lattice; /* of a crystal; d = 0: none */
+    bool by_site;           /* neighbours are nearest by lattice sites, whatever moves */
     double *
         rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
 };
@@ -32,10 +33,12 @@ struct force_law {
     const void *context;
 };
 
-/* Hands the particles of a slice to their owners and finds the k nearest neighbours of each; the halo
- * reaches at least `least` and `margin` beyond the farthest neighbour. Collective. */
+/* Hands the particles of a slice to their owners and finds the k nearest neighbours of each, by distance or, with
+ * by_site, by that of their sites in the lattice; the halo reaches at least `least` and `margin` beyond the farthest
+ * neighbour. lattice: of a crystal, or NULL. Collective. */
 enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
-                         const struct slice *slice, int k, double least, double margin, struct frame **out);
+                         const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
+                         double least, double margin, struct frame **out);
 void frame_destroy(struct frame **frame);
 
 /* The local number of an owned particle, or -1. */

@@ -7,8 +7,8 @@
 #include "space/neighbours.h"
 
 /* The configuration moved by sign * sigma * zeta in `moved`, its windows in *in, its neighbours found anew. */
-static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t step, double sign,
-                              struct particles *moved, struct score_input *in) {
+enum status batch_move(struct trainer *t, const struct frame *f, uint64_t step, double sign, double sigma,
+                       struct particles *moved, struct score_input *in) {
     enum status status = STATUS_OK;
     const struct ops *ops = t->ops;
     const struct training_parameters *p = &t->setup.training;
@@ -19,7 +19,7 @@ static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t
     struct cell_grid *grid = NULL;
     *moved = *own;
     ops->normal(ops, p->seed, STREAM_ZETA, 2 * step, n, own->id, t->d, t->zeta_all);
-    ops->shift_propulsion(ops, t->d, n, sign * p->sigma, t->zeta_all, own->g, t->g_moved);
+    ops->shift_propulsion(ops, t->d, n, sign * sigma, t->zeta_all, own->g, t->g_moved);
     *in = frame_windows(f, b->count, b->centre, b->neighbour);
     in->g = t->g_moved;
     for (int a = 0; a < t->d; a++)
@@ -29,11 +29,11 @@ static enum status move_frame(struct trainer *t, const struct frame *f, uint64_t
         goto out;
     }
     ops->normal(ops, p->seed, STREAM_ZETA, 2 * step + 1, n, own->id, t->d, t->zeta_all);
-    ops->shift_positions(ops, box, n, sign * p->sigma, t->zeta_all, own->q, t->q_moved);
+    ops->shift_positions(ops, box, n, sign * sigma, t->zeta_all, own->q, t->q_moved);
     in->q = t->q_moved;
     for (int a = 0; a < t->d; a++)
         moved->q[a] = t->q_moved[a];
-    if (t->scores->decoded > 1) /* a window of all has no nearest ones to find anew */
+    if (t->scores->decoded > 1 || f->by_site) /* no neighbours to find anew */
         goto out;
     double density = (double)f->n, cell = f->k / 6.0;
     for (int a = 0; a < t->d; a++)
@@ -69,7 +69,7 @@ static enum status one_sign(struct trainer *t, const struct frame *f, uint64_t s
     struct score_input in;
     struct particles moved;
     timer_begin(&t->timings, t->timer_windows);
-    status = move_frame(t, f, step, sign, &moved, &in);
+    status = batch_move(t, f, step, sign, t->setup.training.sigma, &moved, &in);
     if (status == STATUS_OK && shifted)
         status = batch_physics(t, f, &moved, t->scores->with_x);
     timer_end(&t->timings, t->timer_windows);

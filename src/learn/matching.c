@@ -17,6 +17,7 @@ struct matching {
     const struct frame *f;
     struct probe_plan plan;
     struct score_input in;
+    struct particles at; /* where they are: the frame's, or moved by noise */
     size_t rows;
     int groups, repeats; /* repeats of the divergence that are kept apart */
     bool together;       /* one chunk and one group: the networks still know it on the way back */
@@ -289,7 +290,7 @@ out:
 static struct probe_plan plan_of(const struct trainer *t, uint64_t step) {
     const struct training_parameters *p = &t->setup.training;
     const bool velocity = p->loss == LOSS_VELOCITY;
-    return (struct probe_plan){.kind = velocity ? DIVERGENCE_HUTCHINSON : p->divergence,
+    return (struct probe_plan){.kind = p->divergence,
                                .repeats = velocity       ? 0
                                           : p->l_fpe > 0 ? REPEATS
                                                          : 1,
@@ -305,13 +306,16 @@ static enum status prepare(struct matching *m, uint64_t step) {
     m->plan = plan_of(t, step);
     m->rows = b->count * (size_t)t->scores->decoded;
     m->groups = probe_groups(t->scores, &m->plan);
-    m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON && m->plan.repeats > 1 ? m->plan.repeats : 1;
+    m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON ? m->plan.repeats : 1;
     m->together = b->count <= chunk && m->groups == 1;
+    m->at = *m->f->particles;
     m->in = frame_windows(m->f, b->count, b->centre, b->neighbour);
+    if (t->setup.training.loss == LOSS_SCORE_MATCHING && t->setup.training.smoothing > 0)
+        TRY(batch_move(t, m->f, step, 1, t->setup.training.smoothing, &m->at, &m->in));
     TRY(matching_create(m));
     TRY(probe_reserve(t->scores, chunk, &t->probes));
     if (t->setup.training.loss == LOSS_SCORE_MATCHING)
-        TRY(batch_physics(t, m->f, m->f->particles, t->scores->with_x));
+        TRY(batch_physics(t, m->f, &m->at, t->scores->with_x));
 out:
     return status;
 }

@@ -116,6 +116,8 @@ static int directions(const struct scores *s) {
 }
 
 int probe_groups(const struct scores *s, const struct probe_plan *plan) {
+    if (plan->none)
+        return 1;
     if (plan->kind == DIVERGENCE_HUTCHINSON)
         return plan->repeats;
     return (directions(s) + PROBE_SETS - 1) / PROBE_SETS;
@@ -166,7 +168,8 @@ void probe_fill(const struct scores *s, int part, const struct probe_plan *plan,
                 const uint32_t *ids, struct probe_buffers *b, struct score_probes *out) {
     const struct score_part *p = &s->part[part];
     const int left = directions(s) - group * PROBE_SETS;
-    const int sets = plan->kind == DIVERGENCE_HUTCHINSON ? 1 : left < PROBE_SETS ? left : PROBE_SETS;
+    const int exact = left < PROBE_SETS ? left : PROBE_SETS;
+    const int sets = plan->none ? 0 : plan->kind == DIVERGENCE_HUTCHINSON ? 1 : exact;
     const size_t d = (size_t)s->d, rows = count * (size_t)s->decoded, outputs = (size_t)p->outputs;
     *out = (struct score_probes){.in_x = p->x_at >= 0 ? sets : 0,
                                  .in_g = p->g_at >= 0 ? sets : 0,

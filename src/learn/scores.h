@@ -58,6 +58,7 @@ enum { PROBE_SETS = 8 }; /* most sets of a group, of x and of g each */
 struct probe_plan {
     enum divergence_kind kind;
     int repeats; /* independent directions of Hutchinson's kind, each a group */
+    bool none;   /* no directions: values alone, in one group */
     uint64_t seed, step;
 };
 /* Groups that a plan needs. */

@@ -16,10 +16,13 @@
 static const double LARGEST_NORMAL = 6.67; /* of ops/normal_formula.h */
 
 double training_margin(const struct training_parameters *p, int d) {
-    if (p->noise_on == NOISE_ON_G || p->loss != LOSS_DENOISING)
+    const double sigma = p->loss == LOSS_DENOISING        ? p->sigma
+                         : p->loss == LOSS_SCORE_MATCHING ? p->smoothing
+                                                          : 0;
+    if (p->noise_on == NOISE_ON_G)
         return 0;
     /* Two particles approach, or part, by 2 moves; the neighbours' distance may grow by as much. */
-    return 4 * LARGEST_NORMAL * sqrt(d) * p->sigma;
+    return 4 * LARGEST_NORMAL * sqrt(d) * sigma;
 }
 
 bool training_by_configuration(const struct trainer_setup *s) {

@@ -135,6 +135,7 @@ static enum status window_create(const struct ops *ops, const struct network_par
     if (!n)
         return FAIL(STATUS_FAILURE, "out of memory for a network");
     static const enum window_form forms[] = {[WINDOW_LOCAL] = FORM_LOCAL,
+                                             [WINDOW_PERIODIC] = FORM_PERIODIC,
                                              [WINDOW_LATTICE] = FORM_LATTICE,
                                              [WINDOW_ANCHORED] = FORM_ANCHORED,
                                              [WINDOW_ALL] = FORM_ALL};

@@ -107,7 +107,7 @@ static enum status reserve(struct window_network *n, size_t sets) {
     n->probe = calloc(1, sizeof *n->probe);
     if (!n->probe)
         return FAIL(STATUS_FAILURE, "out of memory for a network");
-    n->probe->sets = sets;
+    n->probe->sets = sets > 0 ? sets : 1;
     TRY(mlp_create(n->base.ops, "own", n->embed_g.layers, n->base.d, n->hidden, n->width / 2,
                    n->windows * (size_t)n->base.decoded, &names, &n->probe->own));
     for (int l = 0; l <= n->embed_g.layers; l++) { /* it is E_g: the same weights */
@@ -132,8 +132,8 @@ static size_t window_size(const struct window_network *n) {
 
 /* Tangents of the tokens: positions into the second half of every token, self-propulsions into the first half of
  * the decoded ones. */
-static void tokens_forward(struct window_network *n, const real *weights, const struct score_probes *probes,
-                           size_t count) {
+static void tokens_forward(struct window_network *n, const real *weights, const struct score_input *in,
+                           const struct score_probes *probes, size_t count) {
     const struct ops *ops = n->base.ops;
     struct window_probe *p = n->probe;
     const size_t wide = (size_t)n->width, half = wide / 2, d = (size_t)n->base.d;
@@ -142,8 +142,8 @@ static void tokens_forward(struct window_network *n, const real *weights, const 
     real *t = p->block[0].t, *moving = t + in_x * tokens * wide;
     ops->zero(ops, t, (in_x + in_g) * tokens * wide * sizeof(real));
     if (in_x > 0) {
-        ops->window_inputs_tangent(ops, n->form, in_x * count, n->tokens, (int)decoded, (int)d, probes->seed,
-                                   p->inputs);
+        ops->window_inputs_tangent(ops, in->box, n->form, in_x, count, n->tokens, (int)decoded, n->offsets,
+                                   probes->seed, p->inputs);
         mlp_tangents_forward(&n->embed_x, &p->embed_x, weights, in_x, tokens, p->inputs, (size_t)n->inputs,
                              t + half, wide);
     }
@@ -208,7 +208,7 @@ enum status window_probe_forward(struct window_network *n, const real *weights, 
     TRY(reserve(n, sets));
     TRY(window_members(n, in, count));
     values_forward(n, weights, in, count);
-    tokens_forward(n, weights, probes, count);
+    tokens_forward(n, weights, in, probes, count);
     for (int b = 0; b < n->blocks; b++)
         block_forward(n, weights, b, sets, count);
     mlp_tangents_forward(&n->decoder, &n->probe->decoder, weights, sets, rows,

@@ -78,6 +78,8 @@ struct pair_list {
  * lattice site; 0 in a trap), u = x - R. All by minimum image. */
 enum window_form {
     FORM_LOCAL,    /* x_i - x_j */
+    FORM_PERIODIC, /* L/(2 pi) times sine and cosine of 2 pi (x_i - x_j)/L: continuous at half a side, where the
+                      minimum image jumps and scores must not */
     FORM_LATTICE,  /* R_i - R_j, u_i - u_j */
     FORM_ANCHORED, /* R_i - R_j, u_i - u_j, u_j */
     FORM_ALL       /* u_j; the window holds all particles, and every token is decoded */
@@ -185,10 +187,11 @@ struct ops {
     void (*window_inputs)(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
                           int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
                           const struct lattice *anchor, const uint32_t *id, real *out);
-    /* Their tangents where the decoded particles (1, or all tokens in FORM_ALL) move by seed (rows, decoded,
-     * d): out (rows, tokens, window_inputs_width). */
-    void (*window_inputs_tangent)(const struct ops *ops, enum window_form form, size_t rows, int tokens,
-                                  int decoded, int d, const real *seed, real *out);
+    /* Their tangents (of any form) where the decoded particles (1, or all tokens in FORM_ALL) move by seed (sets,
+     * count, decoded, d): out (sets, count, tokens, window_inputs_width). inputs: what window_inputs gave. */
+    void (*window_inputs_tangent)(const struct ops *ops, const struct box *box, enum window_form form,
+                                  size_t sets, size_t count, int tokens, int decoded, const real *inputs,
+                                  const real *seed, real *out);
     /* to (count, k) = rows index[] of from (..., k): the neighbours of chosen particles. */
     void (*gather_neighbours)(const struct ops *ops, size_t count, int k, const uint32_t *index,
                               const uint32_t *from, uint32_t *to);

@@ -119,8 +119,9 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
 void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
                        int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
                        const struct lattice *anchor, const uint32_t *id, real *out);
-void cpu_window_inputs_tangent(const struct ops *ops, enum window_form form, size_t rows, int tokens,
-                               int decoded, int d, const real *seed, real *out);
+void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, enum window_form form,
+                               size_t sets, size_t count, int tokens, int decoded, const real *inputs,
+                               const real *seed, real *out);
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
                      real *to, size_t ld_to, bool add);
 void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,

@@ -215,7 +215,26 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
 /* ---- what windows see, and its tangents ---- */
 
 int window_inputs_width(enum window_form form, int d) {
-    return form == FORM_LATTICE ? 2 * d : form == FORM_ANCHORED ? 3 * d : d;
+    return form == FORM_LATTICE || form == FORM_PERIODIC ? 2 * d : form == FORM_ANCHORED ? 3 * d : d;
+}
+
+/* What one token sees along one axis: numbers number + a of its row, d apart. */
+static void window_input(enum window_form form, int d, double side, uint64_t q_i, uint64_t q_j,
+                         uint64_t site_i, uint64_t site_j, real *row) {
+    const double unit = side * 0x1p-64;
+    const uint64_t own = q_i - site_i, its = q_j - site_j;
+    if (form == FORM_ALL) {
+        row[0] = (real)((double)(int64_t)its * unit);
+    } else if (form == FORM_PERIODIC) {
+        const double angle = (double)(int64_t)(q_i - q_j) * (2 * M_PI * 0x1p-64);
+        row[0] = (real)(side / (2 * M_PI) * sin(angle));
+        row[d] = (real)(side / (2 * M_PI) * cos(angle));
+    } else {
+        row[0] = (real)((double)(int64_t)(site_i - site_j) * unit);
+        row[d] = (real)((double)(int64_t)(own - its) * unit);
+        if (form == FORM_ANCHORED)
+            row[2 * d] = (real)((double)(int64_t)its * unit);
+    }
 }
 
 void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
@@ -223,46 +242,49 @@ void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window
                        const struct lattice *anchor, const uint32_t *id, real *out) {
     (void)ops;
     const int d = box->d, width = window_inputs_width(form, d);
+    const bool sites = anchor->d > 0;
     for (size_t w = 0; w < count; w++)
         for (int m = 0; m <= k; m++) {
             const size_t i = centre[w], j = m == 0 ? i : neighbour[w * (size_t)k + (size_t)m - 1];
-            real *row = out + (w * ((size_t)k + 1) + (size_t)m) * (size_t)width;
             uint64_t site[MAX_DIMENSION], other[MAX_DIMENSION];
-            lattice_site(anchor, anchor->d > 0 ? id[i] : 0, site);
-            lattice_site(anchor, anchor->d > 0 ? id[j] : 0, other);
-            for (int a = 0; a < d; a++) {
-                const double unit = box->side[a] * 0x1p-64;
-                const uint64_t own = q[a][i] - site[a], its = q[a][j] - other[a];
-                if (form == FORM_ALL) {
-                    row[a] = (real)((double)(int64_t)its * unit);
-                    continue;
-                }
-                row[a] = (real)((double)(int64_t)(site[a] - other[a]) * unit);
-                row[d + a] = (real)((double)(int64_t)(own - its) * unit);
-                if (form == FORM_ANCHORED)
-                    row[2 * d + a] = (real)((double)(int64_t)its * unit);
-            }
+            lattice_site(anchor, sites ? id[i] : 0, site);
+            lattice_site(anchor, sites ? id[j] : 0, other);
+            for (int a = 0; a < d; a++)
+                window_input(form, d, box->side[a], q[a][i], q[a][j], site[a], other[a],
+                             out + (w * ((size_t)k + 1) + (size_t)m) * (size_t)width + a);
         }
 }
 
-void cpu_window_inputs_tangent(const struct ops *ops, enum window_form form, size_t rows, int tokens,
-                               int decoded, int d, const real *seed, real *out) {
+/* The same for tangents: token m of a window, of which `own` is its particle's (FORM_ALL: the token's) motion. */
+static void window_input_tangent(enum window_form form, int d, int m, double side, const real *row, real own,
+                                 real *out) {
+    const real inverse = (real)(2 * M_PI / side);
+    if (form == FORM_ALL) {
+        out[0] = own;
+    } else if (form == FORM_ANCHORED && m == 0) {
+        out[2 * d] = own;
+    } else if (m > 0 && form == FORM_PERIODIC) {
+        out[0] = inverse * row[d] * own;
+        out[d] = -inverse * row[0] * own;
+    } else if (m > 0) { /* the window's particle moves: away from all others */
+        out[form == FORM_LOCAL ? 0 : d] = own;
+    }
+}
+
+void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, enum window_form form,
+                               size_t sets, size_t count, int tokens, int decoded, const real *inputs,
+                               const real *seed, real *out) {
     (void)ops;
-    const int width = window_inputs_width(form, d);
-    memset(out, 0, rows * (size_t)tokens * (size_t)width * sizeof *out);
-    for (size_t w = 0; w < rows; w++)
-        for (int m = 0; m < tokens; m++) {
-            const real *own = seed + w * (size_t)decoded * (size_t)d;
-            real *row = out + (w * (size_t)tokens + (size_t)m) * (size_t)width;
-            for (int a = 0; a < d; a++) {
-                if (form == FORM_ALL)
-                    row[a] = own[m * d + a];
-                else if (m > 0) /* the window's particle moves: away from all others */
-                    row[(form == FORM_LOCAL ? 0 : d) + a] = own[a];
-                else if (form == FORM_ANCHORED)
-                    row[2 * d + a] = own[a];
-            }
-        }
+    const int d = box->d, width = window_inputs_width(form, d);
+    memset(out, 0, sets * count * (size_t)tokens * (size_t)width * sizeof *out);
+    for (size_t row = 0; row < sets * count * (size_t)tokens; row++) {
+        const size_t window = row / (size_t)tokens, token = row % (size_t)tokens;
+        const real *own = seed + (window * (size_t)decoded + (decoded > 1 ? token : 0)) * (size_t)d;
+        const real *in = inputs + ((window % count) * (size_t)tokens + token) * (size_t)width;
+        for (int a = 0; a < d; a++)
+            window_input_tangent(form, d, (int)token, box->side[a], in + a, own[a],
+                                 out + row * (size_t)width + (size_t)a);
+    }
 }
 
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,

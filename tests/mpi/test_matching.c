@@ -33,7 +33,7 @@ static struct frame *frame_of(const struct box *box, size_t n, const double *x, 
         slice->g[m] = g[slice->begin * d + m];
         slice->image[m] = 0;
     }
-    assert_int_equal(frame_create(ops_cpu(), comm, box, slice, k, least, 0, &frame), STATUS_OK);
+    assert_int_equal(frame_create(ops_cpu(), comm, box, slice, NULL, false, k, least, 0, &frame), STATUS_OK);
     slice_destroy(&slice);
     return frame;
 }
@@ -185,7 +185,7 @@ static void test_window(void **state) {
 
 enum { PER_COPY = 5, COPIES = 4, TOTAL = PER_COPY * COPIES, D = 2 };
 
-/* Swimmers in a trap: few, and all see each other. */
+/* Swimmers in a trap: few, and all see each other. (For periodic windows the open box is as good as any.) */
 static const struct system_force swimmers = {
     .system = {.dimension = D, .v0 = 0.3, .k = 1.5, .beta = 5, .trap = 0.2, .gamma = 0.4, .eps = 0.25},
     .law = {.beta = 5, .cutoff = 6}};

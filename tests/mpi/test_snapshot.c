@@ -99,7 +99,7 @@ static void check(int d, enum noise_target noise_on) {
     struct score_model *const model = scores->part[0].model;
     real *weights = calloc(scores->tensors.size, sizeof *weights);
     scores_initialise(scores, 5, weights);
-    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours,
+    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, NULL, false, network.neighbours,
                                   snapshot_reach(law.cutoff), 3, &frame),
                      STATUS_OK);
     assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);

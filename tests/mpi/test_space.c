@@ -253,10 +253,63 @@ static void test_nearest(void **state) {
         }
 }
 
+/* Copies: each whole on one rank, about as many on every rank, without ghosts; pairs and nearest within a copy only. */
+static void test_copies(void **state) {
+    (void)state;
+    enum { COPIES = 5, GROUP = 14, K = 6 };
+    for (int periodic = 0; periodic < 2; periodic++) {
+        struct whole w = whole_make(2, COPIES * GROUP, 12, periodic, 17);
+        w.box.group = GROUP;
+        w.box.groups = COPIES;
+        struct spread c = {.w = w};
+        struct slice *slice = whole_slice(&w);
+        struct halo *halo = NULL;
+        struct pair_list list = {0};
+        uint32_t *index = NULL;
+        const double radius = 5;
+        size_t pairs = 0, want = 0;
+        assert_int_equal(domain_create(&w.box, comm, &c.domain), STATUS_OK);
+        assert_int_equal(particles_create(ops_cpu(), 2, 1, &c.p), STATUS_OK);
+        assert_int_equal(particles_from_slice(c.p, c.domain, comm, slice, 3), STATUS_OK);
+        assert_int_equal(c.p->owned % GROUP, 0);
+        assert_true(abs((int)(c.p->owned / GROUP) * comm_size(comm) - COPIES) <= comm_size(comm));
+        assert_int_equal(nearest_build(c.p, c.domain, comm, w.n, K, 1, 0.5, &halo, &index), STATUS_OK);
+        assert_int_equal(c.p->ghosts, 0);
+        assert_int_equal(pairs_build(c.p, &w.box, radius, &list), STATUS_OK);
+        for (size_t i = 0; i < c.p->owned; i++) {
+            uint32_t id = c.p->id[i];
+            double distance[GROUP], others = 0;
+            assert_int_equal(domain_owner(c.domain, id, NULL), comm_rank(comm));
+            for (uint32_t m = list.start[i]; m < list.start[i + 1]; m++) {
+                assert_int_equal(c.p->id[list.neighbour[m]] / GROUP, id / GROUP);
+                pairs++;
+            }
+            for (uint32_t j = id / GROUP * GROUP; j < (id / GROUP + 1) * GROUP; j++) {
+                distance[j % GROUP] = whole_distance(&w, id, j);
+                want += j > id && distance[j % GROUP] < radius;
+            }
+            for (int r = 0; r < K; r++) { /* as many are nearer as were named before it */
+                uint32_t j = c.p->id[index[i * K + (size_t)r]];
+                assert_int_equal(j / GROUP, id / GROUP);
+                others = 0;
+                for (uint32_t m = 0; m < GROUP; m++)
+                    others += m != id % GROUP && distance[m] < distance[j % GROUP];
+                assert_int_equal((int)others, r);
+            }
+        }
+        assert_int_equal(pairs, want);
+        ops_cpu()->release(ops_cpu(), index);
+        pairs_release(ops_cpu(), &list);
+        halo_destroy(&halo);
+        slice_destroy(&slice);
+        gather_up(&c);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_balance), cmocka_unit_test(test_migration),
                                        cmocka_unit_test(test_rows),    cmocka_unit_test(test_empty_rows),
                                        cmocka_unit_test(test_halo),    cmocka_unit_test(test_pairs),
-                                       cmocka_unit_test(test_nearest)};
+                                       cmocka_unit_test(test_nearest), cmocka_unit_test(test_copies)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -122,9 +122,9 @@ static void check(int d, enum noise_target noise_on) {
     struct slice *slice = whole_slice(&w);
     uint32_t ids[100];
     p.noise_on = noise_on;
-    assert_int_equal(
-        frame_create(ops_cpu(), comm, &w.box, slice, network.neighbours, 0, training_margin(&p, d), &frame),
-        STATUS_OK);
+    assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, NULL, false, network.neighbours, 0,
+                                  training_margin(&p, d), &frame),
+                     STATUS_OK);
     const struct trainer_setup setup = {.network = network,
                                         .training = p,
                                         .law = {.gamma = 1},
