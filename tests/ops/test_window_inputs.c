@@ -50,7 +50,7 @@ static struct system particles_near_sites(int d, bool lattice) {
         for (int a = 0; a < d; a++) {
             const double u = lattice ? 0.3 * s.box.side[a] / sites[d][a] : s.box.side[a] / 4;
             s.site[a][i] = plain_site(&s, s.id[i], a);
-            s.x[a][i] = s.site[a][i] + random_number(u);
+            s.x[a][i] = s.site[a][i] + (s.id[i] % one == 0 ? -u : random_number(u)); /* across the edge */
             const double part = s.x[a][i] / s.box.side[a];
             s.q[a][i] = (uint64_t)(int64_t)((part - round(part)) * 0x1p64); /* wraps round */
         }
@@ -100,9 +100,13 @@ static void check_row(const struct system *s, enum window_form form, size_t i, s
     const int d = s->box.d;
     for (int a = 0; a < d; a++) {
         const double x_i = s->x[a][i], x_j = s->x[a][j], r_i = s->site[a][i], r_j = s->site[a][j];
+        const double radius = s->box.side[a] / (2 * M_PI);
         if (form == FORM_LOCAL)
             assert_image(s, a, (double)row[a], x_i - x_j);
-        else if (form == FORM_ALL)
+        else if (form == FORM_PERIODIC) {
+            assert_below(fabs((double)row[a] - radius * sin((x_i - x_j) / radius)), EXACT * 10);
+            assert_below(fabs((double)row[d + a] - radius * cos((x_i - x_j) / radius)), EXACT * 10);
+        } else if (form == FORM_ALL)
             assert_image(s, a, (double)row[a], x_j - r_j);
         else {
             assert_image(s, a, (double)row[a], r_i - r_j);
@@ -138,41 +142,58 @@ static struct system moved(const struct system *s, const struct windows *w, size
     return t;
 }
 
-/* Inputs are linear in displacements: differences are exact, but for the roundings of float32. */
-static void check_tangent(const struct system *s, enum window_form form) {
+/* d/d amount of the inputs of window m, where its particles move along seed, by differences of fourth order. Across an
+ * edge of the box these are off by multiples of side / (12 step). */
+static void differences(const struct system *s, enum window_form form, const struct windows *w, size_t m,
+                        size_t decoded, const real *seed, double step, size_t row, double *out) {
+    static const double shift[] = {1, -1, 2, -2}, weight[] = {8, -8, -1, 1};
+    real *end = nothing(row);
+    for (size_t i = 0; i < row; i++)
+        out[i] = 0;
+    for (int e = 0; e < 4; e++) {
+        const struct system there = moved(s, w, m, decoded, seed, shift[e] * step);
+        inputs(&there, form, 1, w->k, w->centre + m, w->neighbour + m * (size_t)w->k, end);
+        for (size_t i = 0; i < row; i++)
+            out[i] += weight[e] * (double)end[i] / (12 * step);
+    }
+    free(end);
+}
+
+static void check_tangent(const struct system *s, enum window_form form, size_t sets) {
     const struct ops *ops = ops_cpu();
-    const double amount = 0.05, slack = 40 * EXACT;
+    const double step = EXACT < 1e-10 ? 1e-3 : 0.05, slack = EXACT < 1e-10 ? 1e-10 : 4e-4;
     const struct windows w = some_windows(s, 5);
     const size_t tokens = (size_t)w.k + 1, d = (size_t)s->box.d, decoded = form == FORM_ALL ? tokens : 1,
                  row = tokens * (size_t)window_inputs_width(form, s->box.d);
-    real *seed = numbers(w.count * decoded * d, 1), *tangent = nothing(w.count * row);
-    real *plus = nothing(row), *minus = nothing(row);
-    ops->window_inputs_tangent(ops, form, w.count, (int)tokens, (int)decoded, (int)d, seed, tangent);
-    for (size_t m = 0; m < w.count; m++) {
-        const real *own = seed + m * decoded * d;
-        const struct system up = moved(s, &w, m, decoded, own, amount),
-                            down = moved(s, &w, m, decoded, own, -amount);
-        inputs(&up, form, 1, w.k, w.centre + m, w.neighbour + m * (size_t)w.k, plus);
-        inputs(&down, form, 1, w.k, w.centre + m, w.neighbour + m * (size_t)w.k, minus);
+    real *seed = numbers(sets * w.count * decoded * d, 1), *tangent = nothing(sets * w.count * row),
+         *here = nothing(w.count * row);
+    double *want = malloc(row * sizeof *want);
+    inputs(s, form, w.count, w.k, w.centre, w.neighbour, here);
+    ops->window_inputs_tangent(ops, &s->box, form, sets, w.count, (int)tokens, (int)decoded, here, seed,
+                               tangent);
+    for (size_t m = 0; m < sets * w.count; m++) {
+        differences(s, form, &w, m % w.count, decoded, seed + m * decoded * d, step, row, want);
         for (size_t i = 0; i < row; i++) {
-            const double difference = ((double)plus[i] - (double)minus[i]) / (2 * amount),
-                         side = s->box.side[i % d] / (2 * amount);
-            const double error = difference - (double)tangent[m * row + i];
-            assert_below(fabs(error - side * round(error / side)), slack); /* across an edge */
+            const double error = want[i] - (double)tangent[m * row + i],
+                         jump = s->box.side[i % d] / (12 * step);
+            assert_below(fabs(error - jump * round(error / jump)), slack);
         }
     }
     free(seed);
     free(tangent);
-    free(plus);
-    free(minus);
+    free(here);
+    free(want);
 }
 
 static void check_system(int d, bool lattice) {
-    static const enum window_form forms[] = {FORM_LOCAL, FORM_LATTICE, FORM_ANCHORED, FORM_ALL};
+    static const enum window_form forms[] = {FORM_LOCAL, FORM_PERIODIC, FORM_LATTICE, FORM_ANCHORED,
+                                             FORM_ALL};
     const struct system s = particles_near_sites(d, lattice);
-    for (int m = 0; m < 4; m++) {
+    for (int m = 0; m < 5; m++) {
         check_values(&s, forms[m]);
-        check_tangent(&s, forms[m]);
+        check_tangent(&s, forms[m], 0);
+        check_tangent(&s, forms[m], 1);
+        check_tangent(&s, forms[m], 3);
     }
 }
 
@@ -220,6 +241,7 @@ static void widths(void **state) {
     (void)state;
     for (int d = 1; d <= 3; d++) {
         assert_int_equal(window_inputs_width(FORM_LOCAL, d), d);
+        assert_int_equal(window_inputs_width(FORM_PERIODIC, d), 2 * d);
         assert_int_equal(window_inputs_width(FORM_LATTICE, d), 2 * d);
         assert_int_equal(window_inputs_width(FORM_ANCHORED, d), 3 * d);
         assert_int_equal(window_inputs_width(FORM_ALL, d), d);
