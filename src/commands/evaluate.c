@@ -283,15 +283,16 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     timer_end(&r->timings, r->timer_read);
     if (status != STATUS_OK)
         goto out;
-    const struct snapshot_input in = {.frame = frame,
-                                      .law = learning_law(&c->system, &r->network, &r->model_config.training),
-                                      .force = {system_force, &r->force},
-                                      .scores = r->scores,
-                                      .weights = r->weights,
-                                      .sigma = learning_sigma(&r->model_config.training),
-                                      .noise_on = r->model_config.training.noise_on,
-                                      .seed = c->simulation.seed,
-                                      .noise = m};
+    const struct snapshot_input in = {
+        .frame = frame,
+        .law = learning_law(&c->system, &r->network, &r->model_config.training),
+        .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
+        .scores = r->scores,
+        .weights = r->weights,
+        .sigma = learning_sigma(&r->model_config.training),
+        .noise_on = r->model_config.training.noise_on,
+        .seed = c->simulation.seed,
+        .noise = m};
     timer_begin(&r->timings, r->timer_network);
     status = snapshot_compute(&in, s->comm, r->snapshot);
     timer_end(&r->timings, r->timer_network);

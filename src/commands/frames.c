@@ -53,8 +53,10 @@ enum status source_open(struct session *s, const char *path, double held_out,
     TRY(open_trajectory(s, source));
     TRY(trajectory_written(source->trajectory, &source->frames));
     source->box = system_box(&source->config.system);
-    if (s->config.network.window ==
-        WINDOW_ALL) { /* a rank has all of a configuration, even of the only one */
+    source->lattice = system_lattice(&source->config.system);
+    source->by_site =
+        source->lattice.d > 0 && (network->window == WINDOW_LATTICE || network->window == WINDOW_ANCHORED);
+    if (network->window == WINDOW_ALL) { /* a rank has all of a configuration, even of the only one */
         source->box.group = (uint32_t)source->config.system.particles;
         source->box.groups = (uint32_t)source->config.system.copies;
     }

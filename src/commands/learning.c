@@ -36,5 +36,5 @@ struct trainer_setup learning_setup(const struct config *c, struct system_force 
                                   .particles = (size_t)c->system.particles,
                                   .with_x = learning_with_x(&c->system, &c->training),
                                   .chunk = c->run.chunk,
-                                  .force = {system_force, context}};
+                                  .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, context}};
 }

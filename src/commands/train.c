@@ -235,15 +235,24 @@ static enum status test_model(struct session *s, struct training_run *r) {
         frames += r->held_out.part[p].frames;
     if (frames == 0)
         return STATUS_OK;
-    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &row.resolved_fraction,
-                     &row.error));
+    struct trainer_result result;
+    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &result));
+    row.resolved_fraction = result.resolved_fraction;
+    row.error = result.error;
+    row.residual = result.residual;
     struct test_log_row *test = realloc(r->state.test, (r->state.test_rows + 1) * sizeof *test);
     if (!test)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     r->state.test = test;
     test[r->state.test_rows++] = row;
-    log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction,
-             row.error);
+    if (s->config.system.kind == SYSTEM_UNKNOWN)
+        log_info("step %" PRId64 ": held-out loss of velocities %.5g +- %.2g", row.step,
+                 -row.resolved_fraction, row.error);
+    else
+        log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction,
+                 row.error);
+    if (!isnan(row.residual))
+        log_info("step %" PRId64 ": held-out residual of stationarity %.4g", row.step, row.residual);
 out:
     return status;
 }

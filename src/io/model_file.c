@@ -35,6 +35,7 @@ static const struct log_column test_columns[] = {
     {"/training/test/step", "1", offsetof(struct test_log_row, step), true},
     {"/training/test/resolved_fraction", "1", offsetof(struct test_log_row, resolved_fraction), false},
     {"/training/test/error", "1", offsetof(struct test_log_row, error), false},
+    {"/training/test/residual", "1/time^2", offsetof(struct test_log_row, residual), false},
 };
 enum {
     LOG_COLUMNS = sizeof log_columns / sizeof *log_columns,

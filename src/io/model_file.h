@@ -22,6 +22,7 @@ struct training_log_row {
 struct test_log_row {
     int64_t step;
     double resolved_fraction, error;
+    double residual; /* of stationarity; NaN where it is not known */
 };
 
 struct model_state {

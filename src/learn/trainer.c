@@ -209,10 +209,10 @@ out:
 
 /* ---- held-out frames ---- */
 
-/* Every stride-th particle (by id) of a frame; where a window decodes all of a copy, every stride-th copy. */
+/* Every stride-th particle (by id) of a frame, or, where training goes by configuration, every stride-th copy. */
 static enum status choose_tested(struct trainer *t, const struct frame *f, uint32_t stride) {
     const size_t n = t->setup.particles, owned = f->particles->owned;
-    const bool copies = t->scores->decoded > 1;
+    const bool copies = training_by_configuration(&t->setup), one_each = t->scores->decoded > 1;
     struct batch *b = &t->batch;
     enum status status = batch_reserve(t, owned);
     if (status != STATUS_OK)
@@ -220,7 +220,7 @@ static enum status choose_tested(struct trainer *t, const struct frame *f, uint3
     b->count = 0;
     for (size_t i = 0; i < owned; i++) {
         const uint32_t id = f->sorted_id[i];
-        if (copies ? id % n == 0 && id / n % stride == 0 : id % stride == 0)
+        if (copies ? (!one_each || id % n == 0) && id / n % stride == 0 : id % stride == 0)
             b->centre_host[b->count++] = f->sorted_local[i];
     }
     t->ops->to_device(t->ops, b->centre, b->centre_host, b->count * sizeof *b->centre);
@@ -241,9 +241,22 @@ static double velocity_gain(const struct trainer *t, const struct frame *f, size
     return sum;
 }
 
-/* Sum of the resolved rates of the chosen rows that this rank has. */
-static enum status resolved_of_frame(struct trainer *t, const struct frame *f, uint32_t stride, double *sum,
-                                     double *counted) {
+/* div v + v . s of row r. */
+static double row_residual(size_t d, size_t r, const struct flow_rows *flow) {
+    double sum = flow->div_v_x[r] + flow->div_v_g[r];
+    for (size_t m = r * d; m < (r + 1) * d; m++)
+        sum += flow->v_x[m] * flow->s_x[m] + flow->v_g[m] * flow->s_g[m];
+    return sum;
+}
+
+/* What a frame gives: sums over the chosen rows of all ranks, and of every configuration its residual. */
+struct tested {
+    double resolved, rows;
+    double *residual; /* (copies) */
+};
+
+/* This rank's part of it. */
+static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t stride, struct tested *out) {
     enum status status = STATUS_OK;
     const size_t d = (size_t)t->d;
     const bool known = t->setup.force.compute != NULL;
@@ -262,44 +275,75 @@ static enum status resolved_of_frame(struct trainer *t, const struct frame *f, u
     physics.force = known ? physics.force : NULL;
     const struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
     TRY(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow));
-    for (size_t r = 0; r < rows; r++)
-        *sum +=
+    for (size_t r = 0; r < rows; r++) {
+        out->resolved +=
             known ? flow_resolved(&t->setup.law, t->d, r, &physics, &flow) : velocity_gain(t, f, r, &flow);
-    *counted += (double)rows;
+        out->residual[t->batch.id_host[r] / t->setup.particles] += row_residual(d, r, &flow);
+    }
+    out->rows += (double)rows;
 out:
     free(values);
     return status;
 }
 
+/* Sums of all ranks; returns the mean square of the residuals, NaN where they are not of whole configurations. */
+static double sum_tested(struct trainer *t, const struct frame *f, uint32_t stride, struct tested *of) {
+    const size_t copies = f->n / t->setup.particles;
+    double sums[2] = {of->resolved, of->rows}, square = 0;
+    comm_sum(t->comm, sums, 2);
+    comm_sum(t->comm, of->residual, copies);
+    of->resolved = sums[0];
+    of->rows = sums[1];
+    for (size_t c = 0; c < copies; c += stride)
+        square += of->residual[c] * of->residual[c];
+    const double tested = (double)((copies + stride - 1) / stride);
+    const double size = 2 * (double)(t->setup.particles * (size_t)t->d);
+    return training_by_configuration(&t->setup) ? square / tested / size : NAN;
+}
+
+/* How far apart, by id, the particles (or copies) are that are tested of a frame. */
+static uint32_t stride_of(const struct trainer *t, const struct frame *f, int particles) {
+    size_t all = f->n, wanted = (size_t)particles;
+    if (training_by_configuration(&t->setup)) {
+        all /= t->setup.particles;
+        wanted = wanted / t->setup.particles > 0 ? wanted / t->setup.particles : 1;
+    }
+    return particles > 0 ? (uint32_t)((all + wanted - 1) / wanted) : 1;
+}
+
 enum status trainer_test(struct trainer *t, const struct dataset *held_out, int particles,
-                         double *resolved_fraction, double *error) {
+                         struct trainer_result *out) {
     enum status status = STATUS_OK;
     int frames = 0, m = 0;
+    double resolved_sum = 0, exact_sum = 0;
     for (int p = 0; p < held_out->parts; p++)
         frames += held_out->part[p].frames;
-    double *resolved = calloc((size_t)frames + 1, sizeof *resolved),
-           *exact = calloc((size_t)frames + 1, sizeof *exact);
-    double resolved_sum = 0, exact_sum = 0;
-    if (!resolved || !exact)
+    double *resolved = calloc(2 * (size_t)frames + 1, sizeof *resolved),
+           *exact = resolved ? resolved + frames : NULL;
+    *out = (struct trainer_result){0};
+    if (!resolved)
         status = FAIL(STATUS_FAILURE, "out of memory for %d held-out frames", frames);
     TRY(comm_agree(t->comm, status));
     for (int p = 0; p < held_out->parts; p++)
         for (int i = 0; i < held_out->part[p].frames; i++, m++) {
             const struct frame *f = held_out->part[p].frame[i];
-            uint32_t stride =
-                particles > 0 ? (uint32_t)((f->n + (size_t)particles - 1) / (size_t)particles) : 1;
-            double sums[2] = {0};
-            TRY(comm_agree(t->comm, resolved_of_frame(t, f, stride, &sums[0], &sums[1])));
-            comm_sum(t->comm, sums, 2);
-            resolved[m] = sums[0] / sums[1];
-            exact[m] = f->exact / (double)f->n;
+            const uint32_t stride = stride_of(t, f, particles);
+            struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
+            status = of.residual ? test_frame(t, f, stride, &of)
+                                 : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
+            status = comm_agree(t->comm, status);
+            if (status == STATUS_OK)
+                out->residual += sum_tested(t, f, stride, &of) / frames;
+            free(of.residual);
+            TRY(status);
+            resolved[m] = of.resolved / of.rows;
+            exact[m] = t->setup.force.compute ? f->exact / (double)f->n : 1;
             resolved_sum += resolved[m];
             exact_sum += exact[m];
         }
-    *resolved_fraction = resolved_sum / exact_sum;
-    *error = ratio_error(frames, resolved, exact);
+    out->resolved_fraction = resolved_sum / exact_sum;
+    out->error = ratio_error(frames, resolved, exact);
 out:
     free(resolved);
-    free(exact);
     return status;
 }

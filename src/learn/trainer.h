@@ -77,10 +77,16 @@ enum status trainer_step(struct trainer *trainer, const struct dataset *dataset,
 enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t step, size_t batch,
                              const uint32_t *ids, double *loss);
 
-/* Resolved fraction of the moving average's weights on held-out frames, and its error from frame to
- * frame (ratio_error; NaN for one frame); where the dynamics are unknown, minus the loss of velocities. At most
- * `particles` of each frame (0: all). Collective. */
+/* Of the moving average's weights on held-out frames. */
+struct trainer_result {
+    double resolved_fraction,
+        error;       /* and its error from frame to frame (ratio_error; NaN for one frame); where the
+                                        dynamics are unknown, minus the loss of velocities instead */
+    double residual; /* stationarity: <(sum_i div v_i + v_i . s_i)^2> / (2 N d); NaN where batches are of
+                                        single particles */
+};
+/* At most `particles` of each frame (0: all). Collective. */
 enum status trainer_test(struct trainer *trainer, const struct dataset *held_out, int particles,
-                         double *resolved_fraction, double *error);
+                         struct trainer_result *out);
 
 #endif

@@ -4,6 +4,7 @@
 #include "test_io.h"
 
 enum { N = 60, FRAMES = 4, K = 6 };
+static const struct network_parameters windows = {.neighbours = K};
 static const double SIDE = 16, DT = 0.75;
 
 /* Positions that a particle at constant velocity has, through the edge of the box; g turns. */
@@ -100,7 +101,7 @@ static void test_exact(void **state) {
     for (int foreign = 0; foreign < 2; foreign++) {
         struct session s = session_make(foreign);
         struct source *source = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0.25, K, &source), STATUS_OK);
+        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0.25, &windows, &source), STATUS_OK);
         assert_int_equal(source->frames, FRAMES);
         assert_int_equal(source->held_out, 1);
         for (size_t m = 0; m < FRAMES; m++) {
@@ -123,7 +124,7 @@ static void test_pairs(void **state) {
     for (int foreign = 0; foreign < 2; foreign++) {
         struct session s = session_make(foreign);
         struct source *source = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0, K, &source), STATUS_OK);
+        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0, &windows, &source), STATUS_OK);
         for (size_t m = 0; m + 1 < FRAMES; m++) {
             struct frame *frame = NULL;
             assert_int_equal(source_pair(&s, source, m, K, 0, 0, &frame), STATUS_OK);
@@ -165,7 +166,7 @@ static void test_bad_pairs(void **state) {
         struct session s = session_make(true);
         struct source *source = NULL;
         struct frame *frame = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, bad[m].stretch, bad[m].rate), 0, K, &source),
+        assert_int_equal(source_open(&s, write_frames(&s, bad[m].stretch, bad[m].rate), 0, &windows, &source),
                          STATUS_OK);
         assert_refused(source_pair(&s, source, 1, K, 0, 0, &frame), STATUS_BAD_INPUT,
                        WORDS("trajectory.h5", bad[m].words));
@@ -180,7 +181,7 @@ static void test_half_named(void **state) {
     struct source *source = NULL;
     const char *path = write_frames(&s, 1, DT);
     s.config.data.position[0] = '\0';
-    assert_refused(source_open(&s, path, 0, K, &source), STATUS_BAD_INPUT, WORDS("data.position"));
+    assert_refused(source_open(&s, path, 0, &windows, &source), STATUS_BAD_INPUT, WORDS("data.position"));
     assert_null(source);
 }
 

@@ -308,7 +308,7 @@ static void test_model(void **state) {
     (void)state;
     const struct config config = config_make(2, 23, 5, 0, "training.sigma=0.02");
     struct training_log_row log[2] = {{10, 0.5, 2, 1e-3, 100}, {20, 0.25, 1, 2e-3, 110}};
-    struct test_log_row test[1] = {{20, 0.75, 0.01}};
+    struct test_log_row test[1] = {{20, 0.75, 0.01, 0.5}};
     real tree[4][SIZE], back[2][SIZE];
     for (int m = 0; m < 4; m++)
         for (int i = 0; i < SIZE; i++) /* rank 0's count; the others' are wrong on purpose */
