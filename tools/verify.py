@@ -218,6 +218,8 @@ BAD_INPUTS = (  # what, command line before and after the input file, words of t
     ("out_of_range", "run", ["--set", "system.gamma=-1"], "system.gamma"),
     ("contradiction", "run", ["--set", "system.box=50"], "system.box"),
     ("unstable_step", "simulate", ["--set", "simulation.dt=5"], "simulation.dt"),
+    ("data_alone", "simulate", ["--set", "system.kind=unknown", "--set", "training.loss=velocity"], "unknown"),
+    ("run_of_data", "run", ["--set", "system.kind=unknown", "--set", "training.loss=velocity"], "unknown"),
     ("heads", "train", ["--set", "network.heads=3"], "network.width"),
     ("resume_overwrite", "run", ["--resume", "--overwrite"], "--resume"),
     ("unknown_option", "run", ["--resum"], "--resume"),

@@ -37,9 +37,14 @@ static enum status check_required(const struct reading *r, const char *name) {
 
 static void fill_defaults(struct reading *r) {
     struct config *c = r->config;
+    const bool diffuses = c->system.eps > 0, velocity = c->training.loss == LOSS_VELOCITY;
+    const double slowest = diffuses ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
     if (!given(r, "network", "shift"))
-        c->network.shift = c->system.eps > 0 ? SHIFT_FORCE : SHIFT_NONE;
-    double slowest = c->system.eps > 0 ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
+        c->network.shift = diffuses && !velocity ? SHIFT_FORCE : SHIFT_NONE;
+    if (!given(r, "network", "neighbours") && c->network.neighbours >= c->system.particles)
+        c->network.neighbours = (int)c->system.particles - 1;
+    if (!given(r, "training", "noise_on"))
+        c->training.noise_on = diffuses && c->training.loss == LOSS_DENOISING ? NOISE_ON_XG : NOISE_ON_G;
     if (!given(r, "simulation", "burn_in"))
         c->simulation.burn_in = 20 / slowest;
     if (!given(r, "simulation", "frame_interval"))
@@ -208,7 +213,7 @@ static enum status check_simulation(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
-static enum status check_learning(const struct reading *r, const char *name) {
+static enum status check_network(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct network_parameters *n = &c->network;
     if (n->width % 2 != 0)
@@ -223,11 +228,74 @@ static enum status check_learning(const struct reading *r, const char *name) {
         return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
                     place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours,
                     (long long)c->system.particles);
+    return STATUS_OK;
+}
+
+/* Windows that see displacements need something to be displaced from, and room for what they hold. */
+static enum status check_window(const struct reading *r, const char *name) {
+    const struct system_parameters *s = &r->config->system;
+    const enum window_kind window = r->config->network.window;
+    const char *where = place_of_pair(r, name, "network", "window", "system", "kind");
+    const long long most = 4097; /* network.neighbours and the particle itself */
+    if (window == WINDOW_LATTICE && s->kind != SYSTEM_CRYSTAL)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.window = lattice sees lattice sites: it needs system.kind = crystal", where);
+    if (window == WINDOW_ALL && s->kind == SYSTEM_AOUP && !config_is_open(s))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.window = all sees where particles are, which in a periodic box of "
+                    "system.kind = aoup is relative to nothing: it needs system.trap above 0, or a crystal",
+                    where);
+    if (window == WINDOW_ALL && s->particles > most)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.window = all holds all of system.particles = %lld: they may be at most %lld",
+                    where, (long long)s->particles, most);
+    return STATUS_OK;
+}
+
+static enum status check_loss(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const struct training_parameters *t = &c->training;
+    if (c->system.kind == SYSTEM_UNKNOWN && t->loss != LOSS_VELOCITY)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: system.kind = unknown has no dynamics that a score could be used with, only "
+                    "velocities can be learnt: it needs training.loss = velocity",
+                    place(r, name, "system", "kind"));
+    if (t->l_fpe > 0 && c->system.eps == 0)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: training.l_fpe = %g weighs the stationarity of all coordinates, x included: it needs "
+            "system.eps above 0",
+            place(r, name, "training", "l_fpe"), t->l_fpe);
+    if (t->loss == LOSS_DENOISING && c->system.eps > 0 && t->noise_on == NOISE_ON_G)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.noise_on = g leaves the score of x, which system.eps = %g needs, without "
+                    "noise to learn it from: use xg, or training.loss = score_matching",
+                    place(r, name, "training", "noise_on"), c->system.eps);
+    if (t->loss == LOSS_VELOCITY && given(r, "network", "shift") && c->network.shift != SHIFT_NONE)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.shift is of scores, and training.loss = velocity learns none: use none or "
+                    "leave it out",
+                    place(r, name, "network", "shift"));
+    return STATUS_OK;
+}
+
+static enum status check_learning(const struct reading *r, const char *name) {
+    enum status status = STATUS_OK;
+    const struct config *c = r->config;
+    TRY(check_network(r, name));
+    TRY(check_window(r, name));
+    TRY(check_loss(r, name));
     if (c->training.warm_up > c->training.steps)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
                     place_of_pair(r, name, "training", "warm_up", "training", "steps"),
                     (long long)c->training.warm_up, (long long)c->training.steps);
+out:
+    return status;
+}
+
+static enum status check_evaluation(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
     if (c->evaluation.profile_bin > c->evaluation.profile_extent)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: evaluation.profile_bin = %g is wider than evaluation.profile_extent = %g",
@@ -256,6 +324,7 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
     TRY(check_reach(r, name));
     TRY(check_simulation(r, name));
     TRY(check_learning(r, name));
+    TRY(check_evaluation(r, name));
 out:
     return status;
 }

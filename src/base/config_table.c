@@ -18,10 +18,9 @@ const struct parameter parameter_table[] = {
     {"system", "kind", TYPE_CHOICE, AT(system, kind), .unit = "", .fallback = "aoup",
      .choices = "aoup|crystal|unknown",
      .help = "the dynamics: aoup, active Ornstein-Uhlenbeck particles that repel each other; crystal, such "
-             "particles "
-             "joined to their lattice neighbours by springs instead: a chain, a triangular (rows of "
-             "particles by id, an "
-             "even number of them) or a simple cubic lattice, in a periodic box"},
+             "particles joined to their lattice neighbours by springs instead: a chain, a triangular (rows "
+             "of particles by id, an even number of them) or a simple cubic lattice, in a periodic box; "
+             "unknown, of data alone, from which velocities can be learnt"},
     {"system", "dimension", TYPE_INTEGER, AT(system, dimension), .unit = "", .fallback = "2", BETWEEN(1, 3),
      .help = "d, dimension of space"},
     {"system", "particles", TYPE_LONG, AT(system, particles), .unit = "", .fallback = NULL,
@@ -104,7 +103,8 @@ const struct parameter parameter_table[] = {
     {"network", "layers", TYPE_INTEGER, AT(network, layers), .unit = "", .fallback = "4", BETWEEN(1, 16),
      .help = "hidden layers of embeddings and decoder"},
     {"network", "neighbours", TYPE_INTEGER, AT(network, neighbours), .unit = "", .fallback = "64",
-     BETWEEN(1, 4096), .help = "n, nearest neighbours in a window"},
+     BETWEEN(1, 4096),
+     .help = "n, nearest neighbours in a window; by default all others where they are fewer"},
     {"network", "window", TYPE_CHOICE, AT(network, window), .unit = "", .fallback = "local",
      .choices = "local|periodic|lattice|anchored|all",
      .help = "what a window holds and sees. local: a particle and its neighbours, by their positions "
@@ -123,8 +123,7 @@ const struct parameter parameter_table[] = {
     {"network", "shift", TYPE_CHOICE, AT(network, shift), .unit = "", .fallback = "",
      .choices = "none|force|drift",
      .help = "what is added to the network: none; force, -g to s_g and F/eps to s_x; drift, -g to s_g and "
-             "b/eps to "
-             "s_x. Default none for eps = 0, force for eps > 0"},
+             "b/eps to s_x. Default none for eps = 0 and for the loss velocity, force for eps > 0"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
      .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",
@@ -154,8 +153,11 @@ const struct parameter parameter_table[] = {
              "(hutchinson; unbiased, cheaper, noisier)"},
     {"training", "optimizer", TYPE_CHOICE, AT(training, optimizer), .unit = "", .fallback = "radam",
      .choices = "radam|adam", .help = "radam, or adam"},
-    {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "g",
-     .choices = "g|xg", .help = "which coordinates the denoising noise moves: g, or x and g"},
+    {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "",
+     .choices = "g|xg",
+     .help =
+         "which coordinates the denoising noise moves: g, or x and g. Default g for eps = 0, xg for eps > 0, "
+         "where there is a score of x to learn"},
     {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
      .open_least = true, .most = 10, .help = "width of the denoising noise"},
     {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",

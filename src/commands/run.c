@@ -19,12 +19,7 @@ out:
 
 enum status command_run(struct session *s) {
     enum status status = STATUS_OK;
-    if (s->config.network.neighbours >=
-        s->config.system.particles) /* before hours of simulation, not after */
-        return FAIL(STATUS_BAD_INPUT,
-                    "system.particles = %lld are too few for network.neighbours = %d: give fewer "
-                    "neighbours",
-                    (long long)s->config.system.particles, s->config.network.neighbours);
+    TRY(simulate_refuse_data(s)); /* before results are removed */
     if (s->overwrite && !s->dry_run)
         TRY(remove_results(s));
     log_info("---- simulate");

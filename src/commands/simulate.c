@@ -311,12 +311,22 @@ out:
     return status;
 }
 
+enum status simulate_refuse_data(const struct session *s) {
+    if (s->config.system.kind != SYSTEM_UNKNOWN)
+        return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: system.kind = unknown is of data alone, whose dynamics nobody gave: there is nothing to "
+                "simulate; train and evaluate read such data, or give another kind",
+                s->file);
+}
+
 enum status command_simulate(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct run r = {0};
     bool resuming = false;
     uint64_t step = 0;
+    TRY(simulate_refuse_data(s));
     plan_simulate(s);
     if (s->dry_run)
         return STATUS_OK;

@@ -1,24 +1,5 @@
-/* Parameters: defaults, what is read, that printing reads back to the same bytes, settings, derived numbers. */
-#include "test.h"
-
-#include <unistd.h>
-
-#include "base/config.h"
-
-#define GOOD "system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: out}\n"
-
-static struct config parse(const char *text, int count, const char *const settings[]) {
-    static struct config config;
-    status_clear();
-    memset(&config, 0x5a, sizeof config); /* reading does not depend on what was there */
-    if (config_parse("a.yaml", text, count, settings, &config) != STATUS_OK)
-        fail_msg("refused: %s", status_message());
-    return config;
-}
-
-static void assert_same(const struct config *a, const struct config *b) {
-    assert_memory_equal(a, b, sizeof *a);
-}
+/* Parameters: defaults, what is read, settings, derived numbers. */
+#include "unit/config_texts.h"
 
 /* ---- reading ---- */
 
@@ -98,44 +79,52 @@ static void computed_defaults(void **state) {
     assert_int_equal(config_burn_in_steps(&c), 0);
 }
 
-static const char everything[] =
-    "system: {kind: aoup, dimension: 3, particles: 1e5, box: [30.000000000000004, 62, 1.0e2], v0: .3, k: 2, "
-    "beta: 5, trap: 0,\n"
-    "         gamma: 0.3333333333333333, eps: 1e-3}\n"
-    "simulation:\n"
-    "  dt: +0.05\n"
-    "  start: \"some folder/a.h5@last\"\n"
-    "  burn_in: 12.5\n"
-    "  frame_interval: 7.3\n"
-    "  frames: 3\n"
-    "  seed: 18446744073709551615\n"
-    "  cutoff_tolerance: 1e-6\n"
-    "  skin: 0.7\n"
-    "  restart_interval: 0\n"
-    "network: {width: 24, hidden: 7, feed_forward: 5, heads: 3, blocks: 2, layers: 1, neighbours: 12}\n"
-    "training:\n"
-    "  trajectories:\n"
-    "    - {file: a.h5, weight: 0.30000000000000004}\n"
-    "    - file: 'it''s: # {here}.h5'\n"
-    "    - c.h5\n"
-    "  noise_on: xg\n"
-    "  sigma: 0.1\n"
-    "  batch: 77\n"
-    "  steps: 1e12\n"
-    "  warm_up: 0\n"
-    "  rate: 0.7\n"
-    "  clip: 0\n"
-    "  average: 0\n"
-    "  held_out: 0.1\n"
-    "  test_interval: 10\n"
-    "  test_particles: 0\n"
-    "  checkpoint_interval: 0.5\n"
-    "  seed: 9007199254740993\n"
-    "evaluation: {trajectories: [x.h5, y.h5], models: [m.h5], frames: all, weights: current, grid: 2, "
-    "smoothing: 0,\n"
-    "             interface_density: 0.4, interface_width: 0, profile_extent: 9, profile_bin: 0.1}\n"
-    "output: {directory: runs/über}\n"
-    "run: {device: cpu, chunk: 1}\n";
+/* What follows from eps and from the loss, if it is not given. */
+static void computed_learning(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting[2];
+        enum score_shift shift;
+        enum noise_target noise_on;
+    } want[] = {
+        {{"system.eps=0", "system.v0=1"}, SHIFT_NONE, NOISE_ON_G},
+        {{"system.eps=0.01", "system.v0=1"}, SHIFT_FORCE, NOISE_ON_XG},
+        {{"system.eps=0.01", "network.shift=none"}, SHIFT_NONE, NOISE_ON_XG},
+        {{"system.eps=0.01", "network.shift=drift"}, SHIFT_DRIFT, NOISE_ON_XG},
+        {{"system.eps=0", "network.shift=force"}, SHIFT_FORCE, NOISE_ON_G},
+        {{"system.eps=0", "training.noise_on=xg"}, SHIFT_NONE, NOISE_ON_XG},
+        {{"system.eps=0.01", "training.loss=score_matching"}, SHIFT_FORCE, NOISE_ON_G},
+        {{"system.eps=0.01", "training.loss=velocity"}, SHIFT_NONE, NOISE_ON_G},
+        {{"training.loss=velocity", "network.shift=none"}, SHIFT_NONE, NOISE_ON_G},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct config c = parse(GOOD, 2, want[i].setting);
+        assert_int_equal(c.network.shift, want[i].shift);
+        assert_int_equal(c.training.noise_on, want[i].noise_on);
+    }
+}
+
+/* Small systems have fewer neighbours than the default. */
+static void fewer_neighbours(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting[2];
+        int neighbours;
+    } want[] = {{{"system.particles=2", "system.v0=1"}, 1},
+                {{"system.particles=64", "system.v0=1"}, 63},
+                {{"system.particles=65", "system.v0=1"}, 64},
+                {{"system.particles=66", "system.v0=1"}, 64},
+                {{"system.particles=64", "network.neighbours=7"}, 7}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct config c = parse("system: {box: 100}\noutput: {directory: out}\n", 2, want[i].setting);
+        assert_int_equal(c.network.neighbours, want[i].neighbours);
+        struct config again;
+        const char *recorded[] = {want[i].setting[0], "system.box=100", "output.directory=out",
+                                  want[i].setting[1]};
+        assert_int_equal(config_restore("a.h5", 4, recorded, &again), STATUS_OK);
+        assert_same(&c, &again);
+    }
+}
 
 static void every_key(void **state) {
     (void)state;
@@ -163,6 +152,52 @@ static void every_key(void **state) {
     assert_int_equal(c.evaluation.weights, WEIGHTS_CURRENT);
     assert_string_equal(c.output.directory, "runs/über");
     assert_int_equal(c.run.device, DEVICE_CPU);
+}
+
+static void keys_of_crystals(void **state) {
+    (void)state;
+    struct config c = parse(crystal, 0, NULL);
+    assert_int_equal(c.system.kind, SYSTEM_CRYSTAL);
+    assert_int_equal(c.system.copies, 5);
+    assert_int_equal(config_total(&c.system), 320);
+    assert_true(c.system.spring == 0.3 && c.system.tether == 0.7);
+    assert_int_equal(c.system.spring_kind, SPRING_LONGITUDINAL);
+    assert_int_equal(c.network.window, WINDOW_LATTICE);
+    assert_int_equal(c.network.scores, SCORES_SHARED);
+    assert_int_equal(c.network.shift, SHIFT_DRIFT);
+    assert_int_equal(c.training.loss, LOSS_SCORE_MATCHING);
+    assert_true(c.training.l_sm == 0.25 && c.training.l_fpe == 3 && c.training.smoothing == 0.05);
+    assert_int_equal(c.training.divergence, DIVERGENCE_HUTCHINSON);
+    assert_int_equal(c.training.optimizer, OPTIMIZER_ADAM);
+    static const char *const other[] = {"system.spring_kind=isotropic", "network.scores=separate",
+                                        "training.divergence=exact", "training.optimizer=radam",
+                                        "network.window=all"};
+    c = parse(crystal, 5, other);
+    assert_int_equal(c.system.spring_kind, SPRING_ISOTROPIC);
+    assert_int_equal(c.network.scores, SCORES_SEPARATE);
+    assert_int_equal(c.training.divergence, DIVERGENCE_EXACT);
+    assert_int_equal(c.training.optimizer, OPTIMIZER_RADAM);
+    assert_int_equal(c.network.window, WINDOW_ALL);
+}
+
+static void keys_of_data(void **state) {
+    (void)state;
+    struct config c = parse(unknown, 0, NULL);
+    assert_int_equal(c.system.kind, SYSTEM_UNKNOWN);
+    assert_int_equal(c.network.window, WINDOW_ANCHORED);
+    assert_int_equal(c.training.loss, LOSS_VELOCITY);
+    assert_string_equal(c.data.position, "particles/all/position");
+    assert_string_equal(c.data.propulsion, "observables/some thing/value");
+    const char *none[] = {"data.position=", "data.propulsion="};
+    c = parse(unknown, 2, none);
+    assert_string_equal(c.data.position, "");
+    assert_string_equal(c.data.propulsion, "");
+    const char *around[] = {"network.window=periodic"};
+    c = parse(unknown, 1, around);
+    assert_int_equal(c.network.window, WINDOW_PERIODIC);
+    c = parse(trapped, 0, NULL);
+    assert_int_equal(c.network.window, WINDOW_ALL);
+    assert_int_equal(c.training.noise_on, NOISE_ON_XG);
 }
 
 /* The same parameters, written otherwise. */
@@ -230,120 +265,6 @@ static void settings_alone(void **state) {
     assert_same(&a, &b);
 }
 
-/* ---- writing ---- */
-
-/* What a function prints. */
-static char *captured(void (*print)(const struct config *), const struct config *c) {
-    FILE *file = tmpfile();
-    fflush(stdout);
-    int terminal = dup(STDOUT_FILENO);
-    dup2(fileno(file), STDOUT_FILENO);
-    print(c);
-    fflush(stdout);
-    dup2(terminal, STDOUT_FILENO);
-    close(terminal);
-    const size_t length = (size_t)lseek(fileno(file), 0, SEEK_END);
-    char *text = calloc(length + 1, 1);
-    rewind(file);
-    assert_int_equal(fread(text, 1, length, file), length);
-    fclose(file);
-    return text;
-}
-
-static void printed_reads_back(void **state) {
-    (void)state;
-    const char *trap[] = {"system.trap=0.3", "system.box=123.456"}, *denormal[] = {"system.v0=4.9e-324"};
-    struct config configs[] = {parse(GOOD, 0, NULL), parse(everything, 0, NULL), parse(everything, 2, trap),
-                               parse(GOOD, 1, denormal)};
-    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
-        char *text = captured(config_print, &configs[i]);
-        struct config again = parse(text, 0, NULL);
-        assert_same(&configs[i], &again);
-        free(text);
-    }
-}
-
-struct visit {
-    int count;
-    char setting[96][256];
-};
-
-/* As outputs keep it: numbers as numbers, the rest as text. */
-static enum status to_setting(const struct config_value *v, void *context) {
-    struct visit *visit = context;
-    char *out = visit->setting[visit->count];
-    assert_true(visit->count < 96);
-    if (v->type == CONFIG_REAL)
-        snprintf(out, 256, "%s.%s=%.17g", v->section, v->key, v->real);
-    else if (v->type == CONFIG_INTEGER)
-        snprintf(out, 256, "%s.%s=%lld", v->section, v->key, (long long)v->integer);
-    else
-        snprintf(out, 256, v->text[0] == '[' ? "%s.%s=%s" : "%s.%s=\"%s\"", v->section, v->key, v->text);
-    visit->count += strcmp(v->key, "packing_fraction") != 0;
-    return STATUS_OK;
-}
-
-static void visited_reads_back(void **state) {
-    (void)state;
-    struct config c = parse(everything, 0, NULL);
-    static struct visit visit;
-    const char *settings[96];
-    assert_int_equal(config_visit(&c, to_setting, &visit), STATUS_OK);
-    for (int i = 0; i < visit.count; i++)
-        settings[i] = visit.setting[i];
-    struct config again = parse("", visit.count, settings);
-    assert_same(&c, &again);
-}
-
-static enum status stop_at_third(const struct config_value *v, void *context) {
-    (void)v;
-    return ++*(int *)context == 3 ? STATUS_STORAGE : STATUS_OK;
-}
-
-static void visitor_stops(void **state) {
-    (void)state;
-    struct config c = parse(GOOD, 0, NULL);
-    int calls = 0;
-    assert_int_equal(config_visit(&c, stop_at_third, &calls), STATUS_STORAGE);
-    assert_int_equal(calls, 3);
-}
-
-static void help_of_all(const struct config *c) {
-    (void)c;
-    config_help(NULL);
-}
-
-static void help_of_two(const struct config *c) {
-    (void)c;
-    config_help("output,run");
-}
-
-/* Help names every key that a visit does, within 100 columns. */
-static enum status named_in_help(const struct config_value *v, void *help) {
-    char key[64];
-    snprintf(key, sizeof key, "\n  %s ", v->key);
-    if (!strstr(help, key))
-        fail_msg("%s.%s is not in the help", v->section, v->key);
-    return STATUS_OK;
-}
-
-static void help(void **state) {
-    (void)state;
-    struct config c = parse(GOOD, 0, NULL);
-    char *all = captured(help_of_all, NULL), *two = captured(help_of_two, NULL);
-    assert_int_equal(config_visit(&c, named_in_help, all), STATUS_OK);
-    for (char *line = all; *line; line += strcspn(line, "\n") + 1) {
-        const size_t length = strcspn(line, "\n");
-        assert_true(length <= 100);
-        assert_true(length == 0 || line[length - 1] != ' ');
-    }
-    assert_non_null(strstr(two, "\noutput:\n"));
-    assert_non_null(strstr(two, "\nrun:\n"));
-    assert_null(strstr(two, "\nsystem:\n"));
-    free(all);
-    free(two);
-}
-
 /* ---- derived ---- */
 
 static void cutoff(void **state) {
@@ -392,15 +313,15 @@ static void steps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
                                        cmocka_unit_test(computed_defaults),
+                                       cmocka_unit_test(computed_learning),
+                                       cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),
+                                       cmocka_unit_test(keys_of_crystals),
+                                       cmocka_unit_test(keys_of_data),
                                        cmocka_unit_test(style_does_not_matter),
                                        cmocka_unit_test(most_files),
                                        cmocka_unit_test(settings_override),
                                        cmocka_unit_test(settings_alone),
-                                       cmocka_unit_test(printed_reads_back),
-                                       cmocka_unit_test(visited_reads_back),
-                                       cmocka_unit_test(visitor_stops),
-                                       cmocka_unit_test(help),
                                        cmocka_unit_test(cutoff),
                                        cmocka_unit_test(box),
                                        cmocka_unit_test(steps)};

@@ -90,7 +90,8 @@ static const struct {
      "a.yaml:3: simulation.seed = 18446744073709551616 is not a whole number from 0 to 18446744073709551615"},
     {GOOD "training: {seed: 1.5}\n", NULL,
      "a.yaml:3: training.seed = 1.5 is not a whole number from 0 to 18446744073709551615"},
-    {SYSTEM("kind: abp"), NULL, "a.yaml:1: system.kind = abp is not known: it must be one of aoup|crystal|unknown"},
+    {SYSTEM("kind: abp"), NULL,
+     "a.yaml:1: system.kind = abp is not known: it must be one of aoup|crystal|unknown"},
     {GOOD "training: {noise_on: x}\n", NULL,
      "a.yaml:3: training.noise_on = x is not known: it must be one of g|xg"},
     {GOOD "run: {device: gpu}\n", NULL,
@@ -238,6 +239,57 @@ static const struct {
      "most 2147483647"},
     {SYSTEM("copies: 0"), NULL,
      "a.yaml:1: system.copies = 0 is out of range: it must be at least 1 and at most 1073741823"},
+    /* ---- losses and windows ---- */
+    {SYSTEM("spring: -1"), NULL,
+     "a.yaml:1: system.spring = -1 is out of range: it must be at least 0 (1/time)"},
+    {SYSTEM("spring_kind: soft"), NULL,
+     "a.yaml:1: system.spring_kind = soft is not known: it must be one of isotropic|longitudinal"},
+    {GOOD "network: {window: near}\n", NULL,
+     "a.yaml:3: network.window = near is not known: it must be one of local|periodic|lattice|anchored|all"},
+    {GOOD "network: {scores: both}\n", NULL,
+     "a.yaml:3: network.scores = both is not known: it must be one of separate|shared"},
+    {GOOD "network: {shift: b}\n", NULL,
+     "a.yaml:3: network.shift = b is not known: it must be one of none|force|drift"},
+    {GOOD "training: {loss: l2}\n", NULL,
+     "a.yaml:3: training.loss = l2 is not known: it must be one of denoising|score_matching|velocity"},
+    {GOOD "training: {l_sm: -1}\n", NULL,
+     "a.yaml:3: training.l_sm = -1 is out of range: it must be at least 0"},
+    {GOOD "training: {smoothing: 11}\n", NULL,
+     "a.yaml:3: training.smoothing = 11 is out of range: it must be at least 0 and at most 10"},
+    {GOOD "training: {divergence: trace}\n", NULL,
+     "a.yaml:3: training.divergence = trace is not known: it must be one of exact|hutchinson"},
+    {GOOD "training: {optimizer: sgd}\n", NULL,
+     "a.yaml:3: training.optimizer = sgd is not known: it must be one of radam|adam"},
+    {GOOD "data: {position: 'a\"b'}\n", NULL,
+     "a.yaml:3: data.position: a text must not hold double quotes, backslashes or control characters, nor "
+     "begin with ["},
+    {GOOD "training: {loss: score_matching, l_fpe: 0.5}\n", NULL,
+     "a.yaml:3: training.l_fpe = 0.5 weighs the stationarity of all coordinates, x included: it needs "
+     "system.eps above 0"},
+    {SYSTEM("eps: 0.1") "training: {noise_on: g}\n", NULL,
+     "a.yaml:3: training.noise_on = g leaves the score of x, which system.eps = 0.1 needs, without noise to "
+     "learn it from: use xg, or training.loss = score_matching"},
+    {GOOD "training: {noise_on: g}\n", "system.eps=0.1",
+     "a.yaml:3: training.noise_on = g leaves the score of x, which system.eps = 0.1 needs, without noise to "
+     "learn it from: use xg, or training.loss = score_matching"},
+    {GOOD "network: {window: lattice}\n", NULL,
+     "a.yaml:3: network.window = lattice sees lattice sites: it needs system.kind = crystal"},
+    {GOOD "network: {window: all}\n", NULL,
+     "a.yaml:3: network.window = all sees where particles are, which in a periodic box of system.kind = aoup "
+     "is relative to nothing: it needs system.trap above 0, or a crystal"},
+    {"system: {particles: 4098, box: 800, trap: 0.1}\noutput: {directory: out}\n", "network.window=all",
+     "--set: network.window = all holds all of system.particles = 4098: they may be at most 4097"},
+    {SYSTEM("kind: unknown"), NULL,
+     "a.yaml:1: system.kind = unknown has no dynamics that a score could be used with, only velocities can "
+     "be learnt: it needs training.loss = velocity"},
+    {SYSTEM("kind: unknown") "training: {loss: score_matching}\n", NULL,
+     "a.yaml:1: system.kind = unknown has no dynamics that a score could be used with, only velocities can "
+     "be learnt: it needs training.loss = velocity"},
+    {SYSTEM("eps: 0.1") "network: {shift: force}\ntraining: {loss: velocity}\n", NULL,
+     "a.yaml:3: network.shift is of scores, and training.loss = velocity learns none: use none or leave it "
+     "out"},
+    {GOOD "training: {loss: velocity}\n", "network.shift=drift",
+     "--set: network.shift is of scores, and training.loss = velocity learns none: use none or leave it out"},
     /* ---- texts ---- */
     {"system: {particles: 1024, packing_fraction: 0.5}\noutput: {directory: 'a\"b'}\n", NULL,
      "a.yaml:2: output.directory: a text must not hold double quotes, backslashes or control characters, "
@@ -274,6 +326,36 @@ static const struct {
      "--set system.v0: several documents are not part of an input: put all sections into one"},
     {GOOD, "network.heads=3", "--set: network.width = 256 must be a multiple of network.heads = 3"},
 };
+
+/* Next to what is refused. */
+static const char *const good[] = {
+    SYSTEM("eps: 0.1") "training: {loss: score_matching, l_fpe: 0.5}\n",
+    SYSTEM("eps: 0.1") "training: {noise_on: xg}\n",
+    SYSTEM("eps: 0.1") "training: {loss: score_matching, noise_on: g}\n",
+    SYSTEM("eps: 0.1") "training: {loss: velocity, noise_on: g}\n",
+    SYSTEM("eps: 0.1"),
+    GOOD "training: {noise_on: xg}\n",
+    GOOD "training: {loss: velocity}\nnetwork: {shift: none}\n",
+    GOOD "network: {window: anchored}\n",
+    GOOD "network: {window: periodic}\n",
+    SYSTEM("kind: unknown") "training: {loss: velocity}\n",
+    "system: {particles: 4097, box: 800, trap: 0.1}\noutput: {directory: out}\nnetwork: {window: all}\n",
+    "system: {kind: crystal, particles: 1024, box: 80}\noutput: {directory: out}\n"
+    "network: {window: all}\n",
+    "system: {kind: crystal, particles: 1024, box: 80}\noutput: {directory: out}\n"
+    "network: {window: lattice}\n",
+    "system: {dimension: 1, particles: 2, copies: 9, box: 16}\noutput: {directory: out}\n",
+};
+
+static void no_message(void **state) {
+    (void)state;
+    static struct config config;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        status_clear();
+        if (config_parse("a.yaml", good[i], 0, NULL, &config) != STATUS_OK)
+            fail_msg("%s\nrefused: %s", good[i], status_message());
+    }
+}
 
 static void every_message(void **state) {
     (void)state;
@@ -355,7 +437,8 @@ static void files(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_message), cmocka_unit_test(long_values),
-                                       cmocka_unit_test(hostile_texts), cmocka_unit_test(files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_message), cmocka_unit_test(no_message),
+                                       cmocka_unit_test(long_values), cmocka_unit_test(hostile_texts),
+                                       cmocka_unit_test(files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
