@@ -107,18 +107,22 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
     enum status status = STATUS_OK;
     struct source *source = NULL;
     TRY(source_open(s, path, s->config.training.held_out, &r->setup.network, &source));
-    size_t training = source->frames - source->held_out, used = strlen(r->data);
-    if (training == 0) {
+    /* Of n successive frames there are n - 1 pairs. */
+    const size_t last = s->config.training.loss == LOSS_VELOCITY ? 1 : 0, used = strlen(r->data);
+    const size_t training = source->frames - source->held_out;
+    const size_t held_out = source->held_out > last ? source->held_out - last : 0;
+    if (training <= last) {
         status =
             FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves none to train on",
                  path, source->frames, s->config.training.held_out);
         goto out;
     }
-    log_info("%s: %zu frames to train on, %zu held out", path, training, source->held_out);
+    log_info("%s: %zu %s to train on, %zu held out", path, training - last,
+             last > 0 ? "pairs of frames" : "frames", held_out);
     snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
     r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
-    TRY(load_frames(s, r, source, 0, training, &r->train.part[r->train.parts++]));
-    TRY(load_frames(s, r, source, training, source->held_out, &r->held_out.part[r->held_out.parts++]));
+    TRY(load_frames(s, r, source, 0, training - last, &r->train.part[r->train.parts++]));
+    TRY(load_frames(s, r, source, training, held_out, &r->held_out.part[r->held_out.parts++]));
 out:
     source_close(&source);
     return status;
