@@ -14,6 +14,7 @@ enum { REPEATS = 2 }; /* of Hutchinson's estimate, where it is squared */
 
 struct matching {
     struct trainer *t;
+    size_t total; /* particles of the batch, over all ranks */
     const struct frame *f;
     struct probe_plan plan;
     struct score_input in;
@@ -169,25 +170,34 @@ out:
 
 /* ---- the losses, in float64 ---- */
 
-/* |s|^2 + 2 div s of a row, times weight: value and derivatives. */
-static double match_row(struct matching *m, size_t r, double weight) {
+/* |v|^2 + 2 div v of the values along x, or along g, of a row, times weight: value and derivatives. div: what the shift
+ * adds to the divergence. */
+static double match_values(const struct matching *m, size_t r, double weight, double div, const double *value,
+                           double *dvalue, double *const product[], double *const dproduct[]) {
     const size_t d = (size_t)m->t->d;
-    const struct flow_law *law = &m->t->setup.law;
-    const bool shifted = law->shift != SHIFT_NONE, with_x = m->t->scores->with_x;
-    double sum = shifted ? -2.0 * (double)d : 0;
-    if (with_x && shifted)
-        sum += 2 * m->t->batch.divergence[r] / law->eps;
+    double sum = 2 * div;
     for (int k = 0; k < m->repeats; k++) {
-        sum += 2 * (m->div_g[k][r] + m->div_x[k][r]) / m->repeats;
-        m->ddiv_g[k][r] += 2 * weight / m->repeats;
-        m->ddiv_x[k][r] += 2 * weight / m->repeats;
+        sum += 2 * product[k][r] / m->repeats;
+        dproduct[k][r] += 2 * weight / m->repeats;
     }
     for (size_t a = r * d; a < (r + 1) * d; a++) {
-        sum += m->g[a] * m->g[a] + (with_x ? m->x[a] * m->x[a] : 0);
-        m->dg[a] += 2 * weight * m->g[a];
-        m->dx[a] += 2 * weight * m->x[a];
+        sum += value[a] * value[a];
+        dvalue[a] += 2 * weight * value[a];
     }
     return weight * sum;
+}
+
+/* |s|^2 + 2 div s of a row, of what a part gives. */
+static double match_row(struct matching *m, const struct score_part *p, size_t r, double weight) {
+    const struct flow_law *law = &m->t->setup.law;
+    const bool shifted = law->shift != SHIFT_NONE;
+    double sum = 0;
+    if (p->x_at >= 0)
+        sum += match_values(m, r, weight, shifted ? m->t->batch.divergence[r] / law->eps : 0, m->x, m->dx,
+                            m->div_x, m->ddiv_x);
+    if (p->g_at >= 0)
+        sum += match_values(m, r, weight, shifted ? -(double)m->t->d : 0, m->g, m->dg, m->div_g, m->ddiv_g);
+    return sum;
 }
 
 /* div v + v . s of a row, for both estimates of the divergence. */
@@ -255,32 +265,65 @@ out:
 
 /* |v|^2 - 2 v . dz/dt at the midpoint of two frames: its mean is least for the velocity of the probability flow
  * (Stratonovich). */
-static double velocity_row(struct matching *m, size_t r, double weight) {
+static double velocity_row(struct matching *m, const struct score_part *p, size_t r, double weight) {
     const size_t d = (size_t)m->t->d;
     const double *rate = m->f->rate + (size_t)m->t->batch.row_host[r] * 2 * d;
     double sum = 0;
     for (size_t a = 0; a < d; a++) {
         const size_t at = r * d + a;
-        sum += m->x[at] * (m->x[at] - 2 * rate[a]) + m->g[at] * (m->g[at] - 2 * rate[d + a]);
-        m->dx[at] = 2 * weight * (m->x[at] - rate[a]);
-        m->dg[at] = 2 * weight * (m->g[at] - rate[d + a]);
+        if (p->x_at >= 0) {
+            sum += m->x[at] * (m->x[at] - 2 * rate[a]);
+            m->dx[at] = 2 * weight * (m->x[at] - rate[a]);
+        }
+        if (p->g_at >= 0) {
+            sum += m->g[at] * (m->g[at] - 2 * rate[d + a]);
+            m->dg[at] = 2 * weight * (m->g[at] - rate[d + a]);
+        }
     }
     return weight * sum;
 }
 
-static enum status losses(struct matching *m, size_t total, double *sum) {
+/* Of a configuration, 1 / (2 N d) of the sum; of single particles, the mean. */
+static double weight_of(const struct matching *m) {
+    const struct trainer *t = m->t;
+    const struct training_parameters *p = &t->setup.training;
+    if (p->loss == LOSS_VELOCITY)
+        return 1 / (double)m->total;
+    if (t->batch.configurations == 0)
+        return p->l_sm / (double)m->total;
+    return p->l_sm / ((double)t->batch.configurations * 2 * (double)(t->setup.particles * (size_t)t->d));
+}
+
+/* The losses that are sums over rows: what a part adds on some rows. */
+static double row_losses(struct matching *m, int part, size_t row, size_t rows) {
+    const struct score_part *p = &m->t->scores->part[part];
+    const double weight = weight_of(m);
+    double sum = 0;
+    for (size_t r = row; r < row + rows; r++)
+        sum += m->t->setup.training.loss == LOSS_VELOCITY ? velocity_row(m, p, r, weight)
+                                                          : match_row(m, p, r, weight);
+    return sum;
+}
+
+/* Where the loss is a sum over rows and a chunk's directions are one group: forwards and back, chunk by chunk. */
+static enum status both_ways(struct matching *m, int part, double *sum) {
     enum status status = STATUS_OK;
     struct trainer *t = m->t;
-    const struct training_parameters *p = &t->setup.training;
-    const double configurations = (double)t->batch.configurations;
-    const double size = 2 * (double)(t->setup.particles * (size_t)t->d);
-    const double weight = t->batch.configurations > 0 && p->loss == LOSS_SCORE_MATCHING
-                              ? p->l_sm / (configurations * size)
-                              : (p->loss == LOSS_VELOCITY ? 1 : p->l_sm) / (double)total;
-    for (size_t r = 0; r < m->rows; r++)
-        *sum += p->loss == LOSS_VELOCITY ? velocity_row(m, r, weight) : match_row(m, r, weight);
-    if (p->loss == LOSS_SCORE_MATCHING && p->l_fpe > 0)
-        TRY(stationarity(m, p->l_fpe / (configurations * size), sum));
+    const struct score_part *p = &t->scores->part[part];
+    const size_t decoded = (size_t)t->scores->decoded;
+    size_t count = 0;
+    for (size_t first = 0; first < m->in.count; first += count) {
+        struct score_probes probes;
+        const struct score_input in = chunk_of(m, part, first, &count);
+        const size_t row = first * decoded, rows = count * decoded;
+        TRY(run(m, part, 0, first, &count, &probes));
+        take_values(m, part, row, rows);
+        take_products(m, 0, &probes, row, rows);
+        *sum += row_losses(m, part, row, rows);
+        give_derivatives(m, part, 0, &probes, row, rows);
+        TRY(score_pull(p->model, t->optimizer->theta + p->offset, &in, &probes, m->device,
+                       m->device + rows * (size_t)p->outputs, t->gradient + p->offset));
+    }
 out:
     return status;
 }
@@ -291,9 +334,8 @@ static struct probe_plan plan_of(const struct trainer *t, uint64_t step) {
     const struct training_parameters *p = &t->setup.training;
     const bool velocity = p->loss == LOSS_VELOCITY;
     return (struct probe_plan){.kind = p->divergence,
-                               .repeats = velocity       ? 0
-                                          : p->l_fpe > 0 ? REPEATS
-                                                         : 1,
+                               .repeats = p->l_fpe > 0 ? REPEATS : 1,
+                               .none = velocity,
                                .seed = p->seed,
                                .step = step};
 }
@@ -320,34 +362,54 @@ out:
     return status;
 }
 
-static enum status run_parts(struct matching *m, bool back) {
-    enum status status = STATUS_OK;
+/* The shift of a part, before it runs. */
+static enum status shift_part(struct matching *m, int part) {
     struct trainer *t = m->t;
     const struct score_rows rows = batch_rows(t);
-    for (int part = 0; part < t->scores->parts; part++) {
-        if (t->setup.training.loss == LOSS_SCORE_MATCHING)
-            TRY(scores_shift(t->scores, part, &t->setup.law, &rows, t->batch.shift));
-        else
-            t->ops->zero(t->ops, t->batch.shift,
-                         m->rows * (size_t)t->scores->part[part].outputs * sizeof(real));
-        TRY(back ? backwards(m, part) : forwards(m, part));
+    if (t->setup.training.loss == LOSS_SCORE_MATCHING)
+        return scores_shift(t->scores, part, &t->setup.law, &rows, t->batch.shift);
+    t->ops->zero(t->ops, t->batch.shift, m->rows * (size_t)t->scores->part[part].outputs * sizeof(real));
+    return STATUS_OK;
+}
+
+enum { FORWARDS, BACKWARDS, BOTH_WAYS };
+static enum status run_parts(struct matching *m, int way, double *sum) {
+    enum status status = STATUS_OK;
+    for (int part = 0; part < m->t->scores->parts; part++) {
+        TRY(shift_part(m, part));
+        TRY(way == FORWARDS    ? forwards(m, part)
+            : way == BACKWARDS ? backwards(m, part)
+                               : both_ways(m, part, sum));
     }
+out:
+    return status;
+}
+
+/* A loss that knows the whole configuration: all values first. Collective. */
+static enum status whole_batch(struct matching *m, double *sum) {
+    enum status status = STATUS_OK;
+    const struct trainer *t = m->t;
+    const struct training_parameters *p = &t->setup.training;
+    const double size = 2 * (double)(t->setup.particles * (size_t)t->d);
+    TRY(comm_agree(t->comm, run_parts(m, FORWARDS, sum)));
+    for (int part = 0; part < t->scores->parts; part++)
+        *sum += row_losses(m, part, 0, m->rows);
+    if (p->loss == LOSS_SCORE_MATCHING && p->l_fpe > 0)
+        TRY(stationarity(m, p->l_fpe / ((double)t->batch.configurations * size), sum));
+    TRY(run_parts(m, BACKWARDS, sum));
 out:
     return status;
 }
 
 enum status matching_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
                               double *sum) {
-    struct matching m = {.t = t, .f = f};
+    const struct training_parameters *p = &t->setup.training;
+    struct matching m = {.t = t, .f = f, .total = total};
     timer_begin(&t->timings, t->timer_network);
-    enum status status = prepare(&m, step);
+    enum status status = comm_agree(t->comm, prepare(&m, step));
+    const bool by_rows = p->loss == LOSS_VELOCITY || p->l_fpe == 0;
     if (status == STATUS_OK)
-        status = run_parts(&m, false);
-    status = comm_agree(t->comm, status);
-    if (status == STATUS_OK)
-        status = losses(&m, total, sum);
-    if (status == STATUS_OK)
-        status = run_parts(&m, true);
+        status = by_rows && m.groups == 1 ? run_parts(&m, BOTH_WAYS, sum) : whole_batch(&m, sum);
     timer_end(&t->timings, t->timer_network);
     matching_release(&m);
     return status;
