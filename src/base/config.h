@@ -97,6 +97,8 @@ struct network_parameters {
     int layers;     /* hidden layers of embeddings and decoder */
     int neighbours; /* n */
     enum window_kind window;
+    double site_unit,
+        displacement_unit; /* lengths that lattice vectors and displacements are seen in units of */
     enum score_heads scores;
     enum score_shift shift;
 };

@@ -115,6 +115,12 @@ const struct parameter parameter_table[] = {
              "displacement from its lattice site, or from the trap's centre, too; all: one window of all "
              "particles of "
              "a copy, by that displacement alone"},
+    {"network", "site_unit", TYPE_REAL, AT(network, site_unit), .unit = "r0", .fallback = "1", ABOVE(0),
+     .help = "windows lattice and anchored see relative lattice sites in units of this"},
+    {"network", "displacement_unit", TYPE_REAL, AT(network, displacement_unit), .unit = "r0", .fallback = "1",
+     ABOVE(0),
+     .help =
+         "windows lattice, anchored and all see displacements in units of this; about their size is good"},
     {"network", "scores", TYPE_CHOICE, AT(network, scores), .unit = "", .fallback = "separate",
      .choices = "separate|shared",
      .help =

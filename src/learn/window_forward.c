@@ -144,11 +144,11 @@ void window_forward_blocks(struct window_network *n, const real *weights, const 
     const size_t wide = (size_t)n->width, half = wide / 2, k = (size_t)n->base.neighbours;
     const size_t rows = count * (size_t)n->base.decoded, outputs = (size_t)n->base.outputs;
     const uint32_t *centre = in->centre + first, *neighbour = in->neighbour + first * k;
-    if (n->form == FORM_LOCAL)
+    if (n->view.form == FORM_LOCAL)
         ops->window_offsets(ops, in->box, count, (int)k, centre, neighbour, in->q, n->offsets);
     else
-        ops->window_inputs(ops, in->box, n->form, count, (int)k, centre, neighbour, in->q, in->anchor, in->id,
-                           n->offsets);
+        ops->window_inputs(ops, in->box, &n->view, count, (int)k, centre, neighbour, in->q, in->anchor,
+                           in->id, n->offsets);
     mlp_forward(&n->embed_x, weights, count * (k + 1), n->offsets, (size_t)n->inputs, n->block[0].t + half,
                 wide);
     for (int b = 0; b < n->blocks; b++)

@@ -149,8 +149,9 @@ static enum status window_create(const struct ops *ops, const struct network_par
                                    .outputs = outputs,
                                    .neighbours = p->neighbours,
                                    .decoded = p->window == WINDOW_ALL ? p->neighbours + 1 : 1};
-    n->form = forms[p->window];
-    n->inputs = window_inputs_width(n->form, d);
+    n->view = (struct window_view){forms[p->window], p->site_unit > 0 ? p->site_unit : 1,
+                                   p->displacement_unit > 0 ? p->displacement_unit : 1};
+    n->inputs = window_inputs_width(n->view.form, d);
     n->width = p->width;
     n->hidden = p->hidden;
     n->feed_forward = p->feed_forward;

@@ -27,7 +27,7 @@ struct window_block {
 struct window_network {
     struct score_model base;
     int width, hidden, feed_forward, heads, blocks, tokens;
-    enum window_form form;
+    struct window_view view;
     int inputs;     /* numbers a token sees of positions */
     size_t windows; /* B, most windows of a chunk */
     size_t batch;   /* most windows for which E_g is tabulated at once */

@@ -142,7 +142,7 @@ static void tokens_forward(struct window_network *n, const real *weights, const 
     real *t = p->block[0].t, *moving = t + in_x * tokens * wide;
     ops->zero(ops, t, (in_x + in_g) * tokens * wide * sizeof(real));
     if (in_x > 0) {
-        ops->window_inputs_tangent(ops, in->box, n->form, in_x, count, n->tokens, (int)decoded, n->offsets,
+        ops->window_inputs_tangent(ops, in->box, &n->view, in_x, count, n->tokens, (int)decoded, n->offsets,
                                    probes->seed, p->inputs);
         mlp_tangents_forward(&n->embed_x, &p->embed_x, weights, in_x, tokens, p->inputs, (size_t)n->inputs,
                              t + half, wide);

@@ -84,6 +84,11 @@ enum window_form {
     FORM_ANCHORED, /* R_i - R_j, u_i - u_j, u_j */
     FORM_ALL       /* u_j; the window holds all particles, and every token is decoded */
 };
+/* And in which units: of R_i - R_j, and of displacements u (forms LATTICE, ANCHORED, ALL), in r0. */
+struct window_view {
+    enum window_form form;
+    double site, displacement;
+};
 /* Numbers a token sees. */
 int window_inputs_width(enum window_form form, int d);
 
@@ -184,14 +189,14 @@ struct ops {
     void (*window_offsets)(const struct ops *ops, const struct box *box, size_t count, int k,
                            const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out);
     /* out (count, k + 1, window_inputs_width) of any form but FORM_LOCAL; id (particles). */
-    void (*window_inputs)(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
-                          int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                          const struct lattice *anchor, const uint32_t *id, real *out);
+    void (*window_inputs)(const struct ops *ops, const struct box *box, const struct window_view *view,
+                          size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
+                          uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out);
     /* Their tangents (of any form) where the decoded particles (1, or all tokens in FORM_ALL) move by seed (sets,
      * count, decoded, d): out (sets, count, tokens, window_inputs_width). inputs: what window_inputs gave. */
-    void (*window_inputs_tangent)(const struct ops *ops, const struct box *box, enum window_form form,
-                                  size_t sets, size_t count, int tokens, int decoded, const real *inputs,
-                                  const real *seed, real *out);
+    void (*window_inputs_tangent)(const struct ops *ops, const struct box *box,
+                                  const struct window_view *view, size_t sets, size_t count, int tokens,
+                                  int decoded, const real *inputs, const real *seed, real *out);
     /* to (count, k) = rows index[] of from (..., k): the neighbours of chosen particles. */
     void (*gather_neighbours)(const struct ops *ops, size_t count, int k, const uint32_t *index,
                               const uint32_t *from, uint32_t *to);

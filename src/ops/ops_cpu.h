@@ -121,10 +121,10 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
                                     const real *v, const real *p, const real *tq, const real *tk,
                                     const real *tv, const real *dout, const real *dtout, real *dq, real *dk,
                                     real *dv, real *dtq, real *dtk, real *dtv);
-void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
-                       int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                       const struct lattice *anchor, const uint32_t *id, real *out);
-void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, enum window_form form,
+void cpu_window_inputs(const struct ops *ops, const struct box *box, const struct window_view *view,
+                       size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
+                       uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out);
+void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, const struct window_view *view,
                                size_t sets, size_t count, int tokens, int decoded, const real *inputs,
                                const real *seed, real *out);
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,

@@ -219,29 +219,29 @@ int window_inputs_width(enum window_form form, int d) {
 }
 
 /* What one token sees along one axis: numbers number + a of its row, d apart. */
-static void window_input(enum window_form form, int d, double side, uint64_t q_i, uint64_t q_j,
+static void window_input(const struct window_view *view, int d, double side, uint64_t q_i, uint64_t q_j,
                          uint64_t site_i, uint64_t site_j, real *row) {
-    const double unit = side * 0x1p-64;
+    const double unit = side * 0x1p-64, fine = unit / view->displacement;
     const uint64_t own = q_i - site_i, its = q_j - site_j;
-    if (form == FORM_ALL) {
-        row[0] = (real)((double)(int64_t)its * unit);
-    } else if (form == FORM_PERIODIC) {
+    if (view->form == FORM_ALL) {
+        row[0] = (real)((double)(int64_t)its * fine);
+    } else if (view->form == FORM_PERIODIC) {
         const double angle = (double)(int64_t)(q_i - q_j) * (2 * M_PI * 0x1p-64);
         row[0] = (real)(side / (2 * M_PI) * sin(angle));
         row[d] = (real)(side / (2 * M_PI) * cos(angle));
     } else {
-        row[0] = (real)((double)(int64_t)(site_i - site_j) * unit);
-        row[d] = (real)((double)(int64_t)(own - its) * unit);
-        if (form == FORM_ANCHORED)
-            row[2 * d] = (real)((double)(int64_t)its * unit);
+        row[0] = (real)((double)(int64_t)(site_i - site_j) * (unit / view->site));
+        row[d] = (real)((double)(int64_t)(own - its) * fine);
+        if (view->form == FORM_ANCHORED)
+            row[2 * d] = (real)((double)(int64_t)its * fine);
     }
 }
 
-void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window_form form, size_t count,
-                       int k, const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
-                       const struct lattice *anchor, const uint32_t *id, real *out) {
+void cpu_window_inputs(const struct ops *ops, const struct box *box, const struct window_view *view,
+                       size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
+                       uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out) {
     (void)ops;
-    const int d = box->d, width = window_inputs_width(form, d);
+    const int d = box->d, width = window_inputs_width(view->form, d);
     const bool sites = anchor->d > 0;
     for (size_t w = 0; w < count; w++)
         for (int m = 0; m <= k; m++) {
@@ -250,39 +250,39 @@ void cpu_window_inputs(const struct ops *ops, const struct box *box, enum window
             lattice_site(anchor, sites ? id[i] : 0, site);
             lattice_site(anchor, sites ? id[j] : 0, other);
             for (int a = 0; a < d; a++)
-                window_input(form, d, box->side[a], q[a][i], q[a][j], site[a], other[a],
+                window_input(view, d, box->side[a], q[a][i], q[a][j], site[a], other[a],
                              out + (w * ((size_t)k + 1) + (size_t)m) * (size_t)width + a);
         }
 }
 
 /* The same for tangents: token m of a window, of which `own` is its particle's (FORM_ALL: the token's) motion. */
-static void window_input_tangent(enum window_form form, int d, int m, double side, const real *row, real own,
-                                 real *out) {
-    const real inverse = (real)(2 * M_PI / side);
-    if (form == FORM_ALL) {
-        out[0] = own;
-    } else if (form == FORM_ANCHORED && m == 0) {
-        out[2 * d] = own;
-    } else if (m > 0 && form == FORM_PERIODIC) {
+static void window_input_tangent(const struct window_view *view, int d, int m, double side, const real *row,
+                                 real own, real *out) {
+    const real inverse = (real)(2 * M_PI / side), fine = (real)(1 / view->displacement);
+    if (view->form == FORM_ALL) {
+        out[0] = fine * own;
+    } else if (view->form == FORM_ANCHORED && m == 0) {
+        out[2 * d] = fine * own;
+    } else if (m > 0 && view->form == FORM_PERIODIC) {
         out[0] = inverse * row[d] * own;
         out[d] = -inverse * row[0] * own;
     } else if (m > 0) { /* the window's particle moves: away from all others */
-        out[form == FORM_LOCAL ? 0 : d] = own;
+        out[view->form == FORM_LOCAL ? 0 : d] = view->form == FORM_LOCAL ? own : fine * own;
     }
 }
 
-void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, enum window_form form,
+void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, const struct window_view *view,
                                size_t sets, size_t count, int tokens, int decoded, const real *inputs,
                                const real *seed, real *out) {
     (void)ops;
-    const int d = box->d, width = window_inputs_width(form, d);
+    const int d = box->d, width = window_inputs_width(view->form, d);
     memset(out, 0, sets * count * (size_t)tokens * (size_t)width * sizeof *out);
     for (size_t row = 0; row < sets * count * (size_t)tokens; row++) {
         const size_t window = row / (size_t)tokens, token = row % (size_t)tokens;
         const real *own = seed + (window * (size_t)decoded + (decoded > 1 ? token : 0)) * (size_t)d;
         const real *in = inputs + ((window % count) * (size_t)tokens + token) * (size_t)width;
         for (int a = 0; a < d; a++)
-            window_input_tangent(form, d, (int)token, box->side[a], in + a, own[a],
+            window_input_tangent(view, d, (int)token, box->side[a], in + a, own[a],
                                  out + row * (size_t)width + (size_t)a);
     }
 }

@@ -23,6 +23,8 @@ static double random_number(double size) {
 }
 
 /* By hand: columns, rows and layers by id, an odd row of the triangular lattice half a column to the right. */
+static const double SITE = 4, DISPLACEMENT = 0.5; /* units; powers of 2: a side stays a multiple of jumps */
+
 static double plain_site(const struct system *s, uint32_t id, int axis) {
     const struct lattice *l = &s->lattice;
     if (l->d == 0)
@@ -83,7 +85,8 @@ static void inputs(const struct system *s, enum window_form form, size_t count, 
     if (form == FORM_LOCAL)
         ops->window_offsets(ops, &s->box, count, k, centre, neighbour, q, out);
     else
-        ops->window_inputs(ops, &s->box, form, count, k, centre, neighbour, q, &s->lattice, s->id, out);
+        ops->window_inputs(ops, &s->box, &(struct window_view){form, SITE, DISPLACEMENT}, count, k, centre,
+                           neighbour, q, &s->lattice, s->id, out);
 }
 
 /* Equal but for whole sides where the box is periodic, and an image within half a side. */
@@ -107,13 +110,13 @@ static void check_row(const struct system *s, enum window_form form, size_t i, s
             assert_below(fabs((double)row[a] - radius * sin((x_i - x_j) / radius)), EXACT * 10);
             assert_below(fabs((double)row[d + a] - radius * cos((x_i - x_j) / radius)), EXACT * 10);
         } else if (form == FORM_ALL)
-            assert_image(s, a, (double)row[a], x_j - r_j);
+            assert_image(s, a, (double)row[a] * DISPLACEMENT, x_j - r_j);
         else {
-            assert_image(s, a, (double)row[a], r_i - r_j);
-            assert_image(s, a, (double)row[d + a], (x_i - r_i) - (x_j - r_j));
+            assert_image(s, a, (double)row[a] * SITE, r_i - r_j);
+            assert_image(s, a, (double)row[d + a] * DISPLACEMENT, (x_i - r_i) - (x_j - r_j));
         }
         if (form == FORM_ANCHORED)
-            assert_image(s, a, (double)row[2 * d + a], x_j - r_j);
+            assert_image(s, a, (double)row[2 * d + a] * DISPLACEMENT, x_j - r_j);
     }
 }
 
@@ -169,8 +172,8 @@ static void check_tangent(const struct system *s, enum window_form form, size_t 
          *here = nothing(w.count * row);
     double *want = malloc(row * sizeof *want);
     inputs(s, form, w.count, w.k, w.centre, w.neighbour, here);
-    ops->window_inputs_tangent(ops, &s->box, form, sets, w.count, (int)tokens, (int)decoded, here, seed,
-                               tangent);
+    ops->window_inputs_tangent(ops, &s->box, &(struct window_view){form, SITE, DISPLACEMENT}, sets, w.count,
+                               (int)tokens, (int)decoded, here, seed, tangent);
     for (size_t m = 0; m < sets * w.count; m++) {
         differences(s, form, &w, m % w.count, decoded, seed + m * decoded * d, step, row, want);
         for (size_t i = 0; i < row; i++) {

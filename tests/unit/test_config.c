@@ -32,7 +32,9 @@ static void defaults(void **state) {
                                                .heads = 4,
                                                .blocks = 4,
                                                .layers = 4,
-                                               .neighbours = 64};
+                                               .neighbours = 64,
+                                               .site_unit = 1,
+                                               .displacement_unit = 1};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;
