@@ -194,6 +194,9 @@ double config_packing_fraction(const struct system_parameters *s);
 static inline bool config_is_open(const struct system_parameters *s) {
     return s->trap > 0;
 }
+/* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
+enum status config_check_window(const struct system_parameters *s, enum window_kind window,
+                                const char *where);
 /* Particles of all copies together: what a frame holds. */
 static inline int64_t config_total(const struct system_parameters *s) {
     return s->copies > 1 ? s->particles * s->copies : s->particles;

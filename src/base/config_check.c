@@ -232,24 +232,27 @@ static enum status check_network(const struct reading *r, const char *name) {
 }
 
 /* Windows that see displacements need something to be displaced from, and room for what they hold. */
-static enum status check_window(const struct reading *r, const char *name) {
-    const struct system_parameters *s = &r->config->system;
-    const enum window_kind window = r->config->network.window;
-    const char *where = place_of_pair(r, name, "network", "window", "system", "kind");
+enum status config_check_window(const struct system_parameters *s, enum window_kind window,
+                                const char *where) {
     const long long most = 4097; /* network.neighbours and the particle itself */
     if (window == WINDOW_LATTICE && s->kind != SYSTEM_CRYSTAL)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: network.window = lattice sees lattice sites: it needs system.kind = crystal", where);
-    if (window == WINDOW_ALL && s->kind == SYSTEM_AOUP && !config_is_open(s))
+    if ((window == WINDOW_ALL || window == WINDOW_ANCHORED) && s->kind == SYSTEM_AOUP && !config_is_open(s))
         return FAIL(STATUS_BAD_INPUT,
-                    "%s: network.window = all sees where particles are, which in a periodic box of "
+                    "%s: network.window = %s sees where particles are, which in a periodic box of "
                     "system.kind = aoup is relative to nothing: it needs system.trap above 0, or a crystal",
-                    where);
+                    where, window == WINDOW_ALL ? "all" : "anchored");
     if (window == WINDOW_ALL && s->particles > most)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: network.window = all holds all of system.particles = %lld: they may be at most %lld",
                     where, (long long)s->particles, most);
     return STATUS_OK;
+}
+
+static enum status check_window(const struct reading *r, const char *name) {
+    return config_check_window(&r->config->system, r->config->network.window,
+                               place_of_pair(r, name, "network", "window", "system", "kind"));
 }
 
 static enum status check_loss(const struct reading *r, const char *name) {
@@ -266,6 +269,12 @@ static enum status check_loss(const struct reading *r, const char *name) {
             "%s: training.l_fpe = %g weighs the stationarity of all coordinates, x included: it needs "
             "system.eps above 0",
             place(r, name, "training", "l_fpe"), t->l_fpe);
+    if (t->loss == LOSS_SCORE_MATCHING && t->l_fpe > 0 && t->smoothing > 0)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: training.l_fpe wants the stationary density, training.smoothing = %g a smoothed one: give "
+            "one of them",
+            place(r, name, "training", "smoothing"), t->smoothing);
     if (t->loss == LOSS_DENOISING && c->system.eps > 0 && t->noise_on == NOISE_ON_G)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: training.noise_on = g leaves the score of x, which system.eps = %g needs, without "

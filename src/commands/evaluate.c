@@ -110,6 +110,25 @@ static uint64_t checksum(size_t bytes, const void *data) {
     return hash;
 }
 
+/* Whether what a model gives, and needs, is what this system has. */
+static enum status check_model(const struct session *s, const struct evaluation_run *r) {
+    const struct system_parameters *system = &s->config.system;
+    const struct training_parameters *training = &r->model_config.training;
+    enum status status = config_check_window(system, r->model_config.network.window, r->model_path);
+    if (status != STATUS_OK)
+        return status;
+    if (system->kind == SYSTEM_UNKNOWN && training->loss != LOSS_VELOCITY)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s gives scores, and without the dynamics (system.kind = unknown) only velocities can "
+                    "be evaluated",
+                    r->model_path);
+    if (learning_with_x(system, training) != learning_with_x(&r->model_config.system, training))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s was trained with system.eps = %g and knows %s score of x; the system has %g",
+                    r->model_path, r->model_config.system.eps, system->eps > 0 ? "no" : "a", system->eps);
+    return STATUS_OK;
+}
+
 static enum status load_model(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     struct model_tensor *tensor = NULL;
@@ -126,6 +145,7 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
                       r->model_config.system.dimension, s->config.system.dimension);
         goto out;
     }
+    TRY(check_model(s, r));
     r->network = learning_network(&r->model_config.network, &s->config.system);
     TRY(comm_agree(s->comm, scores_create(s->ops, &r->network, s->config.system.dimension,
                                           learning_with_x(&s->config.system, &r->model_config.training),

@@ -8,8 +8,17 @@
 static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,system.beta,system.trap,"
                               "system.gamma,system.eps,system.spring,system.spring_kind,system.tether";
 
-static enum status check(struct source *source, double held_out, int neighbours) {
+static enum status check(const struct session *s, struct source *source, double held_out,
+                         const struct network_parameters *network) {
     const struct system_parameters *system = &source->config.system;
+    const int neighbours = network->neighbours;
+    const bool whole = network->window == WINDOW_ALL ||
+                       (s->config.training.loss == LOSS_SCORE_MATCHING && s->config.training.l_fpe > 0);
+    if (whole && system->particles != s->config.system.particles)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s has %lld particles a copy, the input %lld: where whole configurations are learnt "
+                    "they must agree",
+                    source->path, (long long)system->particles, (long long)s->config.system.particles);
     if (neighbours >= system->particles)
         return FAIL(STATUS_BAD_INPUT, "%s has %lld particles: too few for a network with %d neighbours",
                     source->path, (long long)system->particles, neighbours);
@@ -60,7 +69,7 @@ enum status source_open(struct session *s, const char *path, double held_out,
         source->box.group = (uint32_t)source->config.system.particles;
         source->box.groups = (uint32_t)source->config.system.copies;
     }
-    TRY(check(source, held_out, network->neighbours));
+    TRY(check(s, source, held_out, network));
     size_t n = (size_t)config_total(&source->config.system);
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {

@@ -78,8 +78,7 @@ enum status plan_train(const struct session *s) {
 /* The halo reaches the neighbours, and the force where the loss needs it. */
 static enum status load_frame(struct session *s, struct training_run *r, struct source *source, size_t frame,
                               double margin, struct frame **out) {
-    const bool forces = r->setup.with_x;
-    const double least = forces ? r->force.law.cutoff + margin : 0;
+    const double least = r->setup.force.compute ? r->force.law.cutoff + margin : 0;
     const int k = r->setup.network.neighbours;
     if (s->config.training.loss == LOSS_VELOCITY)
         return source_pair(s, source, frame, k, least, margin, out);
@@ -246,7 +245,8 @@ static enum status test_model(struct session *s, struct training_run *r) {
     row.residual = result.residual;
     struct test_log_row *test = realloc(r->state.test, (r->state.test_rows + 1) * sizeof *test);
     if (!test)
-        return FAIL(STATUS_FAILURE, "out of memory for the training log");
+        status = FAIL(STATUS_FAILURE, "out of memory for the training log");
+    TRY(comm_agree(s->comm, status));
     r->state.test = test;
     test[r->state.test_rows++] = row;
     if (s->config.system.kind == SYSTEM_UNKNOWN)

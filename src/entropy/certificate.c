@@ -91,6 +91,8 @@ struct estimate block_estimate(int frames, const double *x) {
     struct estimate e = {0, NAN};
     for (int t = 0; t < frames; t++)
         e.value += x[t] / frames;
+    if (isnan(e.value)) /* what does not apply has no error either */
+        return e;
     for (int size = 1; frames / size >= (size == 1 ? 2 : 4); size *= 2) {
         int blocks = frames / size;
         double square = 0, mean = 0;
@@ -111,6 +113,8 @@ struct estimate particle_estimate(int frames, const double *series, size_t n, si
                                   const double *of_particle, struct comm *comm) {
     struct estimate e = block_estimate(frames, series);
     double square = 0;
+    if (isnan(e.value)) /* on every rank */
+        return e;
     for (size_t i = 0; i < count; i++)
         square += (of_particle[i] - e.value) * (of_particle[i] - e.value);
     comm_sum(comm, &square, 1);

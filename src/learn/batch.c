@@ -100,7 +100,7 @@ enum status batch_choose(struct trainer *t, const struct frame *f, size_t wanted
     struct batch *b = &t->batch;
     const bool whole = training_by_configuration(&t->setup), one_each = t->scores->decoded > 1;
     const size_t n = t->setup.particles;
-    enum status status = batch_reserve(t, wanted);
+    enum status status = batch_reserve(t, one_each ? wanted / n + 1 : wanted);
     if (status != STATUS_OK)
         return status;
     b->count = 0;

@@ -48,8 +48,11 @@ static void move_to_sites(struct frame *f, const struct box *box, uint64_t *old,
         f->ops->to_host(f->ops, old + (size_t)a * n, p->q[a], n * sizeof *old);
         for (size_t i = 0; i < n; i++) {
             uint64_t of[MAX_DIMENSION];
+            uint32_t word[4];
             lattice_site(&f->lattice, id[i], of);
-            site[i] = of[a];
+            /* Sites tie in distance: a shift of a few 1e-10 sides, by id, decides on any number of ranks alike. */
+            rng_words(0, STREAM_START, id[i], 0, (uint32_t)a, word);
+            site[i] = of[a] + word[0];
             *farthest = fmax(*farthest, fabs((double)(int64_t)(old[(size_t)a * n + i] - of[a])) *
                                             (box->side[a] * 0x1p-64));
         }

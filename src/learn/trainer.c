@@ -79,7 +79,7 @@ static enum status create(struct trainer *t, const real *weights) {
     TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial,
                          &t->optimizer));
     t->optimizer->rectify = p->optimizer == OPTIMIZER_RADAM;
-    TRY(batch_reserve(t, (size_t)p->batch));
+    TRY(batch_reserve(t, t->scores->decoded > 1 ? (size_t)p->batch / s->particles + 1 : (size_t)p->batch));
 out:
     free(initial);
     return status;
@@ -214,7 +214,7 @@ static enum status choose_tested(struct trainer *t, const struct frame *f, uint3
     const size_t n = t->setup.particles, owned = f->particles->owned;
     const bool copies = training_by_configuration(&t->setup), one_each = t->scores->decoded > 1;
     struct batch *b = &t->batch;
-    enum status status = batch_reserve(t, owned);
+    enum status status = batch_reserve(t, one_each ? owned / n + 1 : owned);
     if (status != STATUS_OK)
         return status;
     b->count = 0;

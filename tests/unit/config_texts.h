@@ -65,7 +65,7 @@ static const char crystal[] =
     "system: {kind: crystal, particles: 64, copies: 5, box: 20, eps: 0.2, spring: 0.3, spring_kind: "
     "longitudinal, tether: 0.7}\n"
     "network: {window: lattice, scores: shared, shift: drift}\n"
-    "training: {loss: score_matching, l_sm: 0.25, l_fpe: 3, smoothing: 0.05, divergence: hutchinson, "
+    "training: {loss: score_matching, l_sm: 0.25, smoothing: 0.05, divergence: hutchinson, "
     "optimizer: adam}\n"
     "output: {directory: out}\n";
 

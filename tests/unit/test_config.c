@@ -168,7 +168,7 @@ static void keys_of_crystals(void **state) {
     assert_int_equal(c.network.scores, SCORES_SHARED);
     assert_int_equal(c.network.shift, SHIFT_DRIFT);
     assert_int_equal(c.training.loss, LOSS_SCORE_MATCHING);
-    assert_true(c.training.l_sm == 0.25 && c.training.l_fpe == 3 && c.training.smoothing == 0.05);
+    assert_true(c.training.l_sm == 0.25 && c.training.smoothing == 0.05);
     assert_int_equal(c.training.divergence, DIVERGENCE_HUTCHINSON);
     assert_int_equal(c.training.optimizer, OPTIMIZER_ADAM);
     static const char *const other[] = {"system.spring_kind=isotropic", "network.scores=separate",

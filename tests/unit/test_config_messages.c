@@ -263,6 +263,10 @@ static const struct {
     {GOOD "data: {position: 'a\"b'}\n", NULL,
      "a.yaml:3: data.position: a text must not hold double quotes, backslashes or control characters, nor "
      "begin with ["},
+    {SYSTEM("eps: 0.1") "training: {loss: score_matching, l_fpe: 0.5, smoothing: 0.1}\n", NULL,
+     "a.yaml:3: training.l_fpe wants the stationary density, training.smoothing = 0.1 a smoothed one: give "
+     "one of "
+     "them"},
     {GOOD "training: {loss: score_matching, l_fpe: 0.5}\n", NULL,
      "a.yaml:3: training.l_fpe = 0.5 weighs the stationarity of all coordinates, x included: it needs "
      "system.eps above 0"},
@@ -336,7 +340,7 @@ static const char *const good[] = {
     SYSTEM("eps: 0.1"),
     GOOD "training: {noise_on: xg}\n",
     GOOD "training: {loss: velocity}\nnetwork: {shift: none}\n",
-    GOOD "network: {window: anchored}\n",
+    "system: {particles: 1024, box: 400, trap: 0.1}\noutput: {directory: out}\nnetwork: {window: anchored}\n",
     GOOD "network: {window: periodic}\n",
     SYSTEM("kind: unknown") "training: {loss: velocity}\n",
     "system: {particles: 4097, box: 800, trap: 0.1}\noutput: {directory: out}\nnetwork: {window: all}\n",
