@@ -34,6 +34,11 @@ enum window_kind {
     WINDOW_ANCHORED, /* and u_j, too; in a trap R = 0 and u = x */
     WINDOW_ALL       /* one window of all particles of a copy, tokens see u_j; every token is decoded */
 };
+enum linear_term {
+    LINEAR_TERM_OFF,
+    LINEAR_TERM_ON,
+    LINEAR_TERM_VELOCITY
+}; /* of the window's g and u, beside the transformer */
 enum score_heads {
     SCORES_SEPARATE,
     SCORES_SHARED
@@ -97,6 +102,7 @@ struct network_parameters {
     int layers;     /* hidden layers of embeddings and decoder */
     int neighbours; /* n */
     enum window_kind window;
+    enum linear_term linear_term;
     double site_unit,
         displacement_unit; /* lengths that lattice vectors and displacements are seen in units of */
     enum score_heads scores;

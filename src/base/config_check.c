@@ -44,7 +44,7 @@ static void fill_defaults(struct reading *r) {
     if (!given(r, "network", "neighbours") && c->network.neighbours >= c->system.particles)
         c->network.neighbours = (int)c->system.particles - 1;
     if (!given(r, "training", "noise_on"))
-        c->training.noise_on = diffuses && c->training.loss == LOSS_DENOISING ? NOISE_ON_XG : NOISE_ON_G;
+        c->training.noise_on = diffuses && !velocity ? NOISE_ON_XG : NOISE_ON_G;
     if (!given(r, "simulation", "burn_in"))
         c->simulation.burn_in = 20 / slowest;
     if (!given(r, "simulation", "frame_interval"))
@@ -224,6 +224,21 @@ static enum status check_network(const struct reading *r, const char *name) {
     if (n->width % n->heads != 0)
         return FAIL(STATUS_BAD_INPUT, "%s: network.width = %d must be a multiple of network.heads = %d",
                     place_of_pair(r, name, "network", "width", "network", "heads"), n->width, n->heads);
+    if (n->linear_term != LINEAR_TERM_OFF &&
+        (c->system.kind != SYSTEM_CRYSTAL || (n->window != WINDOW_LATTICE && n->window != WINDOW_ANCHORED)))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.linear_term wants particles with fixed places in a window: system.kind "
+                    "= crystal "
+                    "and network.window = lattice or anchored",
+                    place(r, name, "network", "linear_term"));
+    if (n->linear_term == LINEAR_TERM_VELOCITY &&
+        (c->system.eps > 0 || c->system.v0 == 0 || c->training.loss == LOSS_VELOCITY ||
+         c->training.noise_on == NOISE_ON_XG))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: network.linear_term = velocity is for scores of g: system.eps = 0, system.v0 above "
+                    "0, and noise "
+                    "on g alone, which leaves the forces as they are",
+                    place(r, name, "network", "linear_term"));
     if (given(r, "network", "neighbours") && n->neighbours >= c->system.particles)
         return FAIL(STATUS_BAD_INPUT, "%s: network.neighbours = %d must be below system.particles = %lld",
                     place_of_pair(r, name, "network", "neighbours", "system", "particles"), n->neighbours,
@@ -269,6 +284,19 @@ static enum status check_loss(const struct reading *r, const char *name) {
             "%s: training.l_fpe = %g weighs the stationarity of all coordinates, x included: it needs "
             "system.eps above 0",
             place(r, name, "training", "l_fpe"), t->l_fpe);
+    if (t->loss == LOSS_SCORE_MATCHING && t->l_sm == 0 && t->l_fpe == 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.l_sm and training.l_fpe are both 0: there is nothing to minimise",
+                    place(r, name, "training", "l_sm"));
+    if (t->loss != LOSS_SCORE_MATCHING && t->l_fpe > 0)
+        return FAIL(STATUS_BAD_INPUT, "%s: training.l_fpe = %g is a part of training.loss = score_matching",
+                    place(r, name, "training", "l_fpe"), t->l_fpe);
+    if (c->system.kind == SYSTEM_UNKNOWN && (!given(r, "system", "gamma") || !given(r, "system", "eps")))
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: entropy production weighs velocities by system.eps and system.gamma: where the dynamics are "
+            "unknown, both must be given",
+            name);
     if (t->loss == LOSS_SCORE_MATCHING && t->l_fpe > 0 && t->smoothing > 0)
         return FAIL(
             STATUS_BAD_INPUT,
@@ -330,8 +358,10 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
         goto out;
     TRY(check_copies(r, name));
     TRY(check_crystal(r, name));
-    TRY(check_reach(r, name));
-    TRY(check_simulation(r, name));
+    if (r->config->system.kind != SYSTEM_UNKNOWN) { /* of data: nothing is simulated */
+        TRY(check_reach(r, name));
+        TRY(check_simulation(r, name));
+    }
     TRY(check_learning(r, name));
     TRY(check_evaluation(r, name));
 out:

@@ -115,6 +115,13 @@ const struct parameter parameter_table[] = {
              "displacement from its lattice site, or from the trap's centre, too; all: one window of all "
              "particles of "
              "a copy, by that displacement alone"},
+    {"network", "linear_term", TYPE_CHOICE, AT(network, linear_term), .unit = "", .fallback = "off",
+     .choices = "off|on|velocity",
+     .help = "on: a linear function of the propulsions and displacements in a window of lattice sites is "
+             "added to the "
+             "transformer; velocity: of b/v0 = g + F/v0, too, which for eps = 0 is the velocity of a "
+             "particle and what "
+             "its score depends on. In a crystal this is the whole score"},
     {"network", "site_unit", TYPE_REAL, AT(network, site_unit), .unit = "r0", .fallback = "1", ABOVE(0),
      .help = "windows lattice and anchored see relative lattice sites in units of this"},
     {"network", "displacement_unit", TYPE_REAL, AT(network, displacement_unit), .unit = "r0", .fallback = "1",

@@ -83,7 +83,8 @@ enum status command_check(struct session *s) {
     char trajectory[SESSION_PATH], evaluation[SESSION_PATH];
     session_path(s, "trajectory.h5", trajectory);
     session_path(s, "evaluation.h5", evaluation);
-    log_info("check:    reads %s, and %s if it is there", trajectory, evaluation);
+    log_info("check:    reads %s, and %s if it is there; where the flow is known exactly, writes check.h5",
+             trajectory, evaluation);
     if (s->dry_run)
         return STATUS_OK;
     const bool evaluated = file_exists(s->comm, evaluation);

@@ -41,6 +41,7 @@ static const struct {
      TERM_RESOLVED, TERM_EXACT, ALWAYS},
 };
 enum { IDENTITIES = sizeof identity_info / sizeof *identity_info, RESOLVED = IDENTITIES - 1 };
+enum { IDENTITY_I3 = 5, IDENTITY_I4 = 6 };
 
 static const struct {
     const char *name, *unit, *description;
@@ -129,6 +130,26 @@ static enum status check_model(const struct session *s, const struct evaluation_
     return STATUS_OK;
 }
 
+/* A model may be taken to other N and densities; other physics are worth a word. */
+static void warn_of_physics(const struct session *s, const struct evaluation_run *r) {
+    const struct system_parameters *a = &r->model_config.system, *b = &s->config.system;
+    const struct {
+        const char *name;
+        double then, now;
+    } physics[] = {{"v0", a->v0, b->v0},
+                   {"k", a->k, b->k},
+                   {"beta", a->beta, b->beta},
+                   {"gamma", a->gamma, b->gamma},
+                   {"eps", a->eps, b->eps},
+                   {"trap", a->trap, b->trap},
+                   {"spring", a->spring, b->spring},
+                   {"tether", a->tether, b->tether}};
+    for (size_t m = 0; m < sizeof physics / sizeof *physics; m++)
+        if (physics[m].then != physics[m].now)
+            log_warning("%s was trained with system.%s = %g, this system has %g", r->model_path,
+                        physics[m].name, physics[m].then, physics[m].now);
+}
+
 static enum status load_model(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     struct model_tensor *tensor = NULL;
@@ -146,6 +167,7 @@ static enum status load_model(struct session *s, struct evaluation_run *r) {
         goto out;
     }
     TRY(check_model(s, r));
+    warn_of_physics(s, r);
     r->network = learning_network(&r->model_config.network, &s->config.system);
     TRY(comm_agree(s->comm, scores_create(s->ops, &r->network, s->config.system.dimension,
                                           learning_with_x(&s->config.system, &r->model_config.training),
@@ -189,8 +211,11 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
             snprintf(path, sizeof path, "%s", p->trajectories[m]);
-        TRY(source_open(s, path, r->model_config.training.held_out, &r->network, &r->source[m]));
+        TRY(source_open(s, path, r->model_config.training.held_out, r->network.window == WINDOW_ALL,
+                        &r->network, &r->source[m]));
         r->sources++;
+        if (m == 0) /* what is evaluated is the trajectory's system, whatever N and box the input has */
+            s->config.system = r->source[0]->config.system;
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;
         r->shape.frames += r->source[m]->held_out;
@@ -468,6 +493,21 @@ static const char *convention(const struct session *s) {
     return s->config.system.eps > 0 ? "informatic" : "informatic, g part";
 }
 
+static void say_result(const struct session *s, const struct evaluation_run *r,
+                       const struct evaluation_result *result) {
+    if (isnan(result->exact)) {
+        log_info("entropy production rate per particle (%s), of the velocities learnt: %.5g; the exact one "
+                 "needs the "
+                 "dynamics",
+                 convention(s), r->identity[s->config.system.eps > 0 ? IDENTITY_I4 : IDENTITY_I3].left);
+        return;
+    }
+    log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result->resolved_fraction,
+             result->resolved_fraction_error);
+    log_info("entropy production rate per particle (%s): exact %.5g, resolved %.5g", convention(s),
+             result->exact, result->resolved);
+}
+
 static enum status finish(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     struct estimate fraction = certificate_resolved_fraction(r->certificate, s->comm);
@@ -489,13 +529,10 @@ static enum status finish(struct session *s, struct evaluation_run *r) {
     TRY(evaluation_finish(r->file, r->profile_values, &result));
     session_path(s, "fields.xdmf", path);
     TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
-    log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result.resolved_fraction,
-             result.resolved_fraction_error);
-    log_info("entropy production rate per particle (%s): exact %.5g, resolved %.5g", convention(s),
-             result.exact, result.resolved);
+    say_result(s, r, &result);
     log_info("%-10s %14s %14s %14s %11s %8s", "identity", "left", "right", "difference", "error", "z");
     for (int m = 0; m < IDENTITIES; m++)
-        if (!isnan(r->identity[m].left))
+        if (!isnan(r->identity[m].difference))
             log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
                      r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
 out:

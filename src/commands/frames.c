@@ -8,12 +8,10 @@
 static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,system.beta,system.trap,"
                               "system.gamma,system.eps,system.spring,system.spring_kind,system.tether";
 
-static enum status check(const struct session *s, struct source *source, double held_out,
+static enum status check(const struct session *s, struct source *source, double held_out, bool whole,
                          const struct network_parameters *network) {
     const struct system_parameters *system = &source->config.system;
     const int neighbours = network->neighbours;
-    const bool whole = network->window == WINDOW_ALL ||
-                       (s->config.training.loss == LOSS_SCORE_MATCHING && s->config.training.l_fpe > 0);
     if (whole && system->particles != s->config.system.particles)
         return FAIL(STATUS_BAD_INPUT,
                     "%s has %lld particles a copy, the input %lld: where whole configurations are learnt "
@@ -50,7 +48,7 @@ out:
     return status;
 }
 
-enum status source_open(struct session *s, const char *path, double held_out,
+enum status source_open(struct session *s, const char *path, double held_out, bool whole,
                         const struct network_parameters *network, struct source **out) {
     enum status status = STATUS_OK;
     struct source *source = calloc(1, sizeof *source);
@@ -63,13 +61,14 @@ enum status source_open(struct session *s, const char *path, double held_out,
     TRY(trajectory_written(source->trajectory, &source->frames));
     source->box = system_box(&source->config.system);
     source->lattice = system_lattice(&source->config.system);
+    source->push = network->linear_term == LINEAR_TERM_VELOCITY ? source->config.system.v0 : 0;
     source->by_site =
         source->lattice.d > 0 && (network->window == WINDOW_LATTICE || network->window == WINDOW_ANCHORED);
     if (network->window == WINDOW_ALL) { /* a rank has all of a configuration, even of the only one */
         source->box.group = (uint32_t)source->config.system.particles;
         source->box.groups = (uint32_t)source->config.system.copies;
     }
-    TRY(check(s, source, held_out, network));
+    TRY(check(s, source, held_out, whole, network));
     size_t n = (size_t)config_total(&source->config.system);
     status = slice_create(n, source->box.d, s->comm, &source->slice);
     if (status == STATUS_OK) {
@@ -138,6 +137,12 @@ out:
     return status;
 }
 
+static enum status push_frame(struct session *s, const struct source *source, struct frame *frame) {
+    const struct system_parameters *system = &source->config.system;
+    const struct system_force law = {*system, system_pair_law(system, &source->config.simulation)};
+    return frame_push(frame, s->comm, &(struct force_law){system_force, &law}, source->push);
+}
+
 /* ---- frames ---- */
 
 /* Reads into a slice; on return f has the rest. Positions go through source->position. */
@@ -171,7 +176,9 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     TRY(read_slice(s, source, frame, source->slice, &f));
     const bool given = !isnan(f.scalars.div_b);
     TRY(frame_create(s->ops, s->comm, &source->box, source->slice, &source->lattice, source->by_site, k,
-                     given ? least : exact_reach(source, least), margin, out));
+                     given && source->push == 0 ? least : exact_reach(source, least), margin, out));
+    if (source->push > 0)
+        TRY(push_frame(s, source, *out));
     const double eps = source->config.system.eps;
     (*out)->exact = eps > 0 ? f.scalars.b_squared / eps + f.scalars.div_b : -f.scalars.div_b;
     if (!given && force_is_known(&source->config.system))

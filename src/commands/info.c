@@ -98,8 +98,15 @@ static enum status say_system(struct session *s, struct h5_file *file) {
     for (int a = 0; a < c->system.dimension; a++)
         printf(" %.6g", side[a]);
     printf(" r0\n%-22s %.6g r0 (v0 / gamma)\n", "persistence length", c->system.v0 / c->system.gamma);
-    printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0, c->system.k,
-           c->system.beta, c->system.gamma, c->system.eps, c->system.trap);
+    if (c->system.copies > 1)
+        printf("%-22s %lld side by side\n", "copies", (long long)c->system.copies);
+    if (c->system.kind == SYSTEM_CRYSTAL)
+        printf("%-22s v0 %g, springs %g (%s), tether %g, gamma %g, eps %g\n", "physics", c->system.v0,
+               c->system.spring, c->system.spring_kind == SPRING_ISOTROPIC ? "isotropic" : "longitudinal",
+               c->system.tether, c->system.gamma, c->system.eps);
+    else
+        printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0,
+               c->system.k, c->system.beta, c->system.gamma, c->system.eps, c->system.trap);
 out:
     free(c);
     return status;
@@ -172,7 +179,12 @@ static enum status say_all(struct session *s, struct h5_file *file) {
         TRY(say_real(file, "step", "/", "step", ""));
         TRY(say_real(file, "frames written", "/", "frames", ""));
         TRY(say_real(file, "weights", "/network", "parameters", ""));
+        TRY(say_text(file, "loss", "/training", "loss"));
         TRY(say_real(file, "noise of training", "/", "sigma", ""));
+        TRY(say_text(file, "compared with", "/", "reference"));
+        TRY(say_real(file, "EPR of the model", "/comparison/total", "model", "per time and copy"));
+        TRY(say_real(file, "its error", "/comparison/total", "error", ""));
+        TRY(say_real(file, "exact EPR", "/comparison/total", "exact", "per time and copy"));
         TRY(say_text(file, "trained on", "/training", "data"));
     }
     TRY(say_system(s, file));

@@ -28,16 +28,42 @@ struct training_run {
     double sum_started;
 };
 
-/* "denoising, 12 GFLOP a step, noise 0.01 on g" */
-static void describe_loss(const struct training_parameters *p, double per_step, char *out, size_t size) {
-    if (p->loss == LOSS_DENOISING)
-        snprintf(out, size, "denoising, %.3g GFLOP a step, noise %g on %s", per_step * 1e-9, p->sigma,
-                 p->noise_on == NOISE_ON_G ? "g" : "x and g");
-    else if (p->loss == LOSS_VELOCITY)
+/* "denoising, noise 0.01 on g" */
+static void describe_loss(const struct training_parameters *p, char *out, size_t size) {
+    const char *on = p->noise_on == NOISE_ON_G ? "g" : "x and g";
+    size_t used = 0;
+    if (p->loss == LOSS_DENOISING) {
+        snprintf(out, size, "denoising, noise %g on %s", p->sigma, on);
+    } else if (p->loss == LOSS_VELOCITY) {
         snprintf(out, size, "velocities from pairs of successive frames");
-    else
-        snprintf(out, size, "score matching, weight %g, and stationarity, weight %g; divergence %s", p->l_sm,
-                 p->l_fpe, p->divergence == DIVERGENCE_EXACT ? "exact" : "by Hutchinson's probes");
+    } else {
+        used = (size_t)snprintf(out, size, "score matching, divergence %s",
+                                p->divergence == DIVERGENCE_EXACT ? "exact" : "by Hutchinson's probes");
+        if (p->smoothing > 0)
+            used +=
+                (size_t)snprintf(out + used, size - used, ", samples smoothed by %g on %s", p->smoothing, on);
+        if (p->l_fpe > 0)
+            snprintf(out + used, size - used, ", weight %g, and stationarity, weight %g", p->l_sm, p->l_fpe);
+    }
+}
+
+/* What a network sees jumps where particles enter and leave its window; score matching in x does not know of it. */
+static void warn_of_jumps(const struct config *c) {
+    const struct network_parameters *n = &c->network;
+    double side[MAX_DIMENSION];
+    if (c->training.loss != LOSS_SCORE_MATCHING || c->system.eps == 0 || c->system.kind == SYSTEM_CRYSTAL)
+        return;
+    config_box(&c->system, side);
+    if ((n->window == WINDOW_LOCAL || n->window == WINDOW_PERIODIC) &&
+        n->neighbours < c->system.particles - 1)
+        log_warning("score matching in x takes no account of particles that enter and leave a window of %d "
+                    "neighbours: "
+                    "its scores will be biased; training.loss = denoising is not",
+                    n->neighbours);
+    else if (n->window == WINDOW_LOCAL && !config_is_open(&c->system))
+        log_warning(
+            "a window of all particles reaches half the box, where relative positions jump: network.window = "
+            "periodic does not");
 }
 
 enum status plan_train(const struct session *s) {
@@ -50,7 +76,10 @@ enum status plan_train(const struct session *s) {
     if (status != STATUS_OK)
         return status;
     const size_t weights = scores->tensors.size;
-    const double per_step = 2 * scores_operations(scores).training * c->training.batch;
+    const int64_t n = c->system.particles, all = config_total(&c->system);
+    const int64_t wanted = c->training.batch < all ? c->training.batch : all;
+    const int64_t batch = training_by_configuration(&setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
+    const double per_step = 2 * scores_operations(scores).training * (double)batch;
     /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
     const double particle = 12 + 20.0 * c->system.dimension + 4.0 * setup.network.neighbours;
     const double held =
@@ -60,9 +89,13 @@ enum status plan_train(const struct session *s) {
              setup.network.neighbours, c->run.chunk);
     log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
              memory);
-    describe_loss(&c->training, per_step, what, sizeof what);
-    log_info("          %" PRId64 " steps of %d particles, %s; the last %.0f %% of the frames held out",
-             c->training.steps, c->training.batch, what, 100 * c->training.held_out);
+    describe_loss(&c->training, what, sizeof what);
+    log_info("          %" PRId64 " steps of %" PRId64
+             " particles, %s; the last %.0f %% of the frames held out",
+             c->training.steps, batch, what, 100 * c->training.held_out);
+    if (c->training.loss == LOSS_DENOISING)
+        log_info("          %.3g GFLOP a step", per_step * 1e-9);
+    warn_of_jumps(c);
     if (c->training.trajectory_count == 0)
         log_info("          reads %s/trajectory.h5", c->output.directory);
     for (int m = 0; m < c->training.trajectory_count; m++)
@@ -105,19 +138,21 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
                                    double weight) {
     enum status status = STATUS_OK;
     struct source *source = NULL;
-    TRY(source_open(s, path, s->config.training.held_out, &r->setup.network, &source));
+    TRY(source_open(s, path, s->config.training.held_out, training_by_configuration(&r->setup),
+                    &r->setup.network, &source));
     /* Of n successive frames there are n - 1 pairs. */
     const size_t last = s->config.training.loss == LOSS_VELOCITY ? 1 : 0, used = strlen(r->data);
     const size_t training = source->frames - source->held_out;
     const size_t held_out = source->held_out > last ? source->held_out - last : 0;
     if (training <= last) {
-        status =
-            FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves none to train on",
-                 path, source->frames, s->config.training.held_out);
+        status = FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves %s to train on",
+                      path, source->frames, s->config.training.held_out, last > 0 ? "no pair" : "none");
         goto out;
     }
     log_info("%s: %zu %s to train on, %zu held out", path, training - last,
              last > 0 ? "pairs of frames" : "frames", held_out);
+    if (source->held_out > 0 && held_out == 0)
+        log_warning("a single frame is held out, and a test of velocities needs a pair: nothing is tested");
     snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
     r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
     TRY(load_frames(s, r, source, 0, training - last, &r->train.part[r->train.parts++]));

@@ -31,10 +31,15 @@ static const struct command command_table[] = {
      command_evaluate},
     {"run", "FILE.yaml", "simulate, train and evaluate, one after the other", true, NULL,
      "The three stages in one. With --resume, stages that are complete are not repeated.", command_run},
-    {"check", "FILE.yaml", "test a trajectory by identities that need no network", true, "system,output,run",
+    {"check", "FILE.yaml", "identities that need no network; an evaluation beside the exact flow", true,
+     "system,output,run",
      "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: "
      "stationarity of\n"
-     "the energy (I0) and the exact total entropy production.",
+     "the energy (I0) and the exact total entropy production. Where there is an evaluation, and the flow is "
+     "known\n"
+     "exactly (crystals; two swimmers on a ring), says how it compares, particle by particle, and writes "
+     "check.h5,\n"
+     "anew each time.",
      command_check},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",

@@ -48,11 +48,8 @@ static void move_to_sites(struct frame *f, const struct box *box, uint64_t *old,
         f->ops->to_host(f->ops, old + (size_t)a * n, p->q[a], n * sizeof *old);
         for (size_t i = 0; i < n; i++) {
             uint64_t of[MAX_DIMENSION];
-            uint32_t word[4];
             lattice_site(&f->lattice, id[i], of);
-            /* Sites tie in distance: a shift of a few 1e-10 sides, by id, decides on any number of ranks alike. */
-            rng_words(0, STREAM_START, id[i], 0, (uint32_t)a, word);
-            site[i] = of[a] + word[0];
+            site[i] = of[a];
             *farthest = fmax(*farthest, fabs((double)(int64_t)(old[(size_t)a * n + i] - of[a])) *
                                             (box->side[a] * 0x1p-64));
         }
@@ -61,19 +58,83 @@ static void move_to_sites(struct frame *f, const struct box *box, uint64_t *old,
     *farthest *= sqrt(box->d);
 }
 
+/* A neighbouring site: its vector from the own one, in steps of 1e-6 radii so that vectors of a lattice are equal. */
+struct site_neighbour {
+    double square;
+    int64_t vector[MAX_DIMENSION];
+    uint32_t local;
+};
+
+static int compare_sites(const void *a, const void *b) {
+    const struct site_neighbour *p = a, *q = b;
+    const double slack = 1e-6 * (p->square + q->square);
+    if (fabs(p->square - q->square) > slack)
+        return p->square > q->square ? 1 : -1;
+    for (int c = 0; c < MAX_DIMENSION; c++)
+        if (llabs(p->vector[c] - q->vector[c]) > 2)
+            return p->vector[c] > q->vector[c] ? 1 : -1;
+    return 0;
+}
+
+/* Of the `found` nearest sites of every owned particle the first k by distance and, where they tie, by vector: the same
+ * vectors in the same order for all, on any number of ranks. */
+static enum status order_sites(struct frame *f, int found) {
+    const struct particles *p = f->particles;
+    const struct box *box = &f->domain->box;
+    const size_t n = p->owned + p->ghosts, all = (size_t)found, k = (size_t)f->k;
+    uint32_t *id = malloc((n + p->owned * all + 1) * sizeof *id), *near = id ? id + n : NULL;
+    struct site_neighbour *list = malloc(all * sizeof *list);
+    enum status status = STATUS_OK;
+    if (!id || !list) {
+        free(id);
+        free(list);
+        return FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", n);
+    }
+    f->ops->to_host(f->ops, id, p->id, n * sizeof *id);
+    f->ops->to_host(f->ops, near, f->nearest, p->owned * all * sizeof *near);
+    for (size_t i = 0; i < p->owned; i++) {
+        uint64_t own[MAX_DIMENSION], other[MAX_DIMENSION];
+        lattice_site(&f->lattice, id[i], own);
+        for (size_t m = 0; m < all; m++) {
+            list[m] = (struct site_neighbour){.local = near[i * all + m]};
+            if (list[m].local >= n) { /* fewer than that: told when it is used */
+                list[m].square = INFINITY;
+                continue;
+            }
+            lattice_site(&f->lattice, id[list[m].local], other);
+            for (int a = 0; a < box->d; a++) {
+                const double away = (double)(int64_t)(own[a] - other[a]) * (box->side[a] * 0x1p-64);
+                list[m].square += away * away;
+                list[m].vector[a] = llrint(away * 1e6);
+            }
+        }
+        qsort(list, all, sizeof *list, compare_sites);
+        for (size_t m = 0; m < k; m++)
+            near[i * k + m] = list[m].local;
+    }
+    f->ops->to_device(f->ops, f->nearest, near, p->owned * k * sizeof *near);
+    free(id);
+    free(list);
+    return status;
+}
+
 /* nearest_build on the sites. A site may lie outside its owner's box, by as much as its particle is away from it. */
 static enum status nearest_sites(struct frame *f, struct comm *comm, double least, double margin) {
     enum status status = STATUS_OK;
+    enum { TIES = 24 }; /* more sites than can tie at one distance */
     struct particles *p = f->particles;
     const size_t n = p->owned, d = (size_t)p->d;
+    const int most = (int)(f->n / (f->domain->box.groups > 0 ? f->domain->box.groups : 1)) - 1;
+    const int found = f->k + TIES < most ? f->k + TIES : most;
     double farthest = 0;
     uint64_t *old = malloc((n * (d + 2) + 1) * sizeof *old);
     TRY(comm_agree(comm,
                    old ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a frame of %zu particles", n)));
     move_to_sites(f, &f->domain->box, old, &farthest);
     comm_max(comm, &farthest, 1);
-    TRY(nearest_build(p, f->domain, comm, f->n, f->k, least > 0 ? least + 2 * farthest : 0,
+    TRY(nearest_build(p, f->domain, comm, f->n, found, least > 0 ? least + 2 * farthest : 0,
                       margin + 2 * farthest, &f->halo, &f->nearest));
+    TRY(comm_agree(comm, order_sites(f, found)));
     for (size_t a = 0; a < d; a++)
         f->ops->to_device(f->ops, p->q[a], old + a * n, n * sizeof *old);
     TRY(halo_positions(f->halo, p));
@@ -111,6 +172,30 @@ out:
     return status;
 }
 
+enum status frame_push(struct frame *f, struct comm *comm, const struct force_law *law, double v0) {
+    enum status status = STATUS_OK;
+    const struct particles *p = f->particles;
+    const size_t d = (size_t)p->d, n = p->owned + p->ghosts;
+    double *force = malloc((p->owned * (d + 1) + n + 1) * sizeof *force), *column = NULL;
+    if (!force)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    if (status == STATUS_OK)
+        status = law->compute(law->context, p, &f->domain->box, force, force + p->owned * d);
+    for (size_t a = 0; status == STATUS_OK && a < d; a++)
+        status = f->ops->allocate(f->ops, n * sizeof *f->push[a], (void **)&f->push[a]);
+    TRY(comm_agree(comm, status));
+    column = force + p->owned * (d + 1);
+    for (size_t a = 0; a < d; a++) {
+        for (size_t i = 0; i < p->owned; i++)
+            column[i] = force[i * d + a] / v0;
+        f->ops->to_device(f->ops, f->push[a], column, p->owned * sizeof *column);
+        TRY(halo_values(f->halo, p, f->push[a]));
+    }
+out:
+    free(force);
+    return status;
+}
+
 void frame_destroy(struct frame **frame) {
     struct frame *f = *frame;
     if (!f)
@@ -121,6 +206,8 @@ void frame_destroy(struct frame **frame) {
     domain_destroy(&f->domain);
     free(f->sorted_id);
     free(f->sorted_local);
+    for (int a = 0; a < MAX_DIMENSION; a++)
+        f->ops->release(f->ops, f->push[a]);
     free(f->rate);
     free(f);
     *frame = NULL;
@@ -145,6 +232,7 @@ struct score_input frame_windows(const struct frame *f, size_t count, const uint
                                 .g = f->particles->g,
                                 .particles = f->particles->owned + f->particles->ghosts,
                                 .id = f->particles->id,
+                                .push = f->push[0] ? f->push : NULL,
                                 .anchor = &f->lattice,
                                 .count = count,
                                 .centre = centre,

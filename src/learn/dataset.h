@@ -7,6 +7,15 @@
 #include "learn/scores.h"
 #include "space/neighbours.h"
 
+/* The force of a frame's dynamics, as its owner computes it: F (owned, d) and div_x F (owned), host, of the owned
+ * particles of p, whose halo reaches the cut-off. Not collective. */
+typedef enum status force_function(const void *context, const struct particles *p, const struct box *box,
+                                   double *force, double *divergence);
+struct force_law {
+    force_function *compute; /* NULL: the dynamics are unknown, or forces are not needed */
+    const void *context;
+};
+
 struct frame {
     const struct ops *ops;
     struct domain *domain;
@@ -19,18 +28,11 @@ struct frame {
     uint32_t *sorted_local; /* (owned) host: their local numbers */
     double exact; /* exact entropy production rate of the frame, all particles: (I3), (I4); NaN if unknown */
     struct lattice lattice; /* of a crystal; d = 0: none */
-    bool by_site;           /* neighbours are nearest by lattice sites, whatever moves */
+    double
+        *push[MAX_DIMENSION]; /* (owned + ghosts) device: F/v0, for networks that see velocities; or NULL */
+    bool by_site;             /* neighbours are nearest by lattice sites, whatever moves */
     double *
         rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
-};
-
-/* The force of a frame's dynamics, as its owner computes it: F (owned, d) and div_x F (owned), host, of the owned
- * particles of p, whose halo reaches the cut-off. Not collective. */
-typedef enum status force_function(const void *context, const struct particles *p, const struct box *box,
-                                   double *force, double *divergence);
-struct force_law {
-    force_function *compute; /* NULL: the dynamics are unknown, or forces are not needed */
-    const void *context;
 };
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each, by distance or, with
@@ -40,6 +42,10 @@ enum status frame_create(const struct ops *ops, struct comm *comm, const struct 
                          const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
                          double least, double margin, struct frame **out);
 void frame_destroy(struct frame **frame);
+
+/* Sets frame->push: the force of the owned particles, whose halo reaches the cut-off, over v0; ghosts get their owners'.
+ * Collective. */
+enum status frame_push(struct frame *frame, struct comm *comm, const struct force_law *law, double v0);
 
 /* The local number of an owned particle, or -1. */
 int64_t frame_find(const struct frame *frame, uint32_t id);

@@ -16,10 +16,11 @@
 /* What a model reads. Device memory, owned by the caller. */
 struct score_input {
     const struct box *box;
-    uint64_t *const *q; /* (d)(particles) */
-    double *const *g;   /* (d)(particles) */
-    size_t particles;   /* owned and ghosts */
-    const uint32_t *id; /* (particles); used with the lattice */
+    uint64_t *const *q;  /* (d)(particles) */
+    double *const *g;    /* (d)(particles) */
+    size_t particles;    /* owned and ghosts */
+    double *const *push; /* (d)(particles) F/v0, for models that see velocities; else not used */
+    const uint32_t *id;  /* (particles); used with the lattice */
     const struct lattice
         *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
     const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */

@@ -48,6 +48,8 @@ void window_backward(struct window_network *n, const real *weights, size_t at, s
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, half = wide / 2;
     const size_t tokens = count * (size_t)n->tokens;
+    if (n->has_linear)
+        window_linear_backward(n, weights, count, n->ds, gradient);
     mlp_backward(&n->decoder, weights, count * (size_t)n->base.decoded, n->block[n->blocks - 1].y2, wide,
                  n->ds, (size_t)n->base.outputs, gradient, n->dt, wide);
     for (int b = n->blocks - 1; b >= 0; b--)

@@ -84,15 +84,17 @@ enum status window_tabulate(struct window_network *n, const real *weights, const
     ops->to_host(ops, near + count, in->neighbour + first * k, count * k * sizeof *near);
     n->members = 0;
     TRY(check_members(count, k, near, in->particles));
-    for (size_t w = 0; w < count; w++) {
-        n->place_host[w * tokens] = place_in_table(n, near[w]);
-        for (size_t m = 0; m < k; m++)
-            n->place_host[w * tokens + 1 + m] = place_in_table(n, near[count + w * k + m]);
-    }
+    for (size_t w = 0; w < count; w++)
+        for (size_t m = 0; m <= k; m++) {
+            const uint32_t particle = m == 0 ? near[w] : near[count + w * k + m - 1];
+            n->token_host[w * tokens + m] = particle;
+            n->place_host[w * tokens + m] = place_in_table(n, particle);
+        }
     for (size_t m = 0; m < n->members; m++)
         n->slot[n->member_host[m]] = NO_SLOT;
     ops->to_device(ops, n->member, n->member_host, n->members * sizeof *n->member);
     ops->to_device(ops, n->place, n->place_host, count * tokens * sizeof *n->place);
+    ops->to_device(ops, n->token, n->token_host, count * tokens * sizeof *n->token);
     for (size_t m = 0; m < n->members; m += n->embed_g.rows) {
         size_t rows = n->members - m < n->embed_g.rows ? n->members - m : n->embed_g.rows;
         embed_members(n, weights, in, m, rows, n->table + m * half);
@@ -154,6 +156,8 @@ void window_forward_blocks(struct window_network *n, const real *weights, const 
     for (int b = 0; b < n->blocks; b++)
         forward_block(n, weights, b, count);
     mlp_forward(&n->decoder, weights, rows, n->block[n->blocks - 1].y2, wide, n->s, outputs);
+    if (n->has_linear)
+        window_linear_forward(n, weights, in, count);
     if (in->shift)
         ops->spread_rows(ops, rows, (int)outputs, in->shift + first * (size_t)n->base.decoded * outputs,
                          outputs, n->s, outputs, true);
@@ -163,6 +167,7 @@ void window_forward(struct window_network *n, const real *weights, const struct 
                     size_t at, size_t count) {
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, half = wide / 2, tokens = count * (size_t)n->tokens;
+    n->token_in_use = n->token + at * (size_t)n->tokens;
     ops->gather_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->table, half, n->block[0].t,
                      wide);
     window_forward_blocks(n, weights, in, first, count);

@@ -122,10 +122,12 @@ static enum status allocate_shared(struct window_network *n) {
     TRY(reals(n, entries * (w / 2), &n->dtable));
     TRY(ops->allocate(ops, entries * sizeof *n->member, (void **)&n->member));
     TRY(ops->allocate(ops, entries * sizeof *n->place, (void **)&n->place));
+    TRY(ops->allocate(ops, entries * sizeof *n->token, (void **)&n->token));
     TRY(fill_axes(n));
     n->member_host = malloc(entries * sizeof *n->member_host);
     n->place_host = malloc(entries * sizeof *n->place_host);
-    if (!n->member_host || !n->place_host)
+    n->token_host = malloc(entries * sizeof *n->token_host);
+    if (!n->member_host || !n->place_host || !n->token_host)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu windows", n->batch);
 out:
     return status;
@@ -172,6 +174,9 @@ static enum status window_create(const struct ops *ops, const struct network_par
     }
     TRY(mlp_create(ops, "decoder", p->layers, p->width, p->hidden, outputs,
                    n->windows * (size_t)n->base.decoded, t, &n->decoder));
+    n->sees_velocity = p->linear_term == LINEAR_TERM_VELOCITY;
+    if (p->linear_term != LINEAR_TERM_OFF)
+        TRY(window_linear_create(n));
     TRY(allocate_shared(n));
     n->base.bytes += mlp_bytes(&n->embed_g) + mlp_bytes(&n->embed_x) + mlp_bytes(&n->decoder);
 out:
@@ -183,9 +188,10 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt,      n->dt_next, n->dq, n->dk,   n->dv,     n->dy,    n->dwide,
-                            n->offsets, n->s,       n->ds, n->axes, n->g_rows, n->table, n->dtable,
-                            n->member,  n->place,   n->r,  n->dr,   n->dz,     n->z};
+    void *const shared[] = {n->dt,    n->dt_next, n->dq,     n->dk,       n->dv,   n->dy,
+                            n->dwide, n->offsets, n->s,      n->ds,       n->axes, n->g_rows,
+                            n->table, n->dtable,  n->member, n->place,    n->r,    n->dr,
+                            n->dz,    n->z,       n->token,  n->g_tokens, n->f};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);
@@ -203,6 +209,7 @@ static void window_destroy(struct score_model *model) {
     free(n->slot);
     free(n->member_host);
     free(n->place_host);
+    free(n->token_host);
     tensors_free(&n->base.tensors);
     free(n);
 }
@@ -230,6 +237,8 @@ static void window_initialise(const struct score_model *model, uint64_t seed, re
         size_t size = (size_t)t->rows * (size_t)t->columns, length = strlen(t->name);
         bool matrix = strcmp(t->name + length - 2, "/w") == 0;
         double sd = (strstr(t->name, "/attention/") ? 1 / cut_sd : 1) / sqrt(t->rows);
+        sd = strcmp(t->name, "linear/w") == 0 ? 0
+                                              : sd; /* the linear term has nothing to break the symmetry of */
         for (size_t i = 0; i < size; i++) {
             if (matrix)
                 weights[t->offset + i] = (real)(sd * cut_normal(seed, (uint32_t)i, (uint64_t)m));

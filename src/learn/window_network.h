@@ -32,23 +32,28 @@ struct window_network {
     size_t windows; /* B, most windows of a chunk */
     size_t batch;   /* most windows for which E_g is tabulated at once */
     struct mlp embed_g, embed_x, decoder;
+    bool has_linear, sees_velocity; /* the linear term (window_linear.c) */
+    size_t linear_w;                /* (2 d T, O) */
     struct window_block block[WINDOW_BLOCKS];
     real *offsets; /* (B, T, inputs) what tokens see of positions */
     real *s;       /* (B, D, O) */
     /* gradients and tangents of a chunk, shared by all blocks. A tangent has d sets of everything. */
-    real *ds;           /* (B, D, O), tangents (d, B, d) */
-    real *dt, *dt_next; /* (d, B, T, W) */
-    real *dq, *dk, *dv; /* (d, B, T, W) */
-    real *dwide;        /* (d B T, F) */
-    real *dy;           /* (d, B T, W) */
-    real *r, *z;        /* (B, heads, W) of a last block that pools (window_pool.c) */
-    real *dr, *dz;      /* (d, B, heads, W) */
-    real *axes;         /* (d, B, d) unit vectors along each axis of g, for the tangents */
+    real *g_tokens, *f;           /* (B, T, d), (B, T, 2 d) of the linear term */
+    const uint32_t *token_in_use; /* (B, T) device: the particles of the chunk's tokens */
+    real *ds;                     /* (B, D, O), tangents (d, B, d) */
+    real *dt, *dt_next;           /* (d, B, T, W) */
+    real *dq, *dk, *dv;           /* (d, B, T, W) */
+    real *dwide;                  /* (d B T, F) */
+    real *dy;                     /* (d, B T, W) */
+    real *r, *z;                  /* (B, heads, W) of a last block that pools (window_pool.c) */
+    real *dr, *dz;                /* (d, B, heads, W) */
+    real *axes;                   /* (d, B, d) unit vectors along each axis of g, for the tangents */
     /* E_g of the distinct particles of a batch of windows */
     uint32_t *slot; /* host (particles): place of a particle in the table, or none */
     size_t slot_count;
     uint32_t *member, *member_host; /* (batch T) particles in the table */
     uint32_t *place, *place_host;   /* (batch, T) each token's place in the table */
+    uint32_t *token, *token_host;   /* (batch, T) each token's particle */
     size_t members;
     real *g_rows;               /* (rows of embed_g, d) */
     real *table, *dtable;       /* (batch T, W/2) E_g, and its gradient */
@@ -79,6 +84,19 @@ void window_tangent(struct window_network *n, const real *weights, const struct 
                     size_t count, real *divergence);
 /* Gradient of a loss with ds = n->ds: adds to gradient, and to the table's gradient. */
 void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient);
+/* window_linear.c, all of the chunk that forward was called for: adds to n->s; adds to divergence (count); gradient of a
+ * loss with derivatives ds (B, O). Tangents: from those of what tokens see, inputs (in_x, B, T, inputs), those of f in
+ * tf (sets, B, T, 2 d), added to ts (sets, B, O); and the gradient, of `rows` = sets B. */
+enum status window_linear_create(struct window_network *n);
+void window_linear_forward(struct window_network *n, const real *weights, const struct score_input *in,
+                           size_t count);
+void window_linear_divergence(struct window_network *n, const real *weights, size_t count, real *divergence);
+void window_linear_backward(struct window_network *n, const real *weights, size_t count, const real *ds,
+                            real *gradient);
+void window_linear_tangents(struct window_network *n, const real *weights, const struct score_probes *probes,
+                            size_t count, const real *inputs, real *tf, real *ts);
+void window_linear_tangents_backward(struct window_network *n, const real *weights, size_t rows,
+                                     const real *tf, const real *dts, real *gradient);
 /* The windows' particles, as device indices (count T) in n->member. Fails where one is missing. */
 enum status window_members(struct window_network *n, const struct score_input *in, size_t count);
 /* From what tokens see to the score in n->s: t holds E_g in its first half already. */

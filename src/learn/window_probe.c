@@ -19,13 +19,14 @@ struct window_probe {
     real *g_own;    /* (B D, d) g of the decoded particles */
     struct mlp own; /* E_g of the decoded particles alone */
     struct mlp_tangents embed_x, embed_g, decoder;
+    real *tf;     /* (sets, B, T, 2 d) of the linear term */
     real *inputs; /* (sets, B, T, inputs) */
     struct block_tangents block[WINDOW_BLOCKS];
     real *s;                                        /* (sets, B D, O) */
     real *dt, *dt_next, *dq, *dk, *dv, *dy, *dwide; /* gradients of tangents, as in the network */
     real *value;                                    /* (B D, W/2): not used; then zeros */
     int arrays;
-    void *array[16 + 12 * WINDOW_BLOCKS]; /* all of the above, to be released */
+    void *array[18 + 12 * WINDOW_BLOCKS]; /* all of the above, to be released */
 };
 
 /* ---- workspace ---- */
@@ -80,6 +81,8 @@ static enum status keep_shared(struct window_network *n) {
     TRY(mlp_tangents_create(&n->embed_x, tokens, &p->embed_x));
     TRY(mlp_tangents_create(&p->own, p->sets * decoded, &p->embed_g));
     TRY(mlp_tangents_create(&n->decoder, p->sets * decoded, &p->decoder));
+    if (n->has_linear)
+        TRY(keep(n, tokens * 3 * (size_t)n->base.d, &p->tf));
 out:
     return status;
 }
@@ -195,6 +198,7 @@ static void values_forward(struct window_network *n, const real *weights, const 
                          n->probe->g_own + m * d, decoded * d, false);
     mlp_forward(&n->embed_g, weights, tokens, n->g_rows, d, n->block[0].t, (size_t)n->width);
     n->keeping = true;
+    n->token_in_use = n->member;
     window_forward_blocks(n, weights, in, 0, count);
     n->keeping = false;
 }
@@ -215,6 +219,8 @@ enum status window_probe_forward(struct window_network *n, const real *weights, 
         block_forward(n, weights, b, sets, count);
     mlp_tangents_forward(&n->decoder, &n->probe->decoder, weights, sets, rows,
                          n->probe->block[n->blocks - 1].y2, (size_t)n->width, n->probe->s, outputs);
+    if (n->has_linear)
+        window_linear_tangents(n, weights, probes, count, n->probe->inputs, n->probe->tf, n->probe->s);
     ops->copy(ops, s, n->s, rows * outputs * sizeof(real));
     ops->probe(ops, sets * rows, (int)outputs, probes->readout, n->probe->s, product);
     TRY(ops->synchronise(ops));
@@ -320,6 +326,10 @@ enum status window_probe_backward(struct window_network *n, const real *weights,
     const size_t rows = count * (size_t)n->base.decoded, outputs = (size_t)n->base.outputs;
     const int last = n->blocks - 1;
     ops->probe_backward(ops, sets * rows, (int)outputs, probes->readout, dproduct, p->s);
+    if (n->has_linear) {
+        window_linear_backward(n, weights, count, ds, gradient);
+        window_linear_tangents_backward(n, weights, sets * rows, p->tf, p->s, gradient);
+    }
     mlp_tangents_backward(&n->decoder, &p->decoder, weights, sets, rows, n->block[last].y2, wide,
                           p->block[last].y2, wide, ds, outputs, p->s, outputs, gradient, n->dt, wide, p->dt,
                           wide);

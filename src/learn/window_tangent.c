@@ -87,4 +87,6 @@ void window_tangent(struct window_network *n, const real *weights, const struct 
     for (size_t a = 0; a < d; a++)
         mlp_tangent(&n->decoder, weights, count, n->dt + a * count * wide, wide, n->ds + a * count * d, d);
     ops->trace(ops, count, n->base.d, n->ds, divergence);
+    if (n->has_linear)
+        window_linear_divergence(n, weights, count, divergence);
 }

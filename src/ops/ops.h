@@ -280,6 +280,9 @@ struct ops {
                                        const real *v, const real *p, const real *tq, const real *tk,
                                        const real *tv, const real *dout, const real *dtout, real *dq,
                                        real *dk, real *dv, real *dtq, real *dtk, real *dtv);
+    /* y[r] += factor x[r ldx], of `rows` rows. */
+    void (*add_column)(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx, real *y);
+
     /* to = from, or += if add, row by row. */
     void (*spread_rows)(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
                         real *to, size_t ld_to, bool add);

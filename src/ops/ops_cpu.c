@@ -52,6 +52,7 @@ static const struct ops table = {
     .attention_tangent_backward = cpu_attention_tangent_backward,
     .window_inputs = cpu_window_inputs,
     .window_inputs_tangent = cpu_window_inputs_tangent,
+    .add_column = cpu_add_column,
     .spread_rows = cpu_spread_rows,
     .probe = cpu_probe,
     .probe_backward = cpu_probe_backward,

@@ -127,6 +127,7 @@ void cpu_window_inputs(const struct ops *ops, const struct box *box, const struc
 void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, const struct window_view *view,
                                size_t sets, size_t count, int tokens, int decoded, const real *inputs,
                                const real *seed, real *out);
+void cpu_add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx, real *y);
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
                      real *to, size_t ld_to, bool add);
 void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,

@@ -287,6 +287,12 @@ void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, con
     }
 }
 
+void cpu_add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx, real *y) {
+    (void)ops;
+    for (size_t r = 0; r < rows; r++)
+        y[r] += (real)factor * x[r * ldx];
+}
+
 void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
                      real *to, size_t ld_to, bool add) {
     (void)ops;

@@ -101,7 +101,7 @@ static void test_exact(void **state) {
     for (int foreign = 0; foreign < 2; foreign++) {
         struct session s = session_make(foreign);
         struct source *source = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0.25, &windows, &source), STATUS_OK);
+        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0.25, false, &windows, &source), STATUS_OK);
         assert_int_equal(source->frames, FRAMES);
         assert_int_equal(source->held_out, 1);
         for (size_t m = 0; m < FRAMES; m++) {
@@ -124,7 +124,7 @@ static void test_pairs(void **state) {
     for (int foreign = 0; foreign < 2; foreign++) {
         struct session s = session_make(foreign);
         struct source *source = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0, &windows, &source), STATUS_OK);
+        assert_int_equal(source_open(&s, write_frames(&s, 1, DT), 0, false, &windows, &source), STATUS_OK);
         for (size_t m = 0; m + 1 < FRAMES; m++) {
             struct frame *frame = NULL;
             assert_int_equal(source_pair(&s, source, m, K, 0, 0, &frame), STATUS_OK);
@@ -166,8 +166,9 @@ static void test_bad_pairs(void **state) {
         struct session s = session_make(true);
         struct source *source = NULL;
         struct frame *frame = NULL;
-        assert_int_equal(source_open(&s, write_frames(&s, bad[m].stretch, bad[m].rate), 0, &windows, &source),
-                         STATUS_OK);
+        assert_int_equal(
+            source_open(&s, write_frames(&s, bad[m].stretch, bad[m].rate), 0, false, &windows, &source),
+            STATUS_OK);
         assert_refused(source_pair(&s, source, 1, K, 0, 0, &frame), STATUS_BAD_INPUT,
                        WORDS("trajectory.h5", bad[m].words));
         assert_null(frame);
@@ -181,7 +182,8 @@ static void test_half_named(void **state) {
     struct source *source = NULL;
     const char *path = write_frames(&s, 1, DT);
     s.config.data.position[0] = '\0';
-    assert_refused(source_open(&s, path, 0, &windows, &source), STATUS_BAD_INPUT, WORDS("data.position"));
+    assert_refused(source_open(&s, path, 0, false, &windows, &source), STATUS_BAD_INPUT,
+                   WORDS("data.position"));
     assert_null(source);
 }
 

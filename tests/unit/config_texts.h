@@ -71,7 +71,7 @@ static const char crystal[] =
 
 /* Data of another program. */
 static const char unknown[] =
-    "system: {kind: unknown, particles: 64, box: 20, eps: 0.2}\n"
+    "system: {kind: unknown, particles: 64, box: 20, eps: 0.2, gamma: 1e-4}\n"
     "network: {window: anchored}\n"
     "training: {loss: velocity}\n"
     "data: {position: particles/all/position, propulsion: 'observables/some thing/value'}\n"

@@ -286,6 +286,16 @@ static const struct {
     {SYSTEM("kind: unknown"), NULL,
      "a.yaml:1: system.kind = unknown has no dynamics that a score could be used with, only velocities can "
      "be learnt: it needs training.loss = velocity"},
+    {SYSTEM("kind: unknown") "training: {loss: velocity}\n", NULL,
+     "a.yaml: entropy production weighs velocities by system.eps and system.gamma: where the dynamics are "
+     "unknown, both must be given"},
+    {SYSTEM("eps: 0.1") "training: {loss: score_matching, l_sm: 0}\n", NULL,
+     "a.yaml:3: training.l_sm and training.l_fpe are both 0: there is nothing to minimise"},
+    {SYSTEM("eps: 0.1") "training: {loss: denoising, l_fpe: 1}\n", NULL,
+     "a.yaml:3: training.l_fpe = 1 is a part of training.loss = score_matching"},
+    {GOOD "network: {linear_term: on}\n", NULL,
+     "a.yaml:3: network.linear_term wants particles with fixed places in a window: system.kind = crystal and "
+     "network.window = lattice or anchored"},
     {SYSTEM("kind: unknown") "training: {loss: score_matching}\n", NULL,
      "a.yaml:1: system.kind = unknown has no dynamics that a score could be used with, only velocities can "
      "be learnt: it needs training.loss = velocity"},
@@ -342,7 +352,7 @@ static const char *const good[] = {
     GOOD "training: {loss: velocity}\nnetwork: {shift: none}\n",
     "system: {particles: 1024, box: 400, trap: 0.1}\noutput: {directory: out}\nnetwork: {window: anchored}\n",
     GOOD "network: {window: periodic}\n",
-    SYSTEM("kind: unknown") "training: {loss: velocity}\n",
+    SYSTEM("kind: unknown, gamma: 0.1, eps: 0") "training: {loss: velocity}\n",
     "system: {particles: 4097, box: 800, trap: 0.1}\noutput: {directory: out}\nnetwork: {window: all}\n",
     "system: {kind: crystal, particles: 1024, box: 80}\noutput: {directory: out}\n"
     "network: {window: all}\n",
