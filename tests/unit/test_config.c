@@ -95,7 +95,7 @@ static void computed_learning(void **state) {
         {{"system.eps=0.01", "network.shift=drift"}, SHIFT_DRIFT, NOISE_ON_XG},
         {{"system.eps=0", "network.shift=force"}, SHIFT_FORCE, NOISE_ON_G},
         {{"system.eps=0", "training.noise_on=xg"}, SHIFT_NONE, NOISE_ON_XG},
-        {{"system.eps=0.01", "training.loss=score_matching"}, SHIFT_FORCE, NOISE_ON_G},
+        {{"system.eps=0.01", "training.loss=score_matching"}, SHIFT_FORCE, NOISE_ON_XG},
         {{"system.eps=0.01", "training.loss=velocity"}, SHIFT_NONE, NOISE_ON_G},
         {{"training.loss=velocity", "network.shift=none"}, SHIFT_NONE, NOISE_ON_G},
     };
