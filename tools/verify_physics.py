@@ -48,7 +48,7 @@ def judge_crystal(name, folder, output, ranks):
     yield at_most(f"{output}_v_{ranks}_ranks", model / exact, 0.05)
     model, exact, error = numbers["total"]
     yield at_most(f"{output}_total_{ranks}_ranks", abs(model / exact - 1), 0.02)
-    yield at_most(f"{output}_total_errors", abs(model - exact) / error, 2)
+    yield at_most(f"{output}_errors_{ranks}_ranks", abs(model - exact) / error, 2)
 
 
 def crystal(folder):

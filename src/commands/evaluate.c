@@ -8,10 +8,10 @@
 #include "commands/commands.h"
 #include "commands/frames.h"
 #include "commands/learning.h"
+#include "commands/model.h"
 #include "entropy/certificate.h"
 #include "entropy/profile.h"
 #include "io/evaluation_file.h"
-#include "io/model_file.h"
 
 enum { PROFILES = 3 + 2 * PROFILE_QUANTITIES };
 
@@ -63,11 +63,8 @@ static const struct {
 struct evaluation_run {
     struct source *source[CONFIG_FILES];
     int sources;
-    struct config model_config; /* what the model was trained with */
-    struct network_parameters network;
+    struct loaded_model model;
     struct system_force force;
-    struct scores *scores;
-    real *weights; /* device */
     struct snapshot *snapshot;
     struct field_grid *grid;
     struct certificate *certificate;
@@ -79,8 +76,7 @@ struct evaluation_run {
     struct evaluation_profile profile_table[PROFILES];
     struct evaluation_identity identity[IDENTITIES];
     double *profile_values, *time;
-    char path[SESSION_PATH], model_path[SESSION_PATH];
-    char model_text[SESSION_PATH + 96], trajectories[4096]; /* what is evaluated, told apart from any other */
+    char path[SESSION_PATH], trajectories[4096]; /* what is evaluated, told apart from any other */
     struct timings timings;
     int timer_read, timer_network, timer_fields, timer_files;
 };
@@ -103,104 +99,6 @@ void plan_evaluate(const struct session *s) {
 
 /* ---- opening what there is ---- */
 
-/* FNV-1a: tells one set of weights from another. */
-static uint64_t checksum(size_t bytes, const void *data) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
-    return hash;
-}
-
-/* Whether what a model gives, and needs, is what this system has. */
-static enum status check_model(const struct session *s, const struct evaluation_run *r) {
-    const struct system_parameters *system = &s->config.system;
-    const struct training_parameters *training = &r->model_config.training;
-    enum status status = config_check_window(system, r->model_config.network.window, r->model_path);
-    if (status != STATUS_OK)
-        return status;
-    if (system->kind == SYSTEM_UNKNOWN && training->loss != LOSS_VELOCITY)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s gives scores, and without the dynamics (system.kind = unknown) only velocities can "
-                    "be evaluated",
-                    r->model_path);
-    if (learning_with_x(system, training) != learning_with_x(&r->model_config.system, training))
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s was trained with system.eps = %g and knows %s score of x; the system has %g",
-                    r->model_path, r->model_config.system.eps, system->eps > 0 ? "no" : "a", system->eps);
-    return STATUS_OK;
-}
-
-/* A model may be taken to other N and densities; other physics are worth a word. */
-static void warn_of_physics(const struct session *s, const struct evaluation_run *r) {
-    const struct system_parameters *a = &r->model_config.system, *b = &s->config.system;
-    const struct {
-        const char *name;
-        double then, now;
-    } physics[] = {{"v0", a->v0, b->v0},
-                   {"k", a->k, b->k},
-                   {"beta", a->beta, b->beta},
-                   {"gamma", a->gamma, b->gamma},
-                   {"eps", a->eps, b->eps},
-                   {"trap", a->trap, b->trap},
-                   {"spring", a->spring, b->spring},
-                   {"tether", a->tether, b->tether}};
-    for (size_t m = 0; m < sizeof physics / sizeof *physics; m++)
-        if (physics[m].then != physics[m].now)
-            log_warning("%s was trained with system.%s = %g, this system has %g", r->model_path,
-                        physics[m].name, physics[m].then, physics[m].now);
-}
-
-static enum status load_model(struct session *s, struct evaluation_run *r) {
-    enum status status = STATUS_OK;
-    struct model_tensor *tensor = NULL;
-    struct model_state state = {0};
-    const struct evaluation_parameters *p = &s->config.evaluation;
-    int64_t step = 0;
-    if (p->model_count > 0)
-        snprintf(r->model_path, sizeof r->model_path, "%s", p->models[0]);
-    else
-        session_path(s, "model.h5", r->model_path);
-    TRY(model_read_header(s->comm, r->model_path, &r->model_config, &step));
-    if (r->model_config.system.dimension != s->config.system.dimension) {
-        status = FAIL(STATUS_BAD_INPUT, "%s was trained in %d dimensions, the system has %d", r->model_path,
-                      r->model_config.system.dimension, s->config.system.dimension);
-        goto out;
-    }
-    TRY(check_model(s, r));
-    warn_of_physics(s, r);
-    r->network = learning_network(&r->model_config.network, &s->config.system);
-    TRY(comm_agree(s->comm, scores_create(s->ops, &r->network, s->config.system.dimension,
-                                          learning_with_x(&s->config.system, &r->model_config.training),
-                                          s->config.run.chunk, &r->scores)));
-    const struct tensors *t = &r->scores->tensors;
-    state.size = t->size;
-    state.weights = calloc(t->size, sizeof(real));
-    state.average = calloc(t->size, sizeof(real));
-    tensor = calloc((size_t)t->count, sizeof *tensor);
-    if (!state.weights || !state.average || !tensor)
-        status = FAIL(STATUS_FAILURE, "out of memory for a network of %zu weights", t->size);
-    if (status == STATUS_OK)
-        status = s->ops->allocate(s->ops, t->size * sizeof(real), (void **)&r->weights);
-    TRY(comm_agree(s->comm, status));
-    for (int m = 0; m < t->count; m++)
-        tensor[m] =
-            (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
-    TRY(model_read(s->comm, r->model_path, t->count, tensor, &state));
-    const real *weights = p->weights == WEIGHTS_AVERAGE ? state.average : state.weights;
-    s->ops->to_device(s->ops, r->weights, weights, t->size * sizeof(real));
-    snprintf(r->model_text, sizeof r->model_text, "%s (step %lld, weights %016llx)", r->model_path,
-             (long long)step, (unsigned long long)checksum(t->size * sizeof(real), weights));
-    log_info("model %s: %zu weights, %lld steps, noise %g", r->model_path, t->size, (long long)step,
-             learning_sigma(&r->model_config.training));
-out:
-    free(state.weights);
-    free(state.average);
-    free(state.log);
-    free(state.test);
-    free(tensor);
-    return status;
-}
-
 static enum status open_sources(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     const struct evaluation_parameters *p = &s->config.evaluation;
@@ -211,8 +109,8 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
             snprintf(path, sizeof path, "%s", p->trajectories[m]);
-        TRY(source_open(s, path, r->model_config.training.held_out, r->network.window == WINDOW_ALL,
-                        &r->network, &r->source[m]));
+        TRY(source_open(s, path, r->model.config.training.held_out, r->model.network.window == WINDOW_ALL,
+                        &r->model.network, &r->source[m]));
         r->sources++;
         if (m == 0) /* what is evaluated is the trajectory's system, whatever N and box the input has */
             s->config.system = r->source[0]->config.system;
@@ -235,7 +133,7 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
     if (r->shape.frames == 0)
         status = FAIL(STATUS_BAD_INPUT,
                       "no frame is held out (training.held_out of %s is %g): use evaluation.frames: all",
-                      r->model_path, r->model_config.training.held_out);
+                      r->model.path, r->model.config.training.held_out);
 out:
     return status;
 }
@@ -320,22 +218,23 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     struct source *source = find_frame(r, m, &number);
     struct frame *frame = NULL;
     const struct config *c = &source->config;
-    const double margin = training_margin(&r->model_config.training, source->box.d);
+    const double margin = training_margin(&r->model.config.training, source->box.d);
     r->force = (struct system_force){c->system, system_pair_law(&c->system, &c->simulation)};
     const double reach = snapshot_reach(r->force.law.cutoff) + margin;
     timer_begin(&r->timings, r->timer_read);
-    status = source_frame(s, source, number, r->network.neighbours, reach, margin, &frame, step, &r->time[m]);
+    status = source_frame(s, source, number, r->model.network.neighbours, reach, margin, &frame, step,
+                          &r->time[m]);
     timer_end(&r->timings, r->timer_read);
     if (status != STATUS_OK)
         goto out;
     const struct snapshot_input in = {
         .frame = frame,
-        .law = learning_law(&c->system, &r->network, &r->model_config.training),
+        .law = learning_law(&c->system, &r->model.network, &r->model.config.training),
         .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
-        .scores = r->scores,
-        .weights = r->weights,
-        .sigma = learning_sigma(&r->model_config.training),
-        .noise_on = r->model_config.training.noise_on,
+        .scores = r->model.scores,
+        .weights = r->model.weights,
+        .sigma = learning_sigma(&r->model.config.training),
+        .noise_on = r->model.config.training.noise_on,
         .seed = c->simulation.seed,
         .noise = m};
     timer_begin(&r->timings, r->timer_network);
@@ -541,12 +440,12 @@ out:
 
 /* A complete evaluation of the same frames need not be made again. */
 static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
-    const double sigma = learning_sigma(&r->model_config.training);
-    const double noise[] = {r->model_config.training.noise_on == NOISE_ON_XG ? sigma : 0, sigma};
+    const double sigma = learning_sigma(&r->model.config.training);
+    const double noise[] = {r->model.config.training.noise_on == NOISE_ON_XG ? sigma : 0, sigma};
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {
         enum status status = evaluation_continue(s->comm, r->path, &r->shape, &s->config, r->trajectories,
-                                                 r->model_text, &r->file);
+                                                 r->model.text, &r->file);
         if (status == STATUS_OK)
             status = evaluation_written(r->file, done);
         if (status == STATUS_OK)
@@ -556,7 +455,7 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
         return status;
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
-                             r->model_text, convention(s), noise, &r->file);
+                             r->model.text, convention(s), noise, &r->file);
 }
 
 enum status command_evaluate(struct session *s) {
@@ -573,7 +472,7 @@ enum status command_evaluate(struct session *s) {
     TRY(comm_agree(s->comm, status));
     session_path(s, "evaluation.h5", r->path);
     TRY(session_refuse_existing(s, r->path));
-    TRY(load_model(s, r));
+    TRY(model_load(s, &r->model));
     TRY(open_sources(s, r));
     TRY(session_open_output(s));
     TRY(prepare(s, r));
@@ -591,8 +490,7 @@ out:
         status = status == STATUS_OK ? closed : status;
         for (int m = 0; m < r->sources; m++)
             source_close(&r->source[m]);
-        s->ops->release(s->ops, r->weights);
-        scores_destroy(&r->scores);
+        model_release(s, &r->model);
         snapshot_destroy(&r->snapshot);
         field_grid_destroy(&r->grid);
         certificate_destroy(&r->certificate);
