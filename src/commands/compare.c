@@ -168,8 +168,6 @@ static double relative(double difference, double square) {
 
 /* Root mean square of the difference over that of the exact values, of each column and of the whole flow; totals. */
 static void fill(struct comparison *c, struct check_number number[NUMBERS]) {
-    const struct comm *comm = c->s->comm;
-    (void)comm;
     comm_sum(c->s->comm, c->square, COMPARED);
     comm_sum(c->s->comm, c->difference, COMPARED);
     double sums[] = {c->model_sigma, c->exact_sigma, c->rows, c->unresolved};

@@ -159,7 +159,7 @@ static real direction_of(const struct scores *s, const struct probe_plan *plan, 
         const int which = group * PROBE_SETS + set;
         return (int)(r % (size_t)s->decoded) == which / s->d && a == which % s->d ? 1 : 0;
     }
-    uint32_t word[4]; /* the set's place among x and g is told apart by its sign of the group */
+    uint32_t word[4]; /* set: 0 of x, 1 of g */
     rng_words(plan->seed, STREAM_DIRECTION, ids[r], plan->step, (uint32_t)(2 * group + set), word);
     return (word[0] >> a) & 1 ? 1 : -1;
 }

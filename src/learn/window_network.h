@@ -32,13 +32,14 @@ struct window_network {
     size_t windows; /* B, most windows of a chunk */
     size_t batch;   /* most windows for which E_g is tabulated at once */
     struct mlp embed_g, embed_x, decoder;
-    bool has_linear, sees_velocity; /* the linear term (window_linear.c) */
-    size_t linear_w;                /* (2 d T, O) */
+    bool has_linear;    /* the linear term (window_linear.c), of Q = 2 d numbers a token, */
+    bool sees_velocity; /* or, with velocities, 3 d */
+    size_t linear_w;    /* (T Q, O) */
     struct window_block block[WINDOW_BLOCKS];
     real *offsets; /* (B, T, inputs) what tokens see of positions */
     real *s;       /* (B, D, O) */
     /* gradients and tangents of a chunk, shared by all blocks. A tangent has d sets of everything. */
-    real *g_tokens, *f;           /* (B, T, d), (B, T, 2 d) of the linear term */
+    real *g_tokens, *f;           /* (B, T, d), (B, T, Q) of the linear term */
     const uint32_t *token_in_use; /* (B, T) device: the particles of the chunk's tokens */
     real *ds;                     /* (B, D, O), tangents (d, B, d) */
     real *dt, *dt_next;           /* (d, B, T, W) */
@@ -86,7 +87,7 @@ void window_tangent(struct window_network *n, const real *weights, const struct 
 void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient);
 /* window_linear.c, all of the chunk that forward was called for: adds to n->s; adds to divergence (count); gradient of a
  * loss with derivatives ds (B, O). Tangents: from those of what tokens see, inputs (in_x, B, T, inputs), those of f in
- * tf (sets, B, T, 2 d), added to ts (sets, B, O); and the gradient, of `rows` = sets B. */
+ * tf (sets, B, T, Q), added to ts (sets, B, O); and the gradient, of `rows` = sets B. */
 enum status window_linear_create(struct window_network *n);
 void window_linear_forward(struct window_network *n, const real *weights, const struct score_input *in,
                            size_t count);

@@ -19,7 +19,7 @@ struct window_probe {
     real *g_own;    /* (B D, d) g of the decoded particles */
     struct mlp own; /* E_g of the decoded particles alone */
     struct mlp_tangents embed_x, embed_g, decoder;
-    real *tf;     /* (sets, B, T, 2 d) of the linear term */
+    real *tf;     /* (sets, B, T, Q) of the linear term */
     real *inputs; /* (sets, B, T, inputs) */
     struct block_tangents block[WINDOW_BLOCKS];
     real *s;                                        /* (sets, B D, O) */

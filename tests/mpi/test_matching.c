@@ -293,7 +293,6 @@ static void flow_at(struct trainer *t, int moved, double amount, double s_x[D], 
     place_swimmers(x, g);
     if (moved >= 0)
         (moved < D ? x : g)[moved % D] += amount;
-    const uint32_t centre = 0;
     struct frame *f = frame_of(&swimmers_box, TOTAL, x, g, t->setup.network.neighbours, 0);
     const int64_t local = frame_find(f, 0);
     if (local >= 0) {
@@ -320,7 +319,6 @@ static void flow_at(struct trainer *t, int moved, double amount, double s_x[D], 
         div[0] = flow.div_s_x[0];
         div[1] = flow.div_s_g[0];
     }
-    (void)centre;
     frame_destroy(&f);
 }
 
