@@ -203,6 +203,10 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
+/* Width of the noise that smooths what a loss learns; 0 where there is none. */
+static inline double config_smoothing(const struct training_parameters *p) {
+    return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;
+}
 /* Particles of all copies together: what a frame holds. */
 static inline int64_t config_total(const struct system_parameters *s) {
     return s->copies > 1 ? s->particles * s->copies : s->particles;

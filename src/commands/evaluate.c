@@ -233,7 +233,7 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
         .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
         .scores = r->model.scores,
         .weights = r->model.weights,
-        .sigma = learning_sigma(&r->model.config.training),
+        .sigma = config_smoothing(&r->model.config.training),
         .noise_on = r->model.config.training.noise_on,
         .seed = c->simulation.seed,
         .noise = m};
@@ -440,7 +440,7 @@ out:
 
 /* A complete evaluation of the same frames need not be made again. */
 static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
-    const double sigma = learning_sigma(&r->model.config.training);
+    const double sigma = config_smoothing(&r->model.config.training);
     const double noise[] = {r->model.config.training.noise_on == NOISE_ON_XG ? sigma : 0, sigma};
     *done = 0;
     if (s->resume && file_exists(s->comm, r->path)) {

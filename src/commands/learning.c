@@ -21,12 +21,6 @@ struct flow_law learning_law(const struct system_parameters *system, const struc
                              .velocity = training->loss == LOSS_VELOCITY};
 }
 
-double learning_sigma(const struct training_parameters *training) {
-    return training->loss == LOSS_DENOISING        ? training->sigma
-           : training->loss == LOSS_SCORE_MATCHING ? training->smoothing
-                                                   : 0;
-}
-
 struct trainer_setup learning_setup(const struct config *c, struct system_force *context) {
     *context = (struct system_force){c->system, system_pair_law(&c->system, &c->simulation)};
     return (struct trainer_setup){.network = learning_network(&c->network, &c->system),

@@ -13,8 +13,6 @@ struct network_parameters learning_network(const struct network_parameters *netw
 bool learning_with_x(const struct system_parameters *system, const struct training_parameters *training);
 struct flow_law learning_law(const struct system_parameters *system, const struct network_parameters *network,
                              const struct training_parameters *training);
-/* Width of the noise that the learnt scores are smoothed by; 0 for the losses that need none. */
-double learning_sigma(const struct training_parameters *training);
 /* All of it; force stays valid as long as *context does. */
 struct trainer_setup learning_setup(const struct config *c, struct system_force *context);
 

@@ -95,7 +95,7 @@ enum status model_load(struct session *s, struct loaded_model *m) {
     snprintf(m->text, sizeof m->text, "%s (step %lld, weights %016llx)", m->path, (long long)step,
              (unsigned long long)checksum(t->size * sizeof(real), weights));
     log_info("model %s: %zu weights, %lld steps, noise %g", m->path, t->size, (long long)step,
-             learning_sigma(&m->config.training));
+             config_smoothing(&m->config.training));
 out:
     free(state.weights);
     free(state.average);

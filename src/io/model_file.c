@@ -162,10 +162,7 @@ enum status model_write(struct comm *comm, const char *path, const struct config
     TRY(config_visit(config, write_section, file));
     TRY(h5_write_integer(file, "/", "step", state->step));
     TRY(h5_write_integer(file, "/", "dimension", config->system.dimension));
-    TRY(h5_write_real(file, "/", "sigma",
-                      config->training.loss == LOSS_DENOISING        ? config->training.sigma
-                      : config->training.loss == LOSS_SCORE_MATCHING ? config->training.smoothing
-                                                                     : 0));
+    TRY(h5_write_real(file, "/", "sigma", config_smoothing(&config->training)));
     TRY(h5_write_integer(file, "/network", "parameters", (int64_t)state->size));
     TRY(h5_write_text(file, "/training", "data", data));
     for (int tree = 0; tree < TREES; tree++)

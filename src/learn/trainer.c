@@ -16,9 +16,7 @@
 static const double LARGEST_NORMAL = 6.67; /* of ops/normal_formula.h */
 
 double training_margin(const struct training_parameters *p, int d) {
-    const double sigma = p->loss == LOSS_DENOISING        ? p->sigma
-                         : p->loss == LOSS_SCORE_MATCHING ? p->smoothing
-                                                          : 0;
+    const double sigma = config_smoothing(p);
     if (p->noise_on == NOISE_ON_G)
         return 0;
     /* Two particles approach, or part, by 2 moves; the neighbours' distance may grow by as much. */

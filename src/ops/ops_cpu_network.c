@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ops/gelu_formula.h"
+#include "ops/rows.h"
 #include "ops/small_product.h"
 
 #ifdef EPFLOW_FLOAT64
@@ -88,8 +89,6 @@ static bool fits_panels(size_t rows, int inner, int columns) {
 enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
 typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
 typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
-
-enum { MOST_COLUMNS = 4096 }; /* of network.width and its like */
 
 /* Some rows of x by a panel of columns of w, already wide; rows is a constant where this is called. */
 SMALL_INLINE void wide_block(int rows, int in, const real *x, size_t ldx, const wide panel[][VECTORS_AT_ONCE],
@@ -272,19 +271,6 @@ void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, si
             to[c] = scale[c] * normal[c] + offset[c];
         }
     }
-}
-
-/* out = inverse (t - mean t - n mean(n t)): the Jacobian of (u - mean)/root, which is symmetric. */
-static inline void normalise_tangent(int columns, const real *restrict t, const real *restrict n,
-                                     real inverse, real *restrict out) {
-    real sum = 0, along = 0;
-    for (int c = 0; c < columns; c++) {
-        sum += t[c];
-        along += t[c] * n[c];
-    }
-    const real mean = sum / (real)columns, projection = along / (real)columns;
-    for (int c = 0; c < columns; c++)
-        out[c] = inverse * (t[c] - mean - n[c] * projection);
 }
 
 void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,

@@ -5,6 +5,7 @@
 #include <cblas.h>
 #include <math.h>
 
+#include "ops/rows.h"
 #include "ops/softmax.h"
 
 #ifdef EPFLOW_FLOAT64
@@ -14,13 +15,6 @@
 #define gemm cblas_sgemm
 #define sqrt_real sqrtf
 #endif
-
-static real dot(int n, const real *restrict a, const real *restrict b) {
-    real sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
 
 /* y += factor x */
 static void add(int n, real factor, const real *restrict x, real *restrict y) {

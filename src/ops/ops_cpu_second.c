@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ops/gelu_formula.h"
+#include "ops/rows.h"
 
 /* ---- GELU ---- */
 
@@ -30,38 +31,20 @@ void cpu_gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count,
 
 /* ---- layer norm ---- */
 
-enum { MOST_COLUMNS = 4096 }; /* network.width */
-
 void cpu_norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
                            size_t ldta, real *tu, const real *scale, const real *n, const real *inverse_root,
                            real *ty) {
     (void)ops;
     for (size_t m = 0; m < sets * rows; m++) {
         const size_t r = m % rows;
-        const real *restrict normal = n + r * (size_t)columns, *restrict more = ta + m * ldta;
-        real *restrict u = tu + m * (size_t)columns, *restrict to = ty + m * (size_t)columns;
-        real sum = 0, along = 0;
-        for (int c = 0; c < columns; c++) {
-            u[c] += more[c];
-            sum += u[c];
-            along += u[c] * normal[c];
-        }
-        const real mean = sum / (real)columns, projection = along / (real)columns;
+        const real *restrict more = ta + m * ldta;
+        real *u = tu + m * (size_t)columns, *to = ty + m * (size_t)columns;
         for (int c = 0; c < columns; c++)
-            to[c] = scale[c] * inverse_root[r] * (u[c] - mean - normal[c] * projection);
+            u[c] += more[c];
+        normalise_tangent(columns, u, n + r * (size_t)columns, inverse_root[r], to);
+        for (int c = 0; c < columns; c++)
+            to[c] *= scale[c];
     }
-}
-
-/* out = r (t - mean t - n mean(n t)): the Jacobian of n(u), which is symmetric. */
-static void project(int columns, const real *restrict t, const real *restrict n, real r, real *restrict out) {
-    real sum = 0, along = 0;
-    for (int c = 0; c < columns; c++) {
-        sum += t[c];
-        along += t[c] * n[c];
-    }
-    const real mean = sum / (real)columns, projection = along / (real)columns;
-    for (int c = 0; c < columns; c++)
-        out[c] = r * (t[c] - mean - n[c] * projection);
 }
 
 /* One tangent of one row. tn = r (tu - mean tu - n m), m = mean(n tu), depends on u through n and r: adds to dn what
@@ -71,7 +54,7 @@ static real norm_tangent_row(int columns, const real *restrict scale, const real
                              real *restrict dn, real *restrict dtu) {
     real tn[MOST_COLUMNS], a[MOST_COLUMNS];
     real m = 0, a_n = 0, a_tn = 0;
-    project(columns, tu, n, r, tn);
+    normalise_tangent(columns, tu, n, r, tn);
     for (int c = 0; c < columns; c++) {
         dscale[c] += dty[c] * tn[c];
         a[c] = dty[c] * scale[c];
@@ -83,7 +66,7 @@ static real norm_tangent_row(int columns, const real *restrict scale, const real
     a_n /= (real)columns;
     for (int c = 0; c < columns; c++)
         dn[c] -= r * (a[c] * m + tu[c] * a_n);
-    project(columns, a, n, r, dtu);
+    normalise_tangent(columns, a, n, r, dtu);
     return a_tn;
 }
 
@@ -106,7 +89,7 @@ void cpu_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, 
             reach += norm_tangent_row(columns, scale, normal, inverse_root[r], tu + at, dty + at, dscale, dn,
                                       dtu + at);
         }
-        project(columns, dn, normal, inverse_root[r], du + r * lddu);
+        normalise_tangent(columns, dn, normal, inverse_root[r], du + r * lddu);
         for (int c = 0; c < columns; c++) /* through r = 1/root: dr/du = -r^2 n / columns */
             du[r * lddu + (size_t)c] -= reach * inverse_root[r] * normal[c] / (real)columns;
     }
@@ -115,13 +98,6 @@ void cpu_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, 
 /* ---- attention, one asking token after the other ---- */
 
 enum { MOST_TOKENS = NEAREST_MOST + 1 };
-
-static inline real dot(int n, const real *restrict a, const real *restrict b) {
-    real sum = 0;
-    for (int c = 0; c < n; c++)
-        sum += a[c] * b[c];
-    return sum;
-}
 
 static inline void add_scaled(int n, real factor, const real *restrict a, real *restrict to) {
     for (int c = 0; c < n; c++)
