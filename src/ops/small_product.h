@@ -23,38 +23,40 @@ struct steps {
     size_t row, sum;
 };
 
-/* rows (<= 4) and vectors (<= 3) are constants where this is called. c = start + a b; start: c itself (ldc),
+/* rows (<= 4) and vectors (<= 4) are constants where this is called. c = start + a b; start: c itself (ldc),
  * one row for all (start_ld 0), or NULL. */
 SMALL_INLINE void product_block(int rows, int vectors, int k, const real *a, struct steps step, const real *b,
                                 size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
-    lanes sum[4][3];
+    lanes sum[4][4];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             sum[i][v] = start ? *(const lanes *)(start + (size_t)i * start_ld + v * LANES) : (lanes){0};
     for (int l = 0; l < k; l++) {
         const real *left = a + (size_t)l * step.sum, *right = b + (size_t)l * ldb;
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
                 sum[i][v] += left[(size_t)i * step.row] * *(const lanes *)(right + v * LANES);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             *(lanes *)(c + (size_t)i * ldc + v * LANES) = sum[i][v];
 }
 
-/* All columns of `rows` rows: three vectors at a time, or two where that leaves no single one, and what is left one
- * by one. */
-SMALL_INLINE void product_rows(int rows, int n, int k, const real *a, struct steps step, const real *b,
-                               size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
+/* All columns of `rows` rows: `vectors` at a time, where three leave a single one two and two, and what is left one by
+ * one. */
+SMALL_INLINE void product_rows(int rows, int vectors, int n, int k, const real *a, struct steps step,
+                               const real *b, size_t ldb, const real *start, size_t start_ld, real *c,
+                               size_t ldc) {
     int j = 0;
-    for (; j + 5 * LANES <= n || (j + 3 * LANES <= n && j + 4 * LANES > n); j += 3 * LANES)
-        product_block(rows, 3, k, a, step, b + j, ldb, start ? start + j : NULL, start_ld, c + j, ldc);
+    for (; j + vectors * LANES <= n && (vectors == 4 || n - j >= 5 * LANES || n - j < 4 * LANES);
+         j += vectors * LANES)
+        product_block(rows, vectors, k, a, step, b + j, ldb, start ? start + j : NULL, start_ld, c + j, ldc);
     for (; j + 2 * LANES <= n; j += 2 * LANES)
         product_block(rows, 2, k, a, step, b + j, ldb, start ? start + j : NULL, start_ld, c + j, ldc);
     for (; j + LANES <= n; j += LANES)
@@ -68,16 +70,29 @@ SMALL_INLINE void product_rows(int rows, int n, int k, const real *a, struct ste
         }
 }
 
-/* c (m, n) = start + a (m, k) b (k, n). */
+/* `tall` rows at a time, then two, then one. */
+SMALL_INLINE void product_blocks(int tall, int vectors, size_t m, int n, int k, const real *a,
+                                 struct steps step, const real *b, size_t ldb, const real *start,
+                                 size_t start_ld, real *c, size_t ldc) {
+    size_t i = 0;
+    for (; i + (size_t)tall <= m; i += (size_t)tall)
+        product_rows(tall, vectors, n, k, a + i * step.row, step, b, ldb, start ? start + i * start_ld : NULL,
+                     start_ld, c + i * ldc, ldc);
+    for (; i + 2 <= m; i += 2)
+        product_rows(2, vectors, n, k, a + i * step.row, step, b, ldb, start ? start + i * start_ld : NULL,
+                     start_ld, c + i * ldc, ldc);
+    for (; i < m; i++)
+        product_rows(1, vectors, n, k, a + i * step.row, step, b, ldb, start ? start + i * start_ld : NULL,
+                     start_ld, c + i * ldc, ldc);
+}
+
+/* c (m, n) = start + a (m, k) b (k, n). Sums of three rows and four vectors, or of four and three, fill the registers. */
 static inline void small_product(size_t m, int n, int k, const real *a, struct steps step, const real *b,
                                  size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
-    size_t i = 0;
-    for (; i + 4 <= m; i += 4)
-        product_rows(4, n, k, a + i * step.row, step, b, ldb, start ? start + i * start_ld : NULL, start_ld,
-                     c + i * ldc, ldc);
-    for (; i < m; i++)
-        product_rows(1, n, k, a + i * step.row, step, b, ldb, start ? start + i * start_ld : NULL, start_ld,
-                     c + i * ldc, ldc);
+    if (n % (4 * LANES) == 0)
+        product_blocks(3, 4, m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
+    else
+        product_blocks(4, 3, m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
 }
 
 /* A square of LANES rows and columns, turned in registers: in every round, pairs of vectors that are `apart` exchange
@@ -137,15 +152,14 @@ static inline void turn(int rows, int columns, real factor, const real *from, si
 /* ---- products of many rows with a matrix of a few hundred rows and columns ---- */
 
 enum {
-    MOST_INNER = 512,      /* a panel of columns fits into the first cache */
-    MOST_PACKED = 1 << 16, /* and all panels into the second one, beside */
-    ROWS_AT_A_TIME = 128   /* of the left operand */
+    MOST_INNER = 512,          /* a panel of columns fits into the first cache */
+    MOST_PACKED = 1 << 16,     /* and all panels into the second one, beside */
+    PANEL_COLUMNS = 4 * LANES, /* columns of a panel; the last one may have fewer */
+    ROWS_AT_A_TIME = 120       /* of the left operand */
 };
 
-/* Columns of the panel that begins where n are left: three vectors, or two where that leaves no single one. */
 static inline int panel_columns(int n) {
-    const int vectors = n / LANES;
-    return LANES * (vectors == 4 || vectors == 2 ? 2 : vectors < 2 ? 1 : 3);
+    return n < PANEL_COLUMNS ? n : PANEL_COLUMNS;
 }
 
 /* Copies b (k, n), or its transpose from b (n, k) if `flip`, panel after panel. */
@@ -159,24 +173,43 @@ static inline void pack_panels(int n, int k, bool flip, const real *b, size_t ld
     }
 }
 
+/* Some rows by one panel. Meanwhile columns `from` and on of the `next` rows after these are fetched from memory, as
+ * many as the panel has. */
+static inline void panel_rows(size_t rows, int wide, int k, const real *a, size_t lda, const real *panel,
+                              const real *start, size_t start_ld, real *c, size_t ldc, size_t next,
+                              int from) {
+    enum { LINE = 64 / (int)sizeof(real) };
+    size_t r = 0;
+    for (; r + 3 <= rows && wide == PANEL_COLUMNS; r += 3) {
+        if (r + 3 <= next)
+#pragma GCC unroll 3
+            for (size_t i = r; i < r + 3; i++)
+#pragma GCC unroll 3
+                for (int l = from; l < from + PANEL_COLUMNS; l += LINE)
+                    __builtin_prefetch(a + (rows + i) * lda + l);
+        product_block(3, 4, k, a + r * lda, (struct steps){lda, 1}, panel, PANEL_COLUMNS,
+                      start ? start + r * start_ld : NULL, start_ld, c + r * ldc, ldc);
+    }
+    small_product(rows - r, wide, k, a + r * lda, (struct steps){lda, 1}, panel, (size_t)wide,
+                  start ? start + r * start_ld : NULL, start_ld, c + r * ldc, ldc);
+}
+
 /* c (m, n) = start + a (m, k) b, b as in pack_panels, for n a multiple of LANES and k <= MOST_INNER. Where sides are
  * a few hundred, as in networks, this beats a BLAS, which copies a, too, and writes c twice. */
 static inline void panel_product(size_t m, int n, int k, const real *a, size_t lda, bool flip, const real *b,
                                  size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
     _Alignas(64) real packed[MOST_PACKED];
-    const int most = MOST_PACKED / k / (3 * LANES) * (3 * LANES);
+    const int most = MOST_PACKED / k / PANEL_COLUMNS * PANEL_COLUMNS;
     for (int first = 0; first < n; first += most) {
         const int columns = n - first < most ? n - first : most;
         pack_panels(columns, k, flip, flip ? b + (size_t)first * ldb : b + first, ldb, packed);
         for (size_t i = 0; i < m; i += ROWS_AT_A_TIME) {
             const size_t rows = m - i < ROWS_AT_A_TIME ? m - i : ROWS_AT_A_TIME;
-            const real *panel = packed;
-            for (int j = 0, wide; j < columns; j += wide, panel += (size_t)k * (size_t)wide) {
-                wide = panel_columns(columns - j);
-                small_product(rows, wide, k, a + i * lda, (struct steps){lda, 1}, panel, (size_t)wide,
-                              start ? start + i * start_ld + first + j : NULL, start_ld,
-                              c + i * ldc + first + j, ldc);
-            }
+            const size_t next = m - i - rows < rows ? m - i - rows : rows;
+            for (int j = 0; j < columns; j += PANEL_COLUMNS)
+                panel_rows(rows, panel_columns(columns - j), k, a + i * lda, lda,
+                           packed + (size_t)j * (size_t)k, start ? start + i * start_ld + first + j : NULL,
+                           start_ld, c + i * ldc + first + j, ldc, next, j * k / columns);
         }
     }
 }

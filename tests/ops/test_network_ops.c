@@ -62,9 +62,10 @@ static void test_linear(void **state) {
     static const struct {
         size_t rows;
         int in, out;
-    } size[] = {{0, 3, 5},    {1, 2, 7},    {13, 3, 9},   {17, 33, 31}, {64, 80, 72}, /* few rows */
-                {65, 64, 2},  {67, 33, 31}, {131, 2, 49}, {70, 5, 3},                 /* small */
-                {65, 80, 72}, {0, 80, 72}};                                           /* the library */
+    } size[] = {{0, 3, 5},     {1, 2, 7},     {13, 3, 9},   {17, 33, 31}, {64, 80, 72}, /* few rows */
+                {65, 64, 2},   {67, 33, 31},  {131, 2, 49}, {70, 5, 3},                 /* small */
+                {65, 80, 72},  {0, 80, 72},                                             /* the library */
+                {131, 80, 72}, {245, 72, 104}};                                         /* panels */
     for (size_t m = 0; m < sizeof size / sizeof *size; m++) {
         const size_t rows = size[m].rows, in = (size_t)size[m].in, out = (size_t)size[m].out, ldx = in + 3;
         real *x = numbers(rows * ldx), *w = numbers(in * out), *b = numbers(out), *dy = numbers(rows * out);
