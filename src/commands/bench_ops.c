@@ -74,8 +74,8 @@ static enum status call_attention(void *context) {
 
 static enum status call_attention_tangent(void *context) {
     struct arrays *a = context;
-    a->ops->attention_tangent(a->ops, WINDOWS, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
-                              a->field[4], a->p, a->field[5], a->field[6], a->field[7], a->field[1]);
+    a->ops->attention_tangents(a->ops, 1, WINDOWS, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
+                               a->field[4], a->p, a->field[5], a->field[6], a->field[7], a->field[1]);
     return STATUS_OK;
 }
 

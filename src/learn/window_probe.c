@@ -171,10 +171,8 @@ static void block_forward(struct window_network *n, const real *weights, int ind
     ops->linear(ops, sets * rows, w, w, t->t, ldt, weights + b->query_w, NULL, t->q, wide);
     ops->linear(ops, sets * tokens, w, w, t->t, wide, weights + b->key_w, NULL, t->k, wide);
     ops->linear(ops, sets * tokens, w, w, t->t, wide, weights + b->value_w, NULL, t->v, wide);
-    for (size_t s = 0; s < sets; s++)
-        ops->attention_tangent(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p,
-                               t->q + s * rows * wide, t->k + s * tokens * wide, t->v + s * tokens * wide,
-                               t->attended + s * rows * wide);
+    ops->attention_tangents(ops, sets, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p,
+                            t->q, t->k, t->v, t->attended);
     ops->linear(ops, sets * rows, w, w, t->attended, wide, weights + b->output_w, NULL, t->u1, wide);
     ops->norm_tangent_kept(ops, sets, rows, w, t->t, ldt, t->u1, weights + b->norm1_scale, b->n1, b->root1,
                            t->y1);

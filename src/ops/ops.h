@@ -248,9 +248,6 @@ struct ops {
      * tokens) the probabilities. Logits are divided by sqrt(width / heads). */
     void (*attention)(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
                       const real *q, const real *k, const real *v, real *p, real *out);
-    void (*attention_tangent)(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
-                              int width, const real *q, const real *k, const real *v, const real *p,
-                              const real *dq, const real *dk, const real *dv, real *dout);
     /* Of `sets` tangents at once: dq (sets, windows, queries, width), and so on. */
     void (*attention_tangents)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
                                int heads, int width, const real *q, const real *k, const real *v,

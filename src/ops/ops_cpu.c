@@ -43,7 +43,6 @@ static const struct ops table = {
     .norm_backward = cpu_norm_backward,
     .trace = cpu_trace,
     .attention = cpu_attention,
-    .attention_tangent = cpu_attention_tangent,
     .attention_tangents = cpu_attention_tangents,
     .attention_backward = cpu_attention_backward,
     .gelu_tangent_backward = cpu_gelu_tangent_backward,

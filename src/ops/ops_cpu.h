@@ -96,9 +96,6 @@ void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, 
 /* ops_cpu_attention.c */
 void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
                    const real *q, const real *k, const real *v, real *p, real *out);
-void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
-                           int width, const real *q, const real *k, const real *v, const real *p,
-                           const real *dq, const real *dk, const real *dv, real *dout);
 void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
                             int heads, int width, const real *q, const real *k, const real *v, const real *p,
                             const real *dq, const real *dk, const real *dv, real *dout);

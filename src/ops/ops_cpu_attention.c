@@ -56,7 +56,7 @@ static void product_transposed(bool small, int m, int n, int k, real factor, con
          ldc);
 }
 
-/* Where window w and head h are in each array. */
+/* One head of one window: where it is in each array. */
 struct part {
     size_t query, token,
         weight;  /* offsets in (.., queries, width), (.., tokens, width), (.., queries, tokens) */
@@ -64,13 +64,24 @@ struct part {
     real scale;  /* of the logits */
 };
 
-static struct part part_of(size_t w, int h, int queries, int tokens, int heads, int width) {
+/* Part i of windows x heads; past the last one, the last. */
+static struct part part_of(size_t i, size_t windows, int queries, int tokens, int heads, int width) {
     const int columns = width / heads;
-    return (struct part){.query = w * (size_t)queries * (size_t)width + (size_t)(h * columns),
-                         .token = w * (size_t)tokens * (size_t)width + (size_t)(h * columns),
-                         .weight = (w * (size_t)heads + (size_t)h) * (size_t)queries * (size_t)tokens,
+    const size_t last = windows * (size_t)heads - 1, part = i < last ? i : last;
+    const size_t w = part / (size_t)heads, first = part % (size_t)heads * (size_t)columns;
+    return (struct part){.query = w * (size_t)queries * (size_t)width + first,
+                         .token = w * (size_t)tokens * (size_t)width + first,
+                         .weight = part * (size_t)queries * (size_t)tokens,
                          .columns = columns,
                          .scale = 1 / sqrt_real((real)columns)};
+}
+
+/* Asks for rows of the next part while one is at work: the machine does not foresee rows that lie apart. */
+static void fetch(int rows, int columns, const real *from, size_t ld) {
+    enum { LINE = 64 / (int)sizeof(real) };
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j += LINE)
+            __builtin_prefetch(from + (size_t)i * ld + j, 0, 2);
 }
 
 /* A window and head has its weights made, or moved, for as many queries at a time as fit here. */
@@ -88,21 +99,23 @@ void cpu_attention(const struct ops *ops, size_t windows, int queries, int token
     const int most = queries_at_once(queries, tokens);
     const bool small = is_small(tokens, width / heads);
     real x[SCRATCH];
-    for (size_t w = 0; w < windows; w++)
-        for (int h = 0; h < heads; h++) {
-            struct part at = part_of(w, h, queries, tokens, heads, width);
-            for (int first = 0; first < queries; first += most) {
-                const int n = queries - first < most ? queries - first : most;
-                const size_t row = at.query + (size_t)first * ld;
-                real *weight = p + at.weight + (size_t)first * ldp;
-                product_transposed(small, n, tokens, at.columns, at.scale, q + row, ld, k + at.token, ld,
-                                   false, x);
-                for (size_t i = 0; i < (size_t)n; i++)
-                    softmax_row(tokens, x + i * ldx, weight + i * ldp);
-                product(small, n, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + row,
-                        ld);
-            }
+    for (size_t i = 0; i < windows * (size_t)heads; i++) {
+        const struct part at = part_of(i, windows, queries, tokens, heads, width);
+        const struct part next = part_of(i + 1, windows, queries, tokens, heads, width);
+        fetch(queries, at.columns, q + next.query, ld);
+        fetch(tokens, at.columns, k + next.token, ld);
+        fetch(tokens, at.columns, v + next.token, ld);
+        for (int first = 0; first < queries; first += most) {
+            const int n = queries - first < most ? queries - first : most;
+            const size_t row = at.query + (size_t)first * ld;
+            real *weight = p + at.weight + (size_t)first * ldp;
+            product_transposed(small, n, tokens, at.columns, at.scale, q + row, ld, k + at.token, ld, false,
+                               x);
+            for (size_t r = 0; r < (size_t)n; r++)
+                softmax_row(tokens, x + r * ldx, weight + r * ldp);
+            product(small, n, at.columns, tokens, false, weight, ldp, v + at.token, ld, false, out + row, ld);
         }
+    }
 }
 
 /* One window, head and set, for some queries; dp is scratch. */
@@ -125,28 +138,31 @@ void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, 
     (void)ops;
     const size_t ld = (size_t)width, asked = windows * (size_t)queries * ld,
                  all = windows * (size_t)tokens * ld;
-    const int most = queries_at_once(queries, tokens);
-    const bool small = is_small(tokens, width / heads);
+    const int most = queries_at_once(queries, tokens), c = width / heads;
+    const bool small = is_small(tokens, c);
     real dp[SCRATCH];
-    for (size_t w = 0; w < windows; w++)
-        for (int h = 0; h < heads; h++) {
-            const struct part at = part_of(w, h, queries, tokens, heads, width);
-            for (int first = 0; first < queries; first += most) {
-                const int n = queries - first < most ? queries - first : most;
-                const size_t row = at.query + (size_t)first * ld;
-                const real *weight = p + at.weight + (size_t)(first * tokens);
-                for (size_t s = 0; s < sets; s++) /* in here: what does not move is read once */
-                    move(small, n, tokens, at, ld, q + row, k + at.token, v + at.token, weight,
-                         dq + s * asked + row, dk + s * all + at.token, dv + s * all + at.token, dp,
-                         dout + s * asked + row);
-            }
+    const size_t parts = windows * (size_t)heads;
+    for (size_t i = 0; i < parts * sets; i++) { /* set after set of a part: what does not move is read once */
+        const size_t s = i % sets, then = (i + 1) % sets;
+        const struct part at = part_of(i / sets, windows, queries, tokens, heads, width);
+        const struct part next = part_of((i + 1) / sets, windows, queries, tokens, heads, width);
+        fetch(queries, c, dq + then * asked + next.query, ld);
+        fetch(tokens, c, dk + then * all + next.token, ld);
+        fetch(tokens, c, dv + then * all + next.token, ld);
+        fetch(queries, c, dout + then * asked + next.query, ld);
+        if (then == 0) {
+            fetch(queries, c, q + next.query, ld);
+            fetch(tokens, c, k + next.token, ld);
+            fetch(tokens, c, v + next.token, ld);
         }
-}
-
-void cpu_attention_tangent(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
-                           int width, const real *q, const real *k, const real *v, const real *p,
-                           const real *dq, const real *dk, const real *dv, real *dout) {
-    cpu_attention_tangents(ops, 1, windows, queries, tokens, heads, width, q, k, v, p, dq, dk, dv, dout);
+        for (int first = 0; first < queries; first += most) {
+            const int n = queries - first < most ? queries - first : most;
+            const size_t row = at.query + (size_t)first * ld, moved = s * asked + row;
+            move(small, n, tokens, at, ld, q + row, k + at.token, v + at.token,
+                 p + at.weight + (size_t)first * (size_t)tokens, dq + moved, dk + s * all + at.token,
+                 dv + s * all + at.token, dp, dout + moved);
+        }
+    }
 }
 
 void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
@@ -157,22 +173,26 @@ void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, 
     const int most = queries_at_once(queries, tokens), c = width / heads;
     const bool small = is_small(tokens, c);
     real dp[SCRATCH];
-    for (size_t w = 0; w < windows; w++)
-        for (int h = 0; h < heads; h++) {
-            struct part at = part_of(w, h, queries, tokens, heads, width);
-            for (int first = 0; first < queries; first += most) {
-                const int n = queries - first < most ? queries - first : most;
-                const size_t row = at.query + (size_t)first * ld;
-                const real *weight = p + at.weight + (size_t)first * ldp;
-                product(small, tokens, c, n, true, weight, ldp, dout + row, ld, first > 0, dv + at.token, ld);
-                product_transposed(small, n, tokens, c, 1, dout + row, ld, v + at.token, ld, false, dp);
-                for (size_t i = 0; i < (size_t)n; i++) {
-                    softmax_tangent_row(tokens, weight + i * ldp, dp + i * ldx);
-                    for (size_t j = 0; j < (size_t)tokens; j++)
-                        dp[i * ldx + j] *= at.scale;
-                }
-                product(small, n, c, tokens, false, dp, ldx, k + at.token, ld, false, dq + row, ld);
-                product(small, tokens, c, n, true, dp, ldx, q + row, ld, first > 0, dk + at.token, ld);
+    for (size_t i = 0; i < windows * (size_t)heads; i++) {
+        const struct part at = part_of(i, windows, queries, tokens, heads, width);
+        const struct part next = part_of(i + 1, windows, queries, tokens, heads, width);
+        fetch(queries, c, q + next.query, ld);
+        fetch(tokens, c, k + next.token, ld);
+        fetch(tokens, c, v + next.token, ld);
+        fetch(queries, c, dout + next.query, ld);
+        for (int first = 0; first < queries; first += most) {
+            const int n = queries - first < most ? queries - first : most;
+            const size_t row = at.query + (size_t)first * ld;
+            const real *weight = p + at.weight + (size_t)first * ldp;
+            product(small, tokens, c, n, true, weight, ldp, dout + row, ld, first > 0, dv + at.token, ld);
+            product_transposed(small, n, tokens, c, 1, dout + row, ld, v + at.token, ld, false, dp);
+            for (size_t r = 0; r < (size_t)n; r++) {
+                softmax_tangent_row(tokens, weight + r * ldp, dp + r * ldx);
+                for (size_t j = 0; j < (size_t)tokens; j++)
+                    dp[r * ldx + j] *= at.scale;
             }
+            product(small, n, c, tokens, false, dp, ldx, k + at.token, ld, false, dq + row, ld);
+            product(small, tokens, c, n, true, dp, ldx, q + row, ld, first > 0, dk + at.token, ld);
         }
+    }
 }

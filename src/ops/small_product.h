@@ -162,15 +162,18 @@ static inline int panel_columns(int n) {
     return n < PANEL_COLUMNS ? n : PANEL_COLUMNS;
 }
 
-/* Copies b (k, n), or its transpose from b (n, k) if `flip`, panel after panel. */
-static inline void pack_panels(int n, int k, bool flip, const real *b, size_t ldb, real *panel) {
-    for (int j = 0, wide; j < n; j += wide, panel += (size_t)k * (size_t)wide) {
-        wide = panel_columns(n - j);
-        if (flip)
-            turn(wide, k, 1, b + (size_t)j * ldb, ldb, panel, (size_t)wide);
-        for (int l = 0; !flip && l < k; l++)
-            memcpy(panel + l * wide, b + (size_t)l * ldb + j, (size_t)wide * sizeof *b);
+/* Copies b (k, n), or its transpose from b (n, k) if `flip`, panel after panel; it is read row by row. */
+static inline void pack_panels(int n, int k, bool flip, const real *b, size_t ldb, real *panels) {
+    for (int j = 0; flip && j < n; j += PANEL_COLUMNS) {
+        const int wide = panel_columns(n - j);
+        turn(wide, k, 1, b + (size_t)j * ldb, ldb, panels + (size_t)j * (size_t)k, (size_t)wide);
     }
+    for (int l = 0; !flip && l < k; l++)
+        for (int j = 0; j < n; j += PANEL_COLUMNS) {
+            const int wide = panel_columns(n - j);
+            memcpy(panels + (size_t)j * (size_t)k + l * wide, b + (size_t)l * ldb + j,
+                   (size_t)wide * sizeof *b);
+        }
 }
 
 /* Some rows by one panel. Meanwhile columns `from` and on of the `next` rows after these are fetched from memory, as

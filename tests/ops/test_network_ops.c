@@ -202,8 +202,8 @@ static void check_attention(const struct attention_size *z) {
                     fabs((double)out[(w * (size_t)z->queries + (size_t)i) * (size_t)z->width + (size_t)c] -
                          attended(z, w, i, c, q, k, v)),
                     EXACT);
-    ops->attention_tangent(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dq, dk, dv,
-                           t);
+    ops->attention_tangents(ops, 1, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, dq, dk,
+                            dv, t);
     real *end[2];
     for (int m = 0; m < 2; m++) {
         double step = m == 0 ? STEP : -STEP;

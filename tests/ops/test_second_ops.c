@@ -193,8 +193,8 @@ static void check_attention(size_t sets, const int z[5], double size) {
     real *weight = nothing(windows * (size_t)(z[3] * z[1] * z[2]));
     ops->attention(ops, windows, z[1], z[2], z[3], z[4], q->x, k->x, v->x, weight, p.y);
     for (size_t s = 0; s < sets; s++)
-        ops->attention_tangent(ops, windows, z[1], z[2], z[3], z[4], q->x, k->x, v->x, weight,
-                               q->tx + s * asking, k->tx + s * all, v->tx + s * all, p.ty + s * asking);
+        ops->attention_tangents(ops, 1, windows, z[1], z[2], z[3], z[4], q->x, k->x, v->x, weight,
+                                q->tx + s * asking, k->tx + s * all, v->tx + s * all, p.ty + s * asking);
     ops->attention_tangent_backward(ops, sets, windows, z[1], z[2], z[3], z[4], q->x, k->x, v->x, weight,
                                     q->tx, k->tx, v->tx, p.cy, p.cty, q->dx, k->dx, v->dx, q->dtx, k->dtx,
                                     v->dtx);
