@@ -3,19 +3,9 @@
  * columns a head) and smaller are loops here, which are faster at such sizes. */
 #include "ops/ops_cpu.h"
 
-#include <cblas.h>
-#include <math.h>
-
+#include "ops/precision.h"
 #include "ops/small_product.h"
 #include "ops/softmax.h"
-
-#ifdef EPFLOW_FLOAT64
-#define gemm cblas_dgemm
-#define sqrt_real sqrt
-#else
-#define gemm cblas_sgemm
-#define sqrt_real sqrtf
-#endif
 
 /* Heads and windows up to these sizes are multiplied by loops here: their operands stay in the first cache. */
 enum { SMALL_COLUMNS = 64, SMALL_TOKENS = 128 };

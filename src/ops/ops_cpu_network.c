@@ -4,21 +4,12 @@
  * only. */
 #include "ops/ops_cpu.h"
 
-#include <cblas.h>
-#include <math.h>
 #include <string.h>
 
 #include "ops/gelu_formula.h"
+#include "ops/precision.h"
 #include "ops/rows.h"
 #include "ops/small_product.h"
-
-#ifdef EPFLOW_FLOAT64
-#define gemm cblas_dgemm
-#define sqrt_real sqrt
-#else
-#define gemm cblas_sgemm
-#define sqrt_real sqrtf
-#endif
 
 /* ---- what a network reads ---- */
 

@@ -2,13 +2,7 @@
  * the gradient) are float64. */
 #include "ops/ops_cpu.h"
 
-#include <math.h>
-
-#ifdef EPFLOW_FLOAT64
-#define sqrt_real sqrt
-#else
-#define sqrt_real sqrtf
-#endif
+#include "ops/precision.h"
 
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
                    double sigma, double scale, double *term, real *ds) {

@@ -2,19 +2,9 @@
  * cases do not need are gone. */
 #include "ops/ops_cpu.h"
 
-#include <cblas.h>
-#include <math.h>
-
+#include "ops/precision.h"
 #include "ops/rows.h"
 #include "ops/softmax.h"
-
-#ifdef EPFLOW_FLOAT64
-#define gemm cblas_dgemm
-#define sqrt_real sqrt
-#else
-#define gemm cblas_sgemm
-#define sqrt_real sqrtf
-#endif
 
 /* y += factor x */
 static void add(int n, real factor, const real *restrict x, real *restrict y) {
