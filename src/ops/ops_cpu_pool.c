@@ -15,14 +15,15 @@ static void add(int n, real factor, const real *restrict x, real *restrict y) {
 /* ---- token 0 alone moves ---- */
 
 /* One head of a window; pointers are to its token 0, `columns` of `ld` numbers each. Logit m of query 0 moves by
- * dq . k_m: its output by sum p_m (l_m - mean) v_m. */
+ * dq . k_m. */
 static void own_query(int tokens, int columns, size_t ld, real scale, const real *k, const real *v,
                       const real *p, const real *dq, real *dout) {
-    real mean = 0;
+    real dp[MOST_TOKENS];
     for (int m = 0; m < tokens; m++)
-        mean += p[m] * scale * dot(columns, dq, k + (size_t)m * ld);
+        dp[m] = scale * dot(columns, dq, k + (size_t)m * ld);
+    softmax_tangent_row(tokens, p, dp);
     for (int m = 0; m < tokens; m++)
-        add(columns, p[m] * (scale * dot(columns, dq, k + (size_t)m * ld) - mean), v + (size_t)m * ld, dout);
+        add(columns, dp[m], v + (size_t)m * ld, dout);
 }
 
 /* Logit 0 of every query j moves by q_j . dk: all its weights move, and its output by p_0 q_j . dk (v_0 - out_j). */

@@ -97,8 +97,6 @@ void cpu_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, 
 
 /* ---- attention, one asking token after the other ---- */
 
-enum { MOST_TOKENS = NEAREST_MOST + 1 };
-
 static inline void add_scaled(int n, real factor, const real *restrict a, real *restrict to) {
     for (int c = 0; c < n; c++)
         to[c] += factor * a[c];

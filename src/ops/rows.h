@@ -2,9 +2,9 @@
 #ifndef EPFLOW_OPS_ROWS_H
 #define EPFLOW_OPS_ROWS_H
 
-#include "base/real.h"
+#include "ops/ops.h"
 
-enum { MOST_COLUMNS = 4096 }; /* network.width */
+enum { MOST_COLUMNS = 4096, /* network.width */ MOST_TOKENS = NEAREST_MOST + 1 };
 
 static inline real dot(int n, const real *restrict a, const real *restrict b) {
     real sum = 0;
