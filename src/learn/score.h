@@ -10,6 +10,7 @@
 #define EPFLOW_LEARN_SCORE_H
 
 #include "base/config.h"
+#include "learn/graph.h"
 #include "learn/tensors.h"
 #include "ops/ops.h"
 
@@ -86,5 +87,21 @@ enum status score_probe(struct score_model *model, const real *weights, const st
 enum status score_pull(struct score_model *model, const real *weights, const struct score_input *in,
                        const struct score_probes *probes, const real *ds, const real *dproduct,
                        real *gradient);
+
+/* ---- models that read graphs ----
+ * They give the scores of all owned particles of a frame at once, shifts included. g, direction: by local number,
+ * owned and ghosts; s, ds, zeta (owned, d); device. */
+
+bool score_on_graph(const struct score_model *model);
+enum status score_graph_forward(struct score_model *model, const real *weights, const struct graph *graph,
+                                double *const g[], real *s);
+/* And ds, the derivative of s where every particle's g moves along direction (particles, d). With a direction of
+ * independent signs, direction . ds of a particle is an unbiased estimate of its own divergence. */
+enum status score_graph_tangent(struct score_model *model, const real *weights, const struct graph *graph,
+                                double *const g[], const real *direction, real *s, real *ds);
+/* As score_denoising, with a weight (owned) of each particle's term, or NULL. */
+enum status score_graph_denoising(struct score_model *model, const real *weights, const struct graph *graph,
+                                  double *const g[], const real *zeta, const real *weight, double sign,
+                                  double sigma, double scale, double *term, real *gradient, real *s);
 
 #endif

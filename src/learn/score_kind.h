@@ -22,6 +22,14 @@ struct score_kind {
     enum status (*pull)(struct score_model *model, const real *weights, const struct score_input *in,
                         const struct score_probes *probes, const real *ds, const real *dproduct,
                         real *gradient);
+    /* Of kinds that read graphs, instead of the functions of windows above. */
+    enum status (*graph_forward)(struct score_model *model, const real *weights, const struct graph *graph,
+                                 double *const g[], real *s);
+    enum status (*graph_tangent)(struct score_model *model, const real *weights, const struct graph *graph,
+                                 double *const g[], const real *direction, real *s, real *ds);
+    enum status (*graph_denoising)(struct score_model *model, const real *weights, const struct graph *graph,
+                                   double *const g[], const real *zeta, const real *weight, double sign,
+                                   double sigma, double scale, double *term, real *gradient, real *s);
 };
 
 /* What every model begins with. */
@@ -34,6 +42,7 @@ struct score_model {
     double bytes; /* of the workspace */
 };
 
-extern const struct score_kind window_kind; /* window_network.c */
+extern const struct score_kind window_kind;   /* window_network.c */
+extern const struct score_kind response_kind; /* response_network.c */
 
 #endif
