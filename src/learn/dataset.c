@@ -244,6 +244,7 @@ struct score_input frame_windows(const struct frame *f, size_t count, const uint
                                 .particles = f->particles->owned + f->particles->ghosts,
                                 .id = f->particles->id,
                                 .push = f->push[0] ? f->push : NULL,
+                                .graph = f->graph,
                                 .anchor = &f->lattice,
                                 .count = count,
                                 .centre = centre,

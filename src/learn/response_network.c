@@ -188,10 +188,28 @@ out:
     return status;
 }
 
+static enum status reserve_rows(struct response_network *n, size_t count) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const size_t bytes = count * (size_t)n->base.d * sizeof(real);
+    if (count <= n->row_room)
+        return STATUS_OK;
+    n->row_room = 0;
+    ops->release(ops, n->rows);
+    ops->release(ops, n->drows);
+    n->rows = n->drows = NULL;
+    TRY(ops->allocate(ops, bytes, (void **)&n->rows));
+    TRY(ops->allocate(ops, bytes, (void **)&n->drows));
+    n->row_room = count;
+out:
+    return status;
+}
+
 static void destroy(struct score_model *model) {
     struct response_network *n = (struct response_network *)(void *)model;
     const struct ops *ops = model->ops;
-    void *const held[] = {n->values.base, n->tangents.base, n->gradients.base, n->s, n->ds, n->direction};
+    void *const held[] = {n->values.base, n->tangents.base, n->gradients.base, n->s,
+                          n->ds,          n->direction,     n->rows,           n->drows};
     for (size_t m = 0; m < sizeof held / sizeof *held; m++)
         ops->release(ops, held[m]);
     for (int a = 0; a < MAX_DIMENSION; a++)
@@ -239,57 +257,116 @@ static struct score_cost operations(const struct score_model *model) {
 
 /* ---- what score.h asks ---- */
 
-static void gather_propulsion(struct response_network *n, const struct graph *g, double *const g_local[]) {
+/* A pass over all owned particles; tangents along n->direction, kept edges for a gradient. */
+static enum status run(struct response_network *n, const real *weights, const struct score_input *in,
+                       bool tangents, bool kept) {
+    enum status status = STATUS_OK;
+    const struct graph *g = in->graph;
+    TRY(arrays_reserve(n, g, kept, &n->values, &n->of));
+    if (tangents)
+        TRY(arrays_reserve(n, g, false, &n->tangents, &n->along));
     for (int a = 0; a < n->base.d; a++)
-        n->base.ops->gather8(n->base.ops, g->level[g->layers + 1], g->local, g_local[a], n->g[a]);
-}
-
-static enum status graph_forward(struct score_model *model, const real *weights, const struct graph *graph,
-                                 double *const g[], real *s) {
-    enum status status = STATUS_OK;
-    struct response_network *n = (struct response_network *)(void *)model;
-    TRY(reserve_nodes(n, graph));
-    TRY(arrays_reserve(n, graph, false, &n->values, &n->of));
-    gather_propulsion(n, graph, g);
-    response_forward(n, weights, graph, false, false);
-    model->ops->copy(model->ops, s, n->s, graph->level[0] * (size_t)model->d * sizeof *s);
+        n->base.ops->gather8(n->base.ops, g->level[g->layers + 1], g->local, in->g[a], n->g[a]);
+    response_forward(n, weights, g, tangents, kept);
 out:
     return status;
 }
 
-static enum status graph_tangent(struct score_model *model, const real *weights, const struct graph *graph,
-                                 double *const g[], const real *direction, real *s, real *ds) {
+/* Rows of the chosen particles. */
+static void take_rows(const struct response_network *n, const struct score_input *in, const real *from,
+                      real *to) {
+    const size_t d = (size_t)n->base.d;
+    n->base.ops->gather_rows(n->base.ops, in->count, n->base.d, in->centre, from, d, to, d);
+}
+
+static enum status forward(struct score_model *model, const real *weights, const struct score_input *in,
+                           real *s) {
     enum status status = STATUS_OK;
     struct response_network *n = (struct response_network *)(void *)model;
-    const size_t d = (size_t)model->d, bytes = graph->level[0] * d * sizeof *s;
-    TRY(reserve_nodes(n, graph));
-    TRY(arrays_reserve(n, graph, false, &n->values, &n->of));
-    TRY(arrays_reserve(n, graph, false, &n->tangents, &n->along));
-    gather_propulsion(n, graph, g);
-    model->ops->gather_rows(model->ops, graph->level[graph->layers + 1], model->d, graph->local, direction, d,
+    TRY(reserve_nodes(n, in->graph));
+    TRY(run(n, weights, in, false, false));
+    take_rows(n, in, n->s, s);
+out:
+    return status;
+}
+
+static enum status tangent(struct score_model *model, const real *weights, const struct score_input *in,
+                           const real *direction, real *s, real *ds) {
+    enum status status = STATUS_OK;
+    struct response_network *n = (struct response_network *)(void *)model;
+    const struct graph *g = in->graph;
+    const size_t d = (size_t)model->d;
+    TRY(reserve_nodes(n, g));
+    model->ops->gather_rows(model->ops, g->level[g->layers + 1], model->d, g->local, direction, d,
                             n->direction, d);
-    response_forward(n, weights, graph, true, false);
-    model->ops->copy(model->ops, s, n->s, bytes);
-    model->ops->copy(model->ops, ds, n->ds, bytes);
+    TRY(run(n, weights, in, true, false));
+    take_rows(n, in, n->s, s);
+    take_rows(n, in, n->ds, ds);
 out:
     return status;
 }
 
-static enum status graph_denoising(struct score_model *model, const real *weights, const struct graph *graph,
-                                   double *const g[], const real *zeta, const real *weight, double sign,
-                                   double sigma, double scale, double *term, real *gradient, real *s) {
+/* Independent directions of all particles, by id, in the order of the graph's nodes. */
+static void draw_directions(struct response_network *n, const struct score_input *in, uint64_t step,
+                            double *wide, real *local) {
+    const struct ops *ops = n->base.ops;
+    const struct graph *g = in->graph;
+    const size_t d = (size_t)n->base.d;
+    ops->normal(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
+    ops->narrow(ops, in->particles * d, wide, local);
+    ops->gather_rows(ops, g->level[g->layers + 1], n->base.d, g->local, local, d, n->direction, d);
+}
+
+/* The mean over the probes of direction . tangent. */
+static enum status divergence(struct score_model *model, const real *weights, const struct score_input *in,
+                              real *s, real *divergence) {
     enum status status = STATUS_OK;
     struct response_network *n = (struct response_network *)(void *)model;
-    const size_t owned = graph->level[0], d = (size_t)model->d;
-    TRY(reserve_nodes(n, graph));
-    TRY(arrays_reserve(n, graph, true, &n->values, &n->of));
-    TRY(arrays_reserve(n, graph, false, &n->gradients, &n->d));
-    gather_propulsion(n, graph, g);
-    response_forward(n, weights, graph, false, true);
-    model->ops->denoising(model->ops, owned, model->d, n->s, zeta, weight, sign, sigma, scale, term, n->ds);
-    response_backward(n, weights, graph, gradient);
+    const struct ops *ops = model->ops;
+    const size_t d = (size_t)model->d, owned = in->graph->level[0];
+    const int probes = in->probes.count > 1 ? in->probes.count : 1;
+    double *wide = NULL;
+    real *local = NULL, *product = NULL, *chosen = NULL;
+    TRY(reserve_nodes(n, in->graph));
+    TRY(ops->allocate(ops, (in->particles * d + 1) * sizeof *wide, (void **)&wide));
+    TRY(ops->allocate(ops, (in->particles * d + 1) * sizeof *local, (void **)&local));
+    TRY(ops->allocate(ops, (owned + 1) * sizeof *product, (void **)&product));
+    TRY(ops->allocate(ops, (in->count + 1) * sizeof *chosen, (void **)&chosen));
+    ops->zero(ops, divergence, in->count * sizeof *divergence);
+    for (int m = 0; m < probes; m++) {
+        draw_directions(n, in, in->probes.step * (uint64_t)probes + (uint64_t)m, wide, local);
+        TRY(run(n, weights, in, true, false));
+        ops->probe(ops, owned, model->d, n->direction, n->ds, product);
+        ops->gather_rows(ops, in->count, 1, in->centre, product, 1, chosen, 1);
+        ops->add_column(ops, in->count, 1.0 / probes, chosen, 1, divergence);
+    }
+    take_rows(n, in, n->s, s);
+out:
+    ops->release(ops, wide);
+    ops->release(ops, local);
+    ops->release(ops, product);
+    ops->release(ops, chosen);
+    return status;
+}
+
+static enum status denoising(struct score_model *model, const real *weights, const struct score_input *in,
+                             const real *zeta, const real *weight, double sign, double sigma, double scale,
+                             double *term, real *gradient, real *s) {
+    enum status status = STATUS_OK;
+    struct response_network *n = (struct response_network *)(void *)model;
+    const struct ops *ops = model->ops;
+    const size_t owned = in->graph->level[0], d = (size_t)model->d, bytes = in->count * d * sizeof(real);
+    TRY(reserve_nodes(n, in->graph));
+    TRY(reserve_rows(n, in->count));
+    TRY(run(n, weights, in, false, true));
+    TRY(arrays_reserve(n, in->graph, false, &n->gradients, &n->d));
+    take_rows(n, in, n->s, n->rows);
+    ops->denoising(ops, in->count, model->d, n->rows, zeta, weight, sign, sigma, scale, term, n->drows);
+    ops->zero(ops, n->ds, owned * d * sizeof(real));
+    ops->scatter_rows(ops, in->count, model->d, in->centre, n->drows, d, n->ds, d);
+    response_backward(n, weights, in->graph, gradient);
     if (s)
-        model->ops->copy(model->ops, s, n->s, owned * d * sizeof *s);
+        ops->copy(ops, s, n->rows, bytes);
 out:
     return status;
 }
@@ -298,6 +375,7 @@ const struct score_kind response_kind = {.create = create,
                                          .destroy = destroy,
                                          .initialise = initialise,
                                          .operations = operations,
-                                         .graph_forward = graph_forward,
-                                         .graph_tangent = graph_tangent,
-                                         .graph_denoising = graph_denoising};
+                                         .forward = forward,
+                                         .divergence = divergence,
+                                         .denoising = denoising,
+                                         .tangent = tangent};

@@ -52,7 +52,9 @@ struct response_network {
     double *g[MAX_DIMENSION]; /* (nodes) of the graph, in its order */
     real *s, *ds;             /* (owned, d) */
     real *direction;          /* (nodes, d) */
-    size_t nodes, owned;      /* room */
+    real *rows, *drows;       /* (row_room, d): of the chosen particles */
+    size_t row_room;
+    size_t nodes, owned; /* room */
 };
 
 /* Vectors that the score is a sum of: q, Q_tau, and C of every layer. */

@@ -54,9 +54,9 @@ enum status score_divergence(struct score_model *model, const real *weights, con
 }
 
 enum status score_denoising(struct score_model *model, const real *weights, const struct score_input *in,
-                            const real *zeta, double sign, double sigma, double scale, double *term,
-                            real *gradient, real *s) {
-    return model->kind->denoising(model, weights, in, zeta, sign, sigma, scale, term, gradient, s);
+                            const real *zeta, const real *weight, double sign, double sigma, double scale,
+                            double *term, real *gradient, real *s) {
+    return model->kind->denoising(model, weights, in, zeta, weight, sign, sigma, scale, term, gradient, s);
 }
 
 enum status score_probe(struct score_model *model, const real *weights, const struct score_input *in,
@@ -71,22 +71,10 @@ enum status score_pull(struct score_model *model, const real *weights, const str
 }
 
 bool score_on_graph(const struct score_model *model) {
-    return model->kind->graph_forward != NULL;
+    return model->kind->tangent != NULL;
 }
 
-enum status score_graph_forward(struct score_model *model, const real *weights, const struct graph *graph,
-                                double *const g[], real *s) {
-    return model->kind->graph_forward(model, weights, graph, g, s);
-}
-
-enum status score_graph_tangent(struct score_model *model, const real *weights, const struct graph *graph,
-                                double *const g[], const real *direction, real *s, real *ds) {
-    return model->kind->graph_tangent(model, weights, graph, g, direction, s, ds);
-}
-
-enum status score_graph_denoising(struct score_model *model, const real *weights, const struct graph *graph,
-                                  double *const g[], const real *zeta, const real *weight, double sign,
-                                  double sigma, double scale, double *term, real *gradient, real *s) {
-    return model->kind->graph_denoising(model, weights, graph, g, zeta, weight, sign, sigma, scale, term,
-                                        gradient, s);
+enum status score_tangent(struct score_model *model, const real *weights, const struct score_input *in,
+                          const real *direction, real *s, real *ds) {
+    return model->kind->tangent(model, weights, in, direction, s, ds);
 }

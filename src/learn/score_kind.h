@@ -15,21 +15,16 @@ struct score_kind {
     enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in,
                               real *s, real *divergence);
     enum status (*denoising)(struct score_model *model, const real *weights, const struct score_input *in,
-                             const real *zeta, double sign, double sigma, double scale, double *term,
-                             real *gradient, real *s);
+                             const real *zeta, const real *weight, double sign, double sigma, double scale,
+                             double *term, real *gradient, real *s);
     enum status (*probe)(struct score_model *model, const real *weights, const struct score_input *in,
                          const struct score_probes *probes, real *s, real *product);
     enum status (*pull)(struct score_model *model, const real *weights, const struct score_input *in,
                         const struct score_probes *probes, const real *ds, const real *dproduct,
                         real *gradient);
-    /* Of kinds that read graphs, instead of the functions of windows above. */
-    enum status (*graph_forward)(struct score_model *model, const real *weights, const struct graph *graph,
-                                 double *const g[], real *s);
-    enum status (*graph_tangent)(struct score_model *model, const real *weights, const struct graph *graph,
-                                 double *const g[], const real *direction, real *s, real *ds);
-    enum status (*graph_denoising)(struct score_model *model, const real *weights, const struct graph *graph,
-                                   double *const g[], const real *zeta, const real *weight, double sign,
-                                   double sigma, double scale, double *term, real *gradient, real *s);
+    /* Of kinds that read graphs. */
+    enum status (*tangent)(struct score_model *model, const real *weights, const struct score_input *in,
+                           const real *direction, real *s, real *ds);
 };
 
 /* What every model begins with. */

@@ -24,7 +24,7 @@ struct response_case {
     struct frame *frame;
     struct score_model *model;
     real *weights;
-    uint32_t *id; /* (owned) */
+    uint32_t *id, *centre; /* (owned) */
 };
 
 static double attribute_of(hid_t at, const char *group, const char *name) {
@@ -93,6 +93,9 @@ static void load(struct response_case *c, const struct box *box, const double *x
                      STATUS_OK);
     assert_int_equal(frame_graph(c->frame, comm, &c->network.response, &c->system), STATUS_OK);
     c->id = c->frame->particles->id;
+    c->centre = malloc((c->frame->particles->owned + 1) * sizeof *c->centre);
+    for (size_t i = 0; i < c->frame->particles->owned; i++)
+        c->centre[i] = (uint32_t)i;
     slice_destroy(&slice);
 }
 
@@ -128,6 +131,7 @@ static void close_case(struct response_case *c) {
     frame_destroy(&c->frame);
     score_destroy(&c->model);
     free(c->weights);
+    free(c->centre);
 }
 
 /* Values (owned, width) of all ranks, in order of id: (n, width), allocated. */
@@ -149,6 +153,11 @@ static double error_of(const struct response_case *c, hid_t at, const char *name
     free(got);
     free(want);
     return error;
+}
+
+/* All owned particles. */
+static struct score_input input_of(const struct response_case *c) {
+    return frame_windows(c->frame, c->frame->particles->owned, c->centre, NULL);
 }
 
 /* ---- geometry ---- */
@@ -272,9 +281,9 @@ static void values_case(hid_t at, const char *name) {
     struct response_case c;
     open_case(at, 64, &c);
     const size_t owned = c.frame->particles->owned;
+    const struct score_input in = input_of(&c);
     real *s = malloc((owned * c.d + 1) * sizeof *s);
-    assert_int_equal(score_graph_forward(c.model, c.weights, c.frame->graph, c.frame->particles->g, s),
-                     STATUS_OK);
+    assert_int_equal(score_forward(c.model, c.weights, &in, s), STATUS_OK);
     sources_match(&c, at);
     probe_match(&c, at);
     assert_below(error_of(&c, at, "s_g", 0, (int)c.d, s), SCORES);
@@ -327,10 +336,10 @@ static void tangents_case(hid_t at, const char *name) {
     struct response_case c;
     open_case(at, 64, &c);
     const size_t owned = c.frame->particles->owned;
+    const struct score_input in = input_of(&c);
     real *xi = local_rows(&c, at, "xi"), *s = malloc((owned * c.d + 1) * sizeof *s);
     real *ds = malloc((owned * c.d + 1) * sizeof *ds), *divergence = calloc(owned + 1, sizeof *divergence);
-    assert_int_equal(
-        score_graph_tangent(c.model, c.weights, c.frame->graph, c.frame->particles->g, xi, s, ds), STATUS_OK);
+    assert_int_equal(score_tangent(c.model, c.weights, &in, xi, s, ds), STATUS_OK);
     assert_below(error_of(&c, at, "s_g", 0, (int)c.d, s), SCORES);
     assert_below(error_of(&c, at, "tangent_s_g", 0, (int)c.d, ds), TANGENTS);
     for (size_t m = 0; m < owned * c.d; m++)
@@ -358,13 +367,14 @@ static void divergence_case(hid_t at, const char *name) {
     open_case(at, 64, &c);
     const struct particles *p = c.frame->particles;
     const size_t rows = p->owned + p->ghosts;
+    const struct score_input in = input_of(&c);
     real *xi = calloc(rows * c.d + 1, sizeof *xi), *s = malloc((p->owned * c.d + 1) * sizeof *s);
     real *ds = malloc((p->owned * c.d + 1) * sizeof *ds),
          *divergence = calloc(p->owned + 1, sizeof *divergence);
     for (size_t m = 0; m < c.n * c.d; m++) {
         for (size_t i = 0; i < rows; i++)
             xi[i * c.d + m % c.d] = p->id[i] == m / c.d ? 1 : 0;
-        assert_int_equal(score_graph_tangent(c.model, c.weights, c.frame->graph, p->g, xi, s, ds), STATUS_OK);
+        assert_int_equal(score_tangent(c.model, c.weights, &in, xi, s, ds), STATUS_OK);
         const int64_t mine = frame_find(c.frame, (uint32_t)(m / c.d));
         if (mine >= 0)
             divergence[mine] += ds[(size_t)mine * c.d + m % c.d];
@@ -416,11 +426,13 @@ static void loss_case(hid_t at, const char *name) {
     assert_below(error_of(&c, at, "L_dn/weight", 0, 1, weight), GEOMETRY);
     for (size_t a = 0; a < c.d; a++)
         moved[a] = malloc((rows + 1) * sizeof *moved[a]);
+    struct score_input in = input_of(&c);
+    in.g = moved;
     for (int sign = 1; sign >= -1; sign -= 2) {
         for (size_t m = 0; m < rows * c.d; m++)
             moved[m % c.d][m / c.d] = p->g[m % c.d][m / c.d] + sign * sigma * (double)zeta[m];
-        assert_int_equal(score_graph_denoising(c.model, c.weights, c.frame->graph, moved, zeta, weight, sign,
-                                               sigma, 1.0 / (double)c.n, term, gradient, s),
+        assert_int_equal(score_denoising(c.model, c.weights, &in, zeta, weight, sign, sigma,
+                                         1.0 / (double)c.n, term, gradient, s),
                          STATUS_OK);
         assert_below(error_of(&c, at, sign > 0 ? "L_dn/s_g_plus" : "L_dn/s_g_minus", 0, (int)c.d, s), SCORES);
     }
