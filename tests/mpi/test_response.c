@@ -461,10 +461,81 @@ static void loss(void **state) {
     vectors_for_each("response.h5", loss_case);
 }
 
+/* ---- symmetries ---- */
+
+enum { CLUSTER = 150 };
+
+/* A cluster in the middle of the box of case a, turned by `angle` (reflected first if so), moved by `shift` along x, its
+ * particles numbered backwards if so; s (CLUSTER, 2) in the original order, turned back. */
+static double *cluster_scores(struct response_case *c, double angle, bool reflected, double shift,
+                              bool backwards) {
+    const struct box box = {.d = 2, .periodic = true, .side = {70, 70}};
+    double x[2 * CLUSTER], g[2 * CLUSTER];
+    for (size_t i = 0; i < CLUSTER; i++) {
+        uint32_t word[4];
+        const size_t to = backwards ? CLUSTER - 1 - i : i;
+        rng_words(7, STREAM_PROBE, (uint32_t)i, 0, 0, word);
+        const double radius = 15 * sqrt(rng_uniform(word[0])), at = 2 * M_PI * rng_uniform(word[1]);
+        const double before[2][2] = {
+            {radius * cos(at), (reflected ? -1 : 1) * radius * sin(at)},
+            {4 * rng_uniform(word[2]) - 2, (reflected ? -1 : 1) * (4 * rng_uniform(word[3]) - 2)}};
+        for (int a = 0; a < 2; a++) {
+            const double other = (a == 0 ? -1 : 1) * sin(angle);
+            x[2 * to + (size_t)a] =
+                35 + cos(angle) * before[0][a] + other * before[0][1 - a] + (a == 0 ? shift : 0);
+            g[2 * to + (size_t)a] = cos(angle) * before[1][a] + other * before[1][1 - a];
+        }
+    }
+    frame_destroy(&c->frame);
+    free(c->centre);
+    c->n = CLUSTER;
+    load(c, &box, x, g);
+    const struct score_input in = input_of(c);
+    real *s = malloc((c->frame->particles->owned * 2 + 1) * sizeof *s);
+    assert_int_equal(score_forward(c->model, c->weights, &in, s), STATUS_OK);
+    double *turned = gather(c, 2, s), *out = malloc(2 * CLUSTER * sizeof *out);
+    for (size_t i = 0; i < CLUSTER; i++) {
+        const double *of = turned + 2 * (backwards ? CLUSTER - 1 - i : i);
+        out[2 * i] = cos(angle) * of[0] + sin(angle) * of[1];
+        out[2 * i + 1] = (reflected ? -1 : 1) * (cos(angle) * of[1] - sin(angle) * of[0]);
+    }
+    free(turned);
+    free(s);
+    return out;
+}
+
+static void symmetries(void **state) {
+    (void)state;
+    const double tolerance = TOLERANCE(1e-8, 1e-3);
+    hid_t file = vectors_open("response.h5"), at = H5Gopen2(file, "a", H5P_DEFAULT);
+    struct response_case c;
+    open_case(at, 64, &c);
+    double *as_it_is = cluster_scores(&c, 0, false, 0, false);
+    const struct {
+        double angle, shift;
+        bool reflected, backwards;
+    } change[] = {{.angle = 0.7},
+                  {.reflected = true},
+                  {.angle = 2.1, .reflected = true},
+                  {.shift = 31.3},
+                  {.backwards = true},
+                  {.angle = -1.3, .shift = 40, .reflected = true, .backwards = true}};
+    for (size_t m = 0; m < sizeof change / sizeof *change; m++) {
+        double *changed =
+            cluster_scores(&c, change[m].angle, change[m].reflected, change[m].shift, change[m].backwards);
+        assert_below(relative_error(2 * CLUSTER, changed, as_it_is), tolerance);
+        free(changed);
+    }
+    free(as_it_is);
+    close_case(&c);
+    H5Gclose(at);
+    H5Fclose(file);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(geometry),   cmocka_unit_test(values), cmocka_unit_test(tangents),
-        cmocka_unit_test(divergence), cmocka_unit_test(loss),
+        cmocka_unit_test(divergence), cmocka_unit_test(loss),   cmocka_unit_test(symmetries),
     };
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }
