@@ -223,6 +223,8 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
+/* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
+bool config_suits_response(const struct system_parameters *s);
 /* Width of the noise that smooths what a loss learns; 0 where there is none. */
 static inline double config_smoothing(const struct training_parameters *p) {
     return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;
