@@ -109,6 +109,9 @@ struct response_parameters {
     double density_radius, density_shift;
     double shot_scale, shot_offset, shot_guard;
     double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
 };
 
 struct network_parameters {
