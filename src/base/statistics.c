@@ -26,6 +26,10 @@ static double jackknife(int n, int size, const double *above, const double *belo
     return used > 1 ? sqrt(spread * (used - 1) / used) : NAN;
 }
 
+double jackknife_error(int n, const double *above, const double *below) {
+    return jackknife(n, 1, above, below);
+}
+
 double ratio_error(int n, const double *above, const double *below) {
     double largest = NAN;
     for (int size = 1; n / size >= (size == 1 ? 2 : 4); size *= 2)
