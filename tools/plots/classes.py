@@ -37,6 +37,11 @@ class ClassTable:
         value, error = (required(self.group, name + end)[self.there] for end in ("", "_error"))
         return value, np.where(np.isfinite(error), error, 0)
 
+    def columns(self):
+        """All of them by name, errors too."""
+        names = [name for name in self.group if name not in ("edges", "names")]
+        return {name: required(self.group, name)[self.there] for name in names}
+
     def label_axis(self, axes, label):
         axes.set_xlabel(label)
         if self.names:

@@ -29,13 +29,13 @@ def scale_of_rates(axes, values):
     axes.axhline(0, color=GREY, linewidth=0.6)
 
 
-def with_errors(axes, x, group, name, colour, label=None, marker="o", factor=1.0):
+def with_errors(axes, x, group, name, colour, label=None, marker="o", factor=1.0, line="-"):
     value, error = factor * required(group, name)[()], dataset(group, name + "_error")
     good = np.isfinite(value)
     if error is not None:
         error = np.where(np.isfinite(error[()]), factor * error[()], 0)[good]
     axes.errorbar(x[good], value[good], error, color=colour, label=label, marker=marker, markersize=3.5,
-                  linewidth=1.2, elinewidth=1)
+                  linestyle=line, linewidth=1.2, elinewidth=1)
     return value[good]
 
 
