@@ -15,7 +15,7 @@
 #include "base/real.h"
 #include "base/status.h"
 
-enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
+enum { CONFIG_TEXT = 512, CONFIG_FILES = 32, RESPONSE_SHOTS = 16, RESPONSE_LAYERS = 16 };
 
 enum system_kind {
     SYSTEM_AOUP,    /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
@@ -25,8 +25,11 @@ enum system_kind {
 enum spring_kind {
     SPRING_ISOTROPIC,
     SPRING_LONGITUDINAL
-};                                    /* -kappa (u_i - u_j), or its part along the bond */
-enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
+}; /* -kappa (u_i - u_j), or its part along the bond */
+enum network_kind {
+    NETWORK_WINDOW,  /* windowed transformer, theory section 3 */
+    NETWORK_RESPONSE /* graph network of contacts and their recent past, theory section 7 */
+};
 enum window_kind {
     WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
     WINDOW_PERIODIC, /* the same, but they see sine and cosine of 2 pi (x_i - x_j) / L */
@@ -92,6 +95,22 @@ struct simulation_parameters {
     double restart_interval; /* minutes of wall clock between restart files */
 };
 
+/* Sizes and constants of the response network, by their names in theory.md section 7. */
+struct response_parameters {
+    int hidden;   /* H */
+    int edge;     /* E */
+    int channels; /* C */
+    int layers;
+    int shots;
+    double shot[RESPONSE_SHOTS]; /* tau */
+    double edge_radius;          /* r_e */
+    double force_tolerance;      /* F is cut where f(r_c) is this */
+    double window_rate, window_centre;
+    double density_radius, density_shift;
+    double shot_scale, shot_offset, shot_guard;
+    double lg_floor, log_guard, gain;
+};
+
 struct network_parameters {
     enum network_kind kind;
     int width;        /* W: token width */
@@ -107,6 +126,7 @@ struct network_parameters {
         displacement_unit; /* lengths that lattice vectors and displacements are seen in units of */
     enum score_heads scores;
     enum score_shift shift;
+    struct response_parameters response;
 };
 
 struct file_choice {

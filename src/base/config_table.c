@@ -33,8 +33,8 @@ const struct parameter parameter_table[] = {
      .least = 0, .open_least = true, .most = 4,
      .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box. "
              "Give this or box, exactly one"},
-    {"system", "box", TYPE_SIDES, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
-     .unit = "r0", .fallback = "[]", ABOVE(0),
+    {"system", "box", TYPE_REALS, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
+     .room = MAX_DIMENSION, .unit = "r0", .fallback = "[]", ABOVE(0),
      .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle "
              "half may "
              "be reached"},
@@ -88,8 +88,12 @@ const struct parameter parameter_table[] = {
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
     /* ---- network ---- */
-    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window", .choices = "window",
-     .help = "score model: window, a transformer over a particle and its nearest neighbours"},
+    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window",
+     .choices = "window|response",
+     .help = "score model: window, a transformer over a particle and its nearest neighbours; response, a "
+             "graph network "
+             "that sees stiffnesses of contacts and the forces of the recent past, for system.kind = aoup "
+             "with eps = 0"},
     {"network", "width", TYPE_INTEGER, AT(network, width), .unit = "", .fallback = "256", BETWEEN(2, 4096),
      .help = "W, width of a token; a multiple of 2 and of heads"},
     {"network", "hidden", TYPE_INTEGER, AT(network, hidden), .unit = "", .fallback = "256", BETWEEN(1, 4096),
@@ -137,6 +141,49 @@ const struct parameter parameter_table[] = {
      .choices = "none|force|drift",
      .help = "what is added to the network: none; force, -g to s_g and F/eps to s_x; drift, -g to s_g and "
              "b/eps to s_x. Default none for eps = 0 and for the loss velocity, force for eps > 0"},
+    /* ---- response ---- */
+    {"response", "hidden", TYPE_INTEGER, AT(network, response.hidden), .unit = "", .fallback = "32",
+     BETWEEN(1, 1024), .help = "H, numbers that describe a particle"},
+    {"response", "edge", TYPE_INTEGER, AT(network, response.edge), .unit = "", .fallback = "48",
+     BETWEEN(1, 1024), .help = "E, hidden width of the network on pairs"},
+    {"response", "channels", TYPE_INTEGER, AT(network, response.channels), .unit = "", .fallback = "4",
+     BETWEEN(1, 64), .help = "C, vectors that a layer makes"},
+    {"response", "layers", TYPE_INTEGER, AT(network, response.layers), .unit = "", .fallback = "2",
+     BETWEEN(1, RESPONSE_LAYERS), .help = "layers: each lets a particle see one edge_radius farther"},
+    {"response", "shots", TYPE_REALS, AT(network, response.shot),
+     .count_offset = offsetof(struct config, network.response.shots), .room = RESPONSE_SHOTS, .unit = "time",
+     .fallback = "[1.5, 4, 10, 25]", ABOVE(0),
+     .help =
+         "times ago at which the forces are evaluated, had every particle kept its velocity; [] for none"},
+    {"response", "edge_radius", TYPE_REAL, AT(network, response.edge_radius), .unit = "r0", .fallback = "2.8",
+     ABOVE(0), .help = "r_e, distance within which particles see each other in a layer"},
+    {"response", "force_tolerance", TYPE_REAL, AT(network, response.force_tolerance), .unit = "",
+     .fallback = "1e-9", .least = 1e-14, .most = 0.1,
+     .help = "the forces that the network sees are cut where f(r_c) is this"},
+    {"response", "window_rate", TYPE_REAL, AT(network, response.window_rate), .unit = "1/r0",
+     .fallback = "12", ABOVE(0), .help = "pairs are weighed by logistic(window_rate (window_centre - r))"},
+    {"response", "window_centre", TYPE_REAL, AT(network, response.window_centre), .unit = "r0",
+     .fallback = "2.65", ABOVE(0), .help = "see window_rate; somewhat below edge_radius"},
+    {"response", "density_radius", TYPE_REAL, AT(network, response.density_radius), .unit = "r0",
+     .fallback = "5", ABOVE(0), .help = "the local packing fraction is that of a ball of this radius"},
+    {"response", "density_shift", TYPE_REAL, AT(network, response.density_shift), .unit = "",
+     .fallback = "0.27", ABOVE(0),
+     .help = "local packing fractions are seen in units of this, about their mean"},
+    {"response", "shot_scale", TYPE_REAL, AT(network, response.shot_scale), .unit = "", .fallback = "3000",
+     ABOVE(0),
+     .help = "shots are seen times shot_scale / (kappa + shot_offset), kappa the stiffness of a particle's "
+             "contacts over "
+             "gamma"},
+    {"response", "shot_offset", TYPE_REAL, AT(network, response.shot_offset), .unit = "", .fallback = "300",
+     ABOVE(0), .help = "see shot_scale"},
+    {"response", "shot_guard", TYPE_REAL, AT(network, response.shot_guard), .unit = "r0^2",
+     .fallback = "1e-9", ABOVE(0), .help = "added to squared distances in shots"},
+    {"response", "lg_floor", TYPE_REAL, AT(network, response.lg_floor), .unit = "", .fallback = "0.01",
+     ABOVE(0), .help = "added to squares before their logarithm is taken"},
+    {"response", "log_guard", TYPE_REAL, AT(network, response.log_guard), .unit = "", .fallback = "1e-6",
+     ABOVE(0), .help = "added to lengths before their logarithm is taken"},
+    {"response", "gain", TYPE_REAL, AT(network, response.gain), .unit = "", .fallback = "625", ABOVE(0),
+     .help = "squared size of the vectors beyond which the score saturates; without shots 9 is good"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
      .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",
@@ -278,7 +325,7 @@ enum status parameter_unknown_section(const char *where, const char *section) {
         return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section,
                     nearest);
     return FAIL(STATUS_BAD_INPUT,
-                "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
+                "%s: section " SHOWN " is not known; the sections are system, simulation, network, response, "
                 "training, evaluation, data, output and run",
                 where, section);
 }

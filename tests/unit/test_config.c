@@ -34,7 +34,25 @@ static void defaults(void **state) {
                                                .layers = 4,
                                                .neighbours = 64,
                                                .site_unit = 1,
-                                               .displacement_unit = 1};
+                                               .displacement_unit = 1,
+                                               .response = {.hidden = 32,
+                                                            .edge = 48,
+                                                            .channels = 4,
+                                                            .layers = 2,
+                                                            .shots = 4,
+                                                            .shot = {1.5, 4, 10, 25},
+                                                            .edge_radius = 2.8,
+                                                            .force_tolerance = 1e-9,
+                                                            .window_rate = 12,
+                                                            .window_centre = 2.65,
+                                                            .density_radius = 5,
+                                                            .density_shift = 0.27,
+                                                            .shot_scale = 3000,
+                                                            .shot_offset = 300,
+                                                            .shot_guard = 1e-9,
+                                                            .lg_floor = 0.01,
+                                                            .log_guard = 1e-6,
+                                                            .gain = 625}};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;
