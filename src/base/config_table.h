@@ -45,7 +45,7 @@ struct reading {
     struct origin *origin; /* (parameter_count) */
 };
 
-/* Index of section.key in the table, or -1. */
+/* config_values.c. Index of section.key in the table, or -1. */
 int parameter_find(const char *section, const char *key);
 
 bool section_is_known(const char *section);
