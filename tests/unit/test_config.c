@@ -124,6 +124,44 @@ static void computed_learning(void **state) {
     }
 }
 
+/* Keys that the input does not give follow network.kind, wherever and in whatever order that is given. */
+static void defaults_of_kinds(void **state) {
+    (void)state;
+    static const char *const none[] = {"output.directory=out"}, *const response[] = {"network.kind=response"},
+                             *const window[] = {"network.kind=window"},
+                             *const some[] = {"training.rate=1e-5", "training.optimizer=radam",
+                                              "network.kind=response"};
+    static const char text[] = GOOD "training: {steps: 70000}\nnetwork: {kind: response}\n";
+    const struct {
+        const char *text;
+        int count;
+        const char *const *settings;
+        double sigma, rate, clip, average;
+        int64_t warm_up, steps;
+        enum optimizer_kind optimizer;
+    } want[] = {
+        {GOOD, 1, none, 0.01, 1e-5, 1, 0.9999, 10000, 500000, OPTIMIZER_RADAM},
+        {GOOD, 1, response, 1e-3, 3e-3, 0.5, 0.995, 100, 1000, OPTIMIZER_ADAM},
+        {GOOD, 3, some, 1e-3, 1e-5, 0.5, 0.995, 100, 1000, OPTIMIZER_RADAM},
+        {text, 1, none, 1e-3, 3e-3, 0.5, 0.995, 100, 70000, OPTIMIZER_ADAM},
+        {text, 1, window, 0.01, 1e-5, 1, 0.9999, 10000, 70000, OPTIMIZER_RADAM},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const struct config c = parse(want[i].text, want[i].count, want[i].settings);
+        const struct training_parameters *t = &c.training;
+        assert_true(t->sigma == want[i].sigma && t->rate == want[i].rate && t->clip == want[i].clip);
+        assert_true(t->average == want[i].average && t->warm_up == want[i].warm_up);
+        assert_true(t->steps == want[i].steps && t->optimizer == want[i].optimizer);
+    }
+    /* what a file does not have, too */
+    static const char *const recorded[] = {"system.particles=64",  "system.box=100",
+                                           "output.directory=out", "network.kind=response",
+                                           "training.sigma=0.5",   "training.clip=1"};
+    struct config c;
+    assert_int_equal(config_restore("a.h5", 6, recorded, &c), STATUS_OK);
+    assert_true(c.training.sigma == 0.5 && c.training.clip == 1 && c.training.rate == 3e-3);
+}
+
 /* Small systems have fewer neighbours than the default. */
 static void fewer_neighbours(void **state) {
     (void)state;
@@ -334,6 +372,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
                                        cmocka_unit_test(computed_defaults),
                                        cmocka_unit_test(computed_learning),
+                                       cmocka_unit_test(defaults_of_kinds),
                                        cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),
                                        cmocka_unit_test(keys_of_crystals),

@@ -188,7 +188,14 @@ static const struct {
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
     {GOOD "training: {steps: 100}\n", NULL,
-     "a.yaml:3: training.warm_up = 10000 is longer than training.steps = 100, which include it"},
+     "a.yaml:3: training.warm_up = 10000 (the default with network.kind = window) is longer than "
+     "training.steps = 100, which include it"},
+    {GOOD "network: {kind: response}\ntraining: {warm_up: 2000}\n", NULL,
+     "a.yaml:4: training.warm_up = 2000 is longer than training.steps = 1000 (the default with network.kind "
+     "= "
+     "response), which include it"},
+    {GOOD "training: {warm_up: 3, steps: 2}\n", NULL,
+     "a.yaml:3: training.warm_up = 3 is longer than training.steps = 2, which include it"},
     {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: "
      "{directory: out}\n",
      NULL, "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},

@@ -25,10 +25,11 @@ static void printed_reads_back(void **state) {
     (void)state;
     const char *trap[] = {"system.trap=0.3", "system.box=123.456"}, *denormal[] = {"system.v0=4.9e-324"};
     const char *velocity[] = {"training.loss=velocity", "system.eps=0.1"};
-    struct config configs[] = {parse(GOOD, 0, NULL),       parse(everything, 0, NULL),
-                               parse(everything, 2, trap), parse(GOOD, 1, denormal),
-                               parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
-                               parse(trapped, 0, NULL),    parse(GOOD, 2, velocity)};
+    const char *response[] = {"network.kind=response"};
+    struct config configs[] = {
+        parse(GOOD, 0, NULL),     parse(everything, 0, NULL), parse(everything, 2, trap),
+        parse(GOOD, 1, denormal), parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
+        parse(trapped, 0, NULL),  parse(GOOD, 2, velocity),   parse(GOOD, 1, response)};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         char *text = captured(config_print, &configs[i]);
         struct config again = parse(text, 0, NULL);
@@ -120,6 +121,11 @@ static void help(void **state) {
     assert_non_null(strstr(two, "\noutput:\n"));
     assert_non_null(strstr(two, "\nrun:\n"));
     assert_null(strstr(two, "\nsystem:\n"));
+    const char *rate = strstr(all, "\n  rate "); /* the defaults of either kind */
+    assert_non_null(rate);
+    const char *window = strstr(rate, " default 1e-5;"),
+               *response = strstr(rate, " with network.kind: response 3e-3\n");
+    assert_true(window && window < rate + 60 && response && response < rate + 160);
     free(all);
     free(two);
 }
