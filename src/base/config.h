@@ -148,6 +148,8 @@ struct training_parameters {
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */
+    double final_rate;          /* of the last step, as a fraction of the peak */
+    double second_decay;        /* b2 of Adam and RAdam */
     double clip;                /* global norm of the gradient */
     double average;             /* decay of the weights' moving average */
     double held_out;            /* fraction of every trajectory's frames, its last ones, never trained on */

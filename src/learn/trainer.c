@@ -73,10 +73,13 @@ static enum status create(struct trainer *t, const real *weights) {
     }
     if (!weights)
         scores_initialise(t->scores, p->seed, initial);
-    struct schedule schedule = {.peak = p->rate, .warm_up = p->warm_up, .total = p->steps};
-    TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial,
-                         &t->optimizer));
-    t->optimizer->rectify = p->optimizer == OPTIMIZER_RADAM;
+    const struct schedule schedule = {
+        .peak = p->rate, .warm_up = p->warm_up, .total = p->steps, .end = p->final_rate};
+    const struct optimizer_rule rule = {.rectify = p->optimizer == OPTIMIZER_RADAM,
+                                        .second_decay = p->second_decay,
+                                        .clip = p->clip,
+                                        .average = p->average};
+    TRY(optimizer_create(t->ops, size, &schedule, &rule, weights ? weights : initial, &t->optimizer));
     TRY(batch_reserve(t, t->scores->decoded > 1 ? (size_t)p->batch / s->particles + 1 : (size_t)p->batch));
 out:
     free(initial);

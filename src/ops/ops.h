@@ -332,10 +332,11 @@ struct ops {
                       double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
-    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale` first (clipping), then the
-     * moving average: theory.md section 4. */
-    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-                  double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
+    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale`
+     * first (clipping), then the moving average: theory.md section 4. b2: decay of nu. */
+    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+                  double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+                  real *average);
 };
 
 /* The table of this machine's processor; static, always there. */

@@ -11,8 +11,14 @@ static const struct network_parameters network = {.kind = NETWORK_WINDOW,
                                                   .blocks = 2,
                                                   .layers = 2,
                                                   .neighbours = 9};
-static const struct training_parameters training = {
-    .sigma = 0.05, .batch = 100, .steps = 10, .rate = 1e-3, .average = 0.9, .clip = 1, .seed = 3};
+static const struct training_parameters training = {.sigma = 0.05,
+                                                    .batch = 100,
+                                                    .steps = 10,
+                                                    .rate = 1e-3,
+                                                    .average = 0.9,
+                                                    .clip = 1,
+                                                    .second_decay = 0.999,
+                                                    .seed = 3};
 
 static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-10;
 

@@ -63,6 +63,7 @@ static void defaults(void **state) {
     training.steps = 500000;
     training.warm_up = 10000;
     training.rate = 1e-5;
+    training.second_decay = 0.999;
     training.clip = 1;
     training.average = 0.9999;
     training.held_out = 0.25;
@@ -136,21 +137,22 @@ static void defaults_of_kinds(void **state) {
         const char *text;
         int count;
         const char *const *settings;
-        double sigma, rate, clip, average;
+        double sigma, rate, clip, average, second_decay, final_rate;
         int64_t warm_up, steps;
         enum optimizer_kind optimizer;
     } want[] = {
-        {GOOD, 1, none, 0.01, 1e-5, 1, 0.9999, 10000, 500000, OPTIMIZER_RADAM},
-        {GOOD, 1, response, 1e-3, 3e-3, 0.5, 0.995, 100, 1000, OPTIMIZER_ADAM},
-        {GOOD, 3, some, 1e-3, 1e-5, 0.5, 0.995, 100, 1000, OPTIMIZER_RADAM},
-        {text, 1, none, 1e-3, 3e-3, 0.5, 0.995, 100, 70000, OPTIMIZER_ADAM},
-        {text, 1, window, 0.01, 1e-5, 1, 0.9999, 10000, 70000, OPTIMIZER_RADAM},
+        {GOOD, 1, none, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 500000, OPTIMIZER_RADAM},
+        {GOOD, 1, response, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_ADAM},
+        {GOOD, 3, some, 1e-3, 1e-5, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_RADAM},
+        {text, 1, none, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 70000, OPTIMIZER_ADAM},
+        {text, 1, window, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 70000, OPTIMIZER_RADAM},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         const struct config c = parse(want[i].text, want[i].count, want[i].settings);
         const struct training_parameters *t = &c.training;
         assert_true(t->sigma == want[i].sigma && t->rate == want[i].rate && t->clip == want[i].clip);
         assert_true(t->average == want[i].average && t->warm_up == want[i].warm_up);
+        assert_true(t->second_decay == want[i].second_decay && t->final_rate == want[i].final_rate);
         assert_true(t->steps == want[i].steps && t->optimizer == want[i].optimizer);
     }
     /* what a file does not have, too */
