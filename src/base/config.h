@@ -58,7 +58,8 @@ enum loss_kind {
 };
 enum divergence_kind { DIVERGENCE_EXACT, DIVERGENCE_HUTCHINSON };
 enum optimizer_kind { OPTIMIZER_RADAM, OPTIMIZER_ADAM };
-enum noise_target { NOISE_ON_G, NOISE_ON_XG }; /* which coordinates the denoising noise moves */
+enum noise_target { NOISE_ON_G, NOISE_ON_XG };        /* which coordinates the denoising noise moves */
+enum noise_kind { NOISE_GAUSSIAN, NOISE_RADEMACHER }; /* standard normal; 1 or -1 */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -143,8 +144,9 @@ struct training_parameters {
     enum divergence_kind divergence;
     enum optimizer_kind optimizer;
     enum noise_target noise_on;
-    double sigma; /* width of the denoising noise */
-    int batch;    /* particles per step, over all ranks */
+    enum noise_kind noise; /* what each component of the noise is, in units of its width */
+    double sigma;          /* width of the denoising noise */
+    int batch;             /* particles per step, over all ranks */
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */

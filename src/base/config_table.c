@@ -215,6 +215,11 @@ const struct parameter parameter_table[] = {
      .help =
          "which coordinates the denoising noise moves: g, or x and g. Default g for eps = 0, xg for eps > 0, "
          "where there is a score of x to learn"},
+    {"training", "noise", TYPE_CHOICE, AT(training, noise), .unit = "", .fallback = "gaussian",
+     .of_response = "rademacher", .choices = "gaussian|rademacher",
+     .help = "each component of the noise, in units of its width: gaussian, or 1 or -1 (rademacher), with "
+             "which losses "
+             "vary less; the scores that are learnt agree where the width is small"},
     {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01",
      .of_response = "1e-3", .least = 0, .open_least = true, .most = 10,
      .help = "width of the denoising noise"},

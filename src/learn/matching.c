@@ -18,7 +18,6 @@ struct matching {
     const struct frame *f;
     struct probe_plan plan;
     struct score_input in;
-    struct particles at; /* where they are: the frame's, or moved by noise */
     size_t rows;
     int groups, repeats; /* repeats of the divergence that are kept apart */
     bool together;       /* one chunk and one group: the networks still know it on the way back */
@@ -350,14 +349,14 @@ static enum status prepare(struct matching *m, uint64_t step) {
     m->groups = probe_groups(t->scores, &m->plan);
     m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON ? m->plan.repeats : 1;
     m->together = b->count <= chunk && m->groups == 1;
-    m->at = *m->f->particles;
     m->in = frame_windows(m->f, b->count, b->centre, b->neighbour);
-    if (t->setup.training.loss == LOSS_SCORE_MATCHING && t->setup.training.smoothing > 0)
-        TRY(batch_move(t, m->f, step, 1, t->setup.training.smoothing, &m->at, &m->in));
+    const bool smoothed = t->setup.training.loss == LOSS_SCORE_MATCHING && t->setup.training.smoothing > 0;
+    if (smoothed)
+        TRY(batch_move(t, m->f, step, t->setup.training.smoothing, &m->in));
     TRY(matching_create(m));
     TRY(probe_reserve(t->scores, chunk, &t->probes));
     if (t->setup.training.loss == LOSS_SCORE_MATCHING)
-        TRY(batch_physics(t, m->f, &m->at, t->scores->with_x));
+        TRY(batch_physics(t, m->f, smoothed ? &t->moved.particles : m->f->particles, t->scores->with_x));
 out:
     return status;
 }

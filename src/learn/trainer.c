@@ -28,33 +28,19 @@ bool training_by_configuration(const struct trainer_setup *s) {
            (s->training.loss == LOSS_SCORE_MATCHING && s->training.l_fpe > 0);
 }
 
-/* Room for as many local particles: moved positions, forces. */
-static enum status reserve_moved(struct trainer *t, size_t particles) {
-    enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
+/* Room for the forces of as many local particles. */
+static enum status reserve_forces(struct trainer *t, size_t particles) {
     const size_t d = (size_t)t->d;
-    if (particles <= t->moved_capacity)
+    if (particles <= t->force_capacity)
         return STATUS_OK;
-    t->moved_capacity = 0;
-    ops->release(ops, t->zeta_all);
-    t->zeta_all = NULL;
-    TRY(ops->allocate(ops, particles * d * sizeof(double), (void **)&t->zeta_all));
-    for (int a = 0; a < t->d; a++) {
-        ops->release(ops, t->q_moved[a]);
-        ops->release(ops, t->g_moved[a]);
-        t->q_moved[a] = NULL;
-        t->g_moved[a] = NULL;
-        TRY(ops->allocate(ops, particles * sizeof(uint64_t), (void **)&t->q_moved[a]));
-        TRY(ops->allocate(ops, particles * sizeof(double), (void **)&t->g_moved[a]));
-    }
+    t->force_capacity = 0;
     free(t->force_all);
     t->force_all = malloc(particles * (d + 1) * sizeof *t->force_all);
     if (!t->force_all)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", particles);
     t->divergence_all = t->force_all + particles * d;
-    t->moved_capacity = particles;
-out:
-    return status;
+    t->force_capacity = particles;
+    return STATUS_OK;
 }
 
 static enum status create(struct trainer *t, const real *weights) {
@@ -116,11 +102,7 @@ void trainer_destroy(struct trainer **trainer) {
         return;
     batch_release(t);
     t->ops->release(t->ops, t->gradient);
-    t->ops->release(t->ops, t->zeta_all);
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        t->ops->release(t->ops, t->q_moved[a]);
-        t->ops->release(t->ops, t->g_moved[a]);
-    }
+    moved_release(t->ops, &t->moved);
     if (t->scores)
         probe_release(t->scores, &t->probes);
     free(t->gradient_host);
@@ -149,7 +131,7 @@ enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t 
     enum status status = STATUS_OK;
     *loss = 0;
     timer_begin(&t->timings, t->timer_windows);
-    status = reserve_moved(t, f->particles->owned + f->particles->ghosts);
+    status = reserve_forces(t, f->particles->owned);
     if (status == STATUS_OK)
         status = batch_choose(t, f, batch, ids);
     t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
@@ -262,7 +244,7 @@ static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t
     const size_t d = (size_t)t->d;
     const bool known = t->setup.force.compute != NULL;
     double *values = NULL;
-    TRY(reserve_moved(t, f->particles->owned + f->particles->ghosts));
+    TRY(reserve_forces(t, f->particles->owned));
     TRY(choose_tested(t, f, stride));
     const size_t rows = t->batch.count * (size_t)t->scores->decoded;
     TRY(batch_physics(t, f, f->particles, known));

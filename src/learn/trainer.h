@@ -4,7 +4,7 @@
 #define EPFLOW_LEARN_TRAINER_H
 
 #include "base/timer.h"
-#include "learn/dataset.h"
+#include "learn/noise.h"
 #include "learn/optimizer.h"
 
 /* What training is about. */
@@ -46,11 +46,9 @@ struct trainer {
     real *gradient_host; /* (weights) */
     struct batch batch;
     struct probe_buffers probes;
-    size_t moved_capacity; /* particles that the arrays below hold */
-    double *zeta_all;      /* (moved_capacity, d) device: noise of all local particles */
-    uint64_t *q_moved[MAX_DIMENSION];
-    double *g_moved[MAX_DIMENSION];
-    double *force_all, *divergence_all; /* (moved_capacity, d), (moved_capacity) host */
+    struct moved_frame moved;
+    size_t force_capacity;              /* particles that the arrays below hold */
+    double *force_all, *divergence_all; /* (force_capacity, d), (force_capacity) host */
     struct timings timings;
     int timer_network, timer_windows, timer_messages, timer_optimizer;
 };

@@ -12,10 +12,10 @@ enum status batch_choose(struct trainer *t, const struct frame *f, size_t wanted
 enum status batch_list_rows(struct trainer *t, const struct frame *f);
 /* g of the rows, and with `forces` F and div F at positions q; needs batch->row_host. */
 enum status batch_physics(struct trainer *t, const struct frame *f, const struct particles *at, bool forces);
-/* denoising.c: the frame moved by sign * sigma * zeta (of the step) as training.noise_on says, in *moved, and its
- * windows in *in. */
-enum status batch_move(struct trainer *t, const struct frame *f, uint64_t step, double sign, double sigma,
-                       struct particles *moved, struct score_input *in);
+/* denoising.c: the frame moved by `amount` times noise number `number`, as training.noise and noise_on say, in
+ * t->moved, and its windows in *in. */
+enum status batch_move(struct trainer *t, const struct frame *f, uint64_t number, double amount,
+                       struct score_input *in);
 struct score_rows batch_rows(const struct trainer *t);
 
 /* Losses: each adds to t->gradient and sets *sum, this rank's part of the loss. `total`: particles of the batch over

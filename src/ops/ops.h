@@ -177,6 +177,9 @@ struct ops {
     /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
     void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                    const uint32_t *id, int d, double *out);
+    /* The same with 1 or -1, each half of the time. */
+    void (*rademacher)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                       const uint32_t *id, int d, double *out);
     /* q_out = q + amount zeta, g_out = g + amount zeta; zeta (n, d), one axis after the other in q and g. */
     void (*shift_positions)(const struct ops *ops, const struct box *box, size_t n, double amount,
                             const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);

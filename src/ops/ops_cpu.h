@@ -57,6 +57,8 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
               struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out);
+void cpu_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                    const uint32_t *id, int d, double *out);
 void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
                          const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
 void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,

@@ -283,9 +283,47 @@ static void trace(void **state) {
     }
 }
 
+/* Signs: of every component and of every product of two components as many of either kind as chance gives, of
+ * particles, of steps; the same whatever particles are asked for together. */
+static void rademacher(void **state) {
+    (void)state;
+    enum { COUNT = 2000, STEPS = 10, D = 3 };
+    const struct ops *ops = ops_cpu();
+    double *zeta = malloc(COUNT * D * sizeof *zeta), *before = calloc(COUNT * D, sizeof *before), one[D];
+    double sum[D] = {0}, product[D][D] = {{0}}, same[D] = {0};
+    uint32_t *id = malloc(COUNT * sizeof *id);
+    for (uint32_t i = 0; i < COUNT; i++)
+        id[i] = i;
+    for (int step = 0; step < STEPS; step++) {
+        ops->rademacher(ops, 3, STREAM_ZETA, (uint64_t)step, COUNT, id, D, zeta);
+        for (int i = 0; i < COUNT; i++)
+            for (int a = 0; a < D; a++) {
+                assert_true(fabs(zeta[i * D + a]) == 1);
+                sum[a] += zeta[i * D + a];
+                same[a] += zeta[i * D + a] * before[i * D + a];
+                for (int b = 0; b < a; b++)
+                    product[a][b] += zeta[i * D + a] * zeta[i * D + b];
+            }
+        ops->rademacher(ops, 3, STREAM_ZETA, (uint64_t)step, 1, id + 77, D, one);
+        assert_memory_equal(one, zeta + 77 * D, sizeof one);
+        memcpy(before, zeta, COUNT * D * sizeof *zeta);
+    }
+    const double limit = 4.5 * sqrt(COUNT * STEPS);
+    for (int a = 0; a < D; a++) {
+        assert_below(fabs(sum[a]), limit);
+        assert_below(fabs(same[a]), limit);
+        for (int b = 0; b < a; b++)
+            assert_below(fabs(product[a][b]), limit);
+    }
+    free(zeta);
+    free(before);
+    free(id);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gelu),      cmocka_unit_test(norm),
                                        cmocka_unit_test(attention), cmocka_unit_test(spread_rows),
-                                       cmocka_unit_test(probe),     cmocka_unit_test(trace)};
+                                       cmocka_unit_test(probe),     cmocka_unit_test(trace),
+                                       cmocka_unit_test(rademacher)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
