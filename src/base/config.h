@@ -146,7 +146,8 @@ struct training_parameters {
     enum noise_target noise_on;
     enum noise_kind noise; /* what each component of the noise is, in units of its width */
     double sigma;          /* width of the denoising noise */
-    int batch;             /* particles per step, over all ranks */
+    int batch;             /* particles of a frame in a step, over all ranks */
+    int frames_per_step;
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */

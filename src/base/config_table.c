@@ -224,7 +224,13 @@ const struct parameter parameter_table[] = {
      .of_response = "1e-3", .least = 0, .open_least = true, .most = 10,
      .help = "width of the denoising noise"},
     {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",
-     BETWEEN(1, 1 << 24), .help = "particles per step, over all ranks; at most all of a frame"},
+     BETWEEN(1, 1 << 24),
+     .help = "particles of each frame in a step, over all ranks; at most all of the frame"},
+    {"training", "frames_per_step", TYPE_INTEGER, AT(training, frames_per_step), .unit = "", .fallback = "1",
+     .of_response = "4", BETWEEN(1, 65536),
+     .help =
+         "frames in a step, each drawn anew, by the weights of trajectories; the step's loss is the mean of "
+         "theirs"},
     {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000",
      .of_response = "1000", BETWEEN(1, 1e12), .help = "training steps, the warm-up included"},
     {"training", "warm_up", TYPE_LONG, AT(training, warm_up), .unit = "steps", .fallback = "10000",

@@ -25,7 +25,7 @@ struct training_run {
     int64_t log_every;
     double last_checkpoint;
     struct training_log_row sum; /* since the last row; step counts the steps */
-    double sum_started;
+    double sum_drawn, sum_started;
 };
 
 /* "denoising, noise 0.01 on g" */
@@ -71,7 +71,7 @@ enum status plan_train(const struct session *s) {
     struct system_force force;
     const struct trainer_setup setup = learning_setup(c, &force);
     struct scores *scores = NULL;
-    char memory[32], what[160];
+    char memory[32], what[160], frames[48] = "";
     enum status status = scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores);
     if (status != STATUS_OK)
         return status;
@@ -79,7 +79,8 @@ enum status plan_train(const struct session *s) {
     const int64_t n = c->system.particles, all = config_total(&c->system);
     const int64_t wanted = c->training.batch < all ? c->training.batch : all;
     const int64_t batch = training_by_configuration(&setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
-    const double per_step = 2 * scores_operations(scores).training * (double)batch;
+    const double per_step =
+        2 * scores_operations(scores).training * (double)batch * c->training.frames_per_step;
     /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
     const double particle = 12 + 20.0 * c->system.dimension + 4.0 * setup.network.neighbours;
     const double held =
@@ -90,9 +91,11 @@ enum status plan_train(const struct session *s) {
     log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
              memory);
     describe_loss(&c->training, what, sizeof what);
+    if (c->training.frames_per_step > 1)
+        snprintf(frames, sizeof frames, " of each of %d frames", c->training.frames_per_step);
     log_info("          %" PRId64 " steps of %" PRId64
-             " particles, %s; the last %.0f %% of the frames held out",
-             c->training.steps, batch, what, 100 * c->training.held_out);
+             " particles%s, %s; the last %.0f %% of the frames held out",
+             c->training.steps, batch, frames, what, 100 * c->training.held_out);
     if (c->training.loss == LOSS_DENOISING)
         log_info("          %.3g GFLOP a step", per_step * 1e-9);
     warn_of_jumps(c);
@@ -246,6 +249,7 @@ static enum status log_step(struct session *s, struct training_run *r, double lo
     const struct optimizer *o = r->trainer->optimizer;
     r->sum.loss += loss;
     r->sum.gradient_norm += o->norm;
+    r->sum_drawn += (double)r->trainer->drawn;
     r->sum.step++;
     if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
         return STATUS_OK;
@@ -254,13 +258,14 @@ static enum status log_step(struct session *s, struct training_run *r, double lo
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     const double now = timer_now(), steps = (double)r->sum.step;
     r->state.log = log;
-    log[r->state.log_rows++] = (struct training_log_row){
-        .step = o->step,
-        .loss = r->sum.loss / steps,
-        .gradient_norm = r->sum.gradient_norm / steps,
-        .rate = o->rate,
-        .particles_per_second = steps * s->config.training.batch / fmax(now - r->sum_started, 1e-9)};
+    log[r->state.log_rows++] =
+        (struct training_log_row){.step = o->step,
+                                  .loss = r->sum.loss / steps,
+                                  .gradient_norm = r->sum.gradient_norm / steps,
+                                  .rate = o->rate,
+                                  .particles_per_second = r->sum_drawn / fmax(now - r->sum_started, 1e-9)};
     r->sum = (struct training_log_row){0};
+    r->sum_drawn = 0;
     r->sum_started = now;
     return STATUS_OK;
 }
@@ -306,11 +311,12 @@ static enum status train(struct session *s, struct training_run *r) {
     char detail[128];
     const int64_t first = o->step;
     const double begun = timer_now();
-    double loss = 0;
+    double loss = 0, drawn = 0;
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
     while (o->step < p->steps) {
         TRY(trainer_step(r->trainer, &r->train, &loss));
+        drawn += (double)r->trainer->drawn;
         TRY(comm_agree(s->comm, log_step(s, r, loss)));
         double stop = session_stop_requested();
         comm_max(s->comm, &stop, 1);
@@ -328,8 +334,7 @@ static enum status train(struct session *s, struct training_run *r) {
         progress_show(&progress, (double)o->step, detail);
     }
     const double seconds = timer_now() - begun;
-    snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first,
-             (double)(o->step - first) * p->batch / seconds);
+    snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
     TRY(test_model(s, r));
     TRY(save_model(s, r));

@@ -249,10 +249,10 @@ void dataset_free(struct dataset *dataset) {
     *dataset = (struct dataset){0};
 }
 
-struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step) {
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t number) {
     uint32_t word[4];
     double total = 0;
-    rng_words(seed, STREAM_BATCH, 0, step, 1, word);
+    rng_words(seed, STREAM_BATCH, 0, number, 1, word);
     for (int p = 0; p < dataset->parts; p++)
         total += dataset->part[p].weight;
     double at = rng_uniform(word[0]) * total;

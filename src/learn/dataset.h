@@ -67,8 +67,8 @@ struct dataset {
 };
 void dataset_free(struct dataset *dataset);
 
-/* The frame that training step `step` uses: a part by weight, then any of its frames. A function of the seed
- * and the step. */
-struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step);
+/* Frame number `number` that training draws: a part by weight, then any of its frames. A function of the seed and the
+ * number. */
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t number);
 
 #endif

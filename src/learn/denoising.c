@@ -41,46 +41,44 @@ static void fill_zeta(struct trainer *t, const struct score_part *part, uint64_t
         }
 }
 
-static enum status one_sign(struct trainer *t, const struct frame *f, uint64_t step, double sign,
-                            size_t total) {
+static enum status one_sign(struct trainer *t, const struct contribution *c, double sign) {
     enum status status = STATUS_OK;
     const bool shifted = t->setup.law.shift != SHIFT_NONE;
     struct score_input in;
     timer_begin(&t->timings, t->timer_windows);
-    status = batch_move(t, f, step, sign * t->setup.training.sigma, &in);
+    status = batch_move(t, c->frame, c->number, sign * t->setup.training.sigma, &in);
     if (status == STATUS_OK && shifted)
-        status = batch_physics(t, f, &t->moved.particles, t->scores->with_x);
+        status = batch_physics(t, c->frame, &t->moved.particles, t->scores->with_x);
     timer_end(&t->timings, t->timer_windows);
     TRY(status);
     const struct score_rows rows = batch_rows(t);
     timer_begin(&t->timings, t->timer_network);
     for (int m = 0; status == STATUS_OK && m < t->scores->parts; m++) {
         const struct score_part *part = &t->scores->part[m];
-        fill_zeta(t, part, step);
+        fill_zeta(t, part, c->number);
         in.shift = shifted ? t->batch.shift : NULL;
         if (shifted)
             status = scores_shift(t->scores, m, &t->setup.law, &rows, t->batch.shift);
         if (status == STATUS_OK)
             status = score_denoising(part->model, t->optimizer->theta + part->offset, &in, t->batch.zeta,
-                                     sign, t->setup.training.sigma, 1.0 / (double)total, t->batch.term,
-                                     t->gradient + part->offset, NULL);
+                                     sign, t->setup.training.sigma, c->share / (double)c->total,
+                                     t->batch.term, t->gradient + part->offset, NULL);
     }
     timer_end(&t->timings, t->timer_network);
 out:
     return status;
 }
 
-enum status denoising_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                               double *sum) {
+enum status denoising_gradient(struct trainer *t, const struct contribution *c, double *sum) {
     enum status status = STATUS_OK;
     struct batch *b = &t->batch;
     const size_t rows = b->count * (size_t)t->scores->decoded;
     t->ops->zero(t->ops, b->term, rows * sizeof *b->term);
     for (int sign = 1; sign >= -1; sign -= 2)
-        TRY(one_sign(t, f, step, sign, total));
+        TRY(one_sign(t, c, sign));
     t->ops->to_host(t->ops, b->term_host, b->term, rows * sizeof *b->term_host);
     for (size_t r = 0; r < rows; r++)
-        *sum += b->term_host[r] / (double)total;
+        *sum += b->term_host[r] * c->share / (double)c->total;
 out:
     return status;
 }

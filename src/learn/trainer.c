@@ -120,48 +120,62 @@ static void sum_over_ranks(struct trainer *t, double *loss) {
     const size_t size = t->scores->tensors.size;
     if (comm_size(t->comm) == 1)
         return;
+    timer_begin(&t->timings, t->timer_messages);
     comm_sum(t->comm, loss, 1);
     t->ops->to_host(t->ops, t->gradient_host, t->gradient, size * sizeof(real));
     comm_sum_real(t->comm, t->gradient_host, size);
     t->ops->to_device(t->ops, t->gradient, t->gradient_host, size * sizeof(real));
+    timer_end(&t->timings, t->timer_messages);
 }
 
-enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t batch,
-                             const uint32_t *ids, double *loss) {
+/* Adds a frame's share to this rank's part of gradient and loss. Collective. */
+static enum status add_frame(struct trainer *t, const struct contribution *c, const uint32_t *ids,
+                             double *loss) {
     enum status status = STATUS_OK;
-    *loss = 0;
     timer_begin(&t->timings, t->timer_windows);
-    status = reserve_forces(t, f->particles->owned);
+    status = reserve_forces(t, c->frame->particles->owned);
     if (status == STATUS_OK)
-        status = batch_choose(t, f, batch, ids);
-    t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
+        status = batch_choose(t, c->frame, c->total, ids);
     timer_end(&t->timings, t->timer_windows);
     TRY(comm_agree(t->comm, status));
     if (t->setup.training.loss == LOSS_DENOISING)
-        status = denoising_gradient(t, f, step, batch, loss);
+        status = denoising_gradient(t, c, loss);
     else
-        status = matching_gradient(t, f, step, batch, loss);
+        status = matching_gradient(t, c, loss);
     timer_begin(&t->timings, t->timer_messages);
     status = comm_agree(t->comm, status);
-    if (status == STATUS_OK)
-        sum_over_ranks(t, loss);
     timer_end(&t->timings, t->timer_messages);
 out:
     return status;
 }
 
-/* The batch of a step: particles, or whole configurations one after the other. */
-static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t step, uint32_t *ids) {
+static void zero_gradient(struct trainer *t) {
+    t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
+}
+
+enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t number, size_t batch,
+                             const uint32_t *ids, double *loss) {
+    const struct contribution all = {.frame = f, .number = number, .total = batch, .share = 1};
+    *loss = 0;
+    zero_gradient(t);
+    const enum status status = add_frame(t, &all, ids, loss);
+    if (status == STATUS_OK)
+        sum_over_ranks(t, loss);
+    return status;
+}
+
+/* The batch of a frame: particles, or whole configurations one after the other. */
+static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t number, uint32_t *ids) {
     const struct training_parameters *p = &t->setup.training;
     const size_t n = t->setup.particles, wanted = (size_t)p->batch < f->n ? (size_t)p->batch : f->n;
     if (!training_by_configuration(&t->setup)) {
         for (size_t m = 0; m < wanted; m++)
-            ids[m] = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)m, f->n);
+            ids[m] = rng_permute(p->seed, STREAM_BATCH, number, (uint32_t)m, f->n);
         return wanted;
     }
     const size_t configurations = wanted / n > 0 ? wanted / n : 1;
     for (size_t c = 0; c < configurations; c++) {
-        const size_t copy = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)c, f->n / n);
+        const size_t copy = rng_permute(p->seed, STREAM_BATCH, number, (uint32_t)c, f->n / n);
         for (size_t m = 0; m < n; m++)
             ids[c * n + m] = (uint32_t)(copy * n + m);
     }
@@ -171,13 +185,22 @@ static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_
 enum status trainer_step(struct trainer *t, const struct dataset *dataset, double *loss) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &t->setup.training;
-    uint64_t step = (uint64_t)t->optimizer->step;
-    struct frame *frame = dataset_choose(dataset, p->seed, step);
+    const uint64_t step = (uint64_t)t->optimizer->step, frames = (uint64_t)p->frames_per_step;
     uint32_t *ids = malloc(((size_t)p->batch + t->setup.particles) * sizeof *ids);
     if (!ids)
         status = FAIL(STATUS_FAILURE, "out of memory for a batch of %d", p->batch);
     TRY(comm_agree(t->comm, status));
-    TRY(trainer_gradient(t, frame, step, draw_batch(t, frame, step, ids), ids, loss));
+    *loss = 0;
+    t->drawn = 0;
+    zero_gradient(t);
+    for (uint64_t m = 0; m < frames; m++) {
+        struct contribution c = {.number = step * frames + m, .share = 1 / (double)frames};
+        c.frame = dataset_choose(dataset, p->seed, c.number);
+        c.total = draw_batch(t, c.frame, c.number, ids);
+        TRY(add_frame(t, &c, ids, loss));
+        t->drawn += c.total;
+    }
+    sum_over_ranks(t, loss);
     timer_begin(&t->timings, t->timer_optimizer);
     status = optimizer_step(t->optimizer, t->gradient);
     if (status == STATUS_OK && !isfinite(*loss))

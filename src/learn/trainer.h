@@ -45,6 +45,7 @@ struct trainer {
     real *gradient;      /* (weights) device */
     real *gradient_host; /* (weights) */
     struct batch batch;
+    size_t drawn; /* particles of the last step, over all ranks and frames */
     struct probe_buffers probes;
     struct moved_frame moved;
     size_t force_capacity;              /* particles that the arrays below hold */
@@ -65,15 +66,15 @@ enum status trainer_create(const struct ops *ops, struct comm *comm, const struc
                            const real *weights, struct trainer **out);
 void trainer_destroy(struct trainer **trainer);
 
-/* Step optimizer->step + 1: its batch is a function of the seed and the step, not of the ranks. *loss: its mean over
- * the batch. Collective. */
+/* Step optimizer->step + 1: its frames and their batches are functions of the seed and the step, not of the ranks.
+ * *loss: the mean over the frames of means over their batches. Collective. */
 enum status trainer_step(struct trainer *trainer, const struct dataset *dataset, double *loss);
 
 /* The gradient of a given batch (ids of particles of `frame`, over all ranks; by configuration: all particles of one
  * copy after the other) at the present weights, summed over ranks and divided by the batch, in trainer->gradient:
- * what trainer_step gives to the optimizer. Collective. */
-enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t step, size_t batch,
-                             const uint32_t *ids, double *loss);
+ * what trainer_step gives to the optimizer where a step has one frame. number: of its noise. Collective. */
+enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t number,
+                             size_t batch, const uint32_t *ids, double *loss);
 
 /* Of the moving average's weights on held-out frames. */
 struct trainer_result {

@@ -18,11 +18,16 @@ enum status batch_move(struct trainer *t, const struct frame *f, uint64_t number
                        struct score_input *in);
 struct score_rows batch_rows(const struct trainer *t);
 
-/* Losses: each adds to t->gradient and sets *sum, this rank's part of the loss. `total`: particles of the batch over
- * all ranks. */
-enum status denoising_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                               double *sum);
-enum status matching_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                              double *sum);
+/* What one frame adds to a step. */
+struct contribution {
+    const struct frame *frame;
+    uint64_t number; /* of its noise and directions: no two frames of a training have the same */
+    size_t total;    /* particles of its batch, over all ranks */
+    double share;    /* in the mean over the frames of the step */
+};
+
+/* Losses: each adds to t->gradient and to *sum this rank's part of the share that the frame has in the loss. */
+enum status denoising_gradient(struct trainer *t, const struct contribution *c, double *sum);
+enum status matching_gradient(struct trainer *t, const struct contribution *c, double *sum);
 
 #endif

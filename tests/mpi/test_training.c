@@ -18,6 +18,7 @@ static const struct training_parameters training = {.sigma = 0.05,
                                                     .average = 0.9,
                                                     .clip = 1,
                                                     .second_decay = 0.999,
+                                                    .frames_per_step = 1,
                                                     .seed = 3};
 
 static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-10;

@@ -60,6 +60,7 @@ static void defaults(void **state) {
     training.noise_on = NOISE_ON_G;
     training.sigma = 0.01;
     training.batch = 1024;
+    training.frames_per_step = 1;
     training.steps = 500000;
     training.warm_up = 10000;
     training.rate = 1e-5;
@@ -141,12 +142,14 @@ static void defaults_of_kinds(void **state) {
         int64_t warm_up, steps;
         enum optimizer_kind optimizer;
         enum noise_kind noise;
+        int frames_per_step;
     } want[] = {
-        {GOOD, 1, none, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 500000, OPTIMIZER_RADAM, NOISE_GAUSSIAN},
-        {GOOD, 1, response, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_ADAM, NOISE_RADEMACHER},
-        {GOOD, 3, some, 1e-3, 1e-5, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_RADAM, NOISE_RADEMACHER},
-        {text, 1, none, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 70000, OPTIMIZER_ADAM, NOISE_RADEMACHER},
-        {text, 1, window, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 70000, OPTIMIZER_RADAM, NOISE_GAUSSIAN},
+        {GOOD, 1, none, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 500000, OPTIMIZER_RADAM, NOISE_GAUSSIAN, 1},
+        {GOOD, 1, response, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_ADAM, NOISE_RADEMACHER,
+         4},
+        {GOOD, 3, some, 1e-3, 1e-5, 0.5, 0.995, 0.99, 0.02, 100, 1000, OPTIMIZER_RADAM, NOISE_RADEMACHER, 4},
+        {text, 1, none, 1e-3, 3e-3, 0.5, 0.995, 0.99, 0.02, 100, 70000, OPTIMIZER_ADAM, NOISE_RADEMACHER, 4},
+        {text, 1, window, 0.01, 1e-5, 1, 0.9999, 0.999, 0, 10000, 70000, OPTIMIZER_RADAM, NOISE_GAUSSIAN, 1},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         const struct config c = parse(want[i].text, want[i].count, want[i].settings);
@@ -156,6 +159,7 @@ static void defaults_of_kinds(void **state) {
         assert_true(t->second_decay == want[i].second_decay && t->final_rate == want[i].final_rate);
         assert_true(t->steps == want[i].steps && t->optimizer == want[i].optimizer);
         assert_int_equal(t->noise, want[i].noise);
+        assert_int_equal(t->frames_per_step, want[i].frames_per_step);
     }
     /* what a file does not have, too */
     static const char *const recorded[] = {"system.particles=64",  "system.box=100",
