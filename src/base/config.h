@@ -60,6 +60,10 @@ enum divergence_kind { DIVERGENCE_EXACT, DIVERGENCE_HUTCHINSON };
 enum optimizer_kind { OPTIMIZER_RADAM, OPTIMIZER_ADAM };
 enum noise_target { NOISE_ON_G, NOISE_ON_XG };        /* which coordinates the denoising noise moves */
 enum noise_kind { NOISE_GAUSSIAN, NOISE_RADEMACHER }; /* standard normal; 1 or -1 */
+enum weighting_kind {
+    WEIGHTING_NONE,
+    WEIGHTING_STIFFNESS
+}; /* of particles in the denoising loss: 1, or less where forces are stiff */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -148,6 +152,8 @@ struct training_parameters {
     double sigma;          /* width of the denoising noise */
     int batch;             /* particles of a frame in a step, over all ranks */
     int frames_per_step;
+    enum weighting_kind weighting;
+    double weighting_offset; /* added to the stiffness over gamma */
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */

@@ -337,6 +337,11 @@ static enum status check_loss(const struct reading *r, const char *name) {
                     "%s: training.noise_on = g leaves the score of x, which system.eps = %g needs, without "
                     "noise to learn it from: use xg, or training.loss = score_matching",
                     place(r, name, "training", "noise_on"), c->system.eps);
+    if (t->weighting == WEIGHTING_STIFFNESS && (t->loss != LOSS_DENOISING || c->system.eps > 0))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, "
+                    "where the score in g alone is learnt: use none",
+                    place(r, name, "training", "weighting"));
     if (t->loss == LOSS_VELOCITY && given(r, "network", "shift") && c->network.shift != SHIFT_NONE)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: network.shift is of scores, and training.loss = velocity learns none: use none or "

@@ -231,6 +231,12 @@ const struct parameter parameter_table[] = {
      .help =
          "frames in a step, each drawn anew, by the weights of trajectories; the step's loss is the mean of "
          "theirs"},
+    {"training", "weighting", TYPE_CHOICE, AT(training, weighting), .unit = "", .fallback = "none",
+     .of_response = "stiffness", .choices = "none|stiffness",
+     .help = "of particles in the loss denoising with eps = 0: none, or stiffness, 1 / (weighting_offset - "
+             "div_x F / (d gamma)), so that the large scores of stiff contacts do not outweigh the rest"},
+    {"training", "weighting_offset", TYPE_REAL, AT(training, weighting_offset), .unit = "",
+     .fallback = "1000", ABOVE(0), .help = "see weighting"},
     {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000",
      .of_response = "1000", BETWEEN(1, 1e12), .help = "training steps, the warm-up included"},
     {"training", "warm_up", TYPE_LONG, AT(training, warm_up), .unit = "steps", .fallback = "10000",

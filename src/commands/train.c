@@ -28,12 +28,15 @@ struct training_run {
     double sum_drawn, sum_started;
 };
 
-/* "denoising, noise 0.01 on g" */
+/* "denoising, Gaussian noise 0.01 on g" */
 static void describe_loss(const struct training_parameters *p, char *out, size_t size) {
     const char *on = p->noise_on == NOISE_ON_G ? "g" : "x and g";
     size_t used = 0;
     if (p->loss == LOSS_DENOISING) {
-        snprintf(out, size, "denoising, noise %g on %s", p->sigma, on);
+        used = (size_t)snprintf(out, size, "denoising, %s noise %g on %s",
+                                p->noise == NOISE_GAUSSIAN ? "Gaussian" : "Rademacher", p->sigma, on);
+        if (p->weighting == WEIGHTING_STIFFNESS)
+            snprintf(out + used, size - used, ", weights 1 / (%g + stiffness / gamma)", p->weighting_offset);
     } else if (p->loss == LOSS_VELOCITY) {
         snprintf(out, size, "velocities from pairs of successive frames");
     } else {
@@ -137,6 +140,16 @@ out:
     return status;
 }
 
+/* Where the loss weighs particles by it and x stays as it is. */
+static enum status hold_divergences(struct session *s, struct training_run *r, struct dataset_part *part) {
+    enum status status = STATUS_OK;
+    const struct training_parameters *p = &s->config.training;
+    for (int m = 0; p->weighting == WEIGHTING_STIFFNESS && p->noise_on == NOISE_ON_G && m < part->frames; m++)
+        TRY(frame_divergence(part->frame[m], s->comm, &r->setup.force));
+out:
+    return status;
+}
+
 static enum status load_trajectory(struct session *s, struct training_run *r, const char *path,
                                    double weight) {
     enum status status = STATUS_OK;
@@ -159,6 +172,7 @@ static enum status load_trajectory(struct session *s, struct training_run *r, co
     snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
     r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
     TRY(load_frames(s, r, source, 0, training - last, &r->train.part[r->train.parts++]));
+    TRY(hold_divergences(s, r, &r->train.part[r->train.parts - 1]));
     TRY(load_frames(s, r, source, training, held_out, &r->held_out.part[r->held_out.parts++]));
 out:
     source_close(&source);

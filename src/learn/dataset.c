@@ -196,6 +196,19 @@ out:
     return status;
 }
 
+enum status frame_divergence(struct frame *f, struct comm *comm, const struct force_law *law) {
+    const struct particles *p = f->particles;
+    double *force = malloc((p->owned * (size_t)p->d + 1) * sizeof *force);
+    enum status status = STATUS_OK;
+    f->divergence = malloc((p->owned + 1) * sizeof *f->divergence);
+    if (!force || !f->divergence)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    if (status == STATUS_OK)
+        status = law->compute(law->context, p, &f->domain->box, force, f->divergence);
+    free(force);
+    return comm_agree(comm, status);
+}
+
 void frame_destroy(struct frame **frame) {
     struct frame *f = *frame;
     if (!f)
@@ -209,6 +222,7 @@ void frame_destroy(struct frame **frame) {
     for (int a = 0; a < MAX_DIMENSION; a++)
         f->ops->release(f->ops, f->push[a]);
     free(f->rate);
+    free(f->divergence);
     free(f);
     *frame = NULL;
 }

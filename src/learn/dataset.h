@@ -30,6 +30,7 @@ struct frame {
     struct lattice lattice; /* of a crystal; d = 0: none */
     double
         *push[MAX_DIMENSION]; /* (owned + ghosts) device: F/v0, for networks that see velocities; or NULL */
+    double *divergence;       /* (owned) host: div_x F of the particles, or NULL */
     bool by_site;             /* neighbours are nearest by lattice sites, whatever moves */
     double *
         rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
@@ -46,6 +47,9 @@ void frame_destroy(struct frame **frame);
 /* Sets frame->push: the force of the owned particles, whose halo reaches the cut-off, over v0; ghosts get their owners'.
  * Collective. */
 enum status frame_push(struct frame *frame, struct comm *comm, const struct force_law *law, double v0);
+
+/* Sets frame->divergence; the halo of the owned particles reaches the cut-off. Collective. */
+enum status frame_divergence(struct frame *frame, struct comm *comm, const struct force_law *law);
 
 /* The local number of an owned particle, or -1. */
 int64_t frame_find(const struct frame *frame, uint32_t id);

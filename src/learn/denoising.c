@@ -41,16 +41,37 @@ static void fill_zeta(struct trainer *t, const struct score_part *part, uint64_t
         }
 }
 
+/* The divergence of the force that the frame holds, where the noise leaves x, and so it, as it is; else NULL. */
+static const double *held_divergence(const struct trainer *t, const struct frame *f) {
+    return t->setup.training.noise_on == NOISE_ON_G ? f->divergence : NULL;
+}
+
+/* Weights of the rows' terms: from what the frame holds, or from the batch's physics. */
+static void fill_weights(struct trainer *t, const struct frame *f) {
+    struct batch *b = &t->batch;
+    const size_t rows = b->count * (size_t)t->scores->decoded;
+    const double *held = held_divergence(t, f);
+    for (size_t r = 0; r < rows; r++)
+        b->weight_host[r] = (real)training_weight(&t->setup.training, t->setup.law.gamma, t->d,
+                                                  held ? held[b->row_host[r]] : b->divergence[r]);
+    t->ops->to_device(t->ops, b->weight, b->weight_host, rows * sizeof *b->weight);
+}
+
 static enum status one_sign(struct trainer *t, const struct contribution *c, double sign) {
     enum status status = STATUS_OK;
     const bool shifted = t->setup.law.shift != SHIFT_NONE;
+    const bool weighted = t->setup.training.weighting != WEIGHTING_NONE;
+    const bool divergence = weighted && !held_divergence(t, c->frame);
     struct score_input in;
     timer_begin(&t->timings, t->timer_windows);
     status = batch_move(t, c->frame, c->number, sign * t->setup.training.sigma, &in);
-    if (status == STATUS_OK && shifted)
-        status = batch_physics(t, c->frame, &t->moved.particles, t->scores->with_x);
+    if (status == STATUS_OK && (shifted || divergence))
+        status = batch_physics(t, c->frame, &t->moved.particles, t->scores->with_x || divergence);
+    if (status == STATUS_OK && weighted)
+        fill_weights(t, c->frame);
     timer_end(&t->timings, t->timer_windows);
     TRY(status);
+    in.weight = weighted ? t->batch.weight : NULL;
     const struct score_rows rows = batch_rows(t);
     timer_begin(&t->timings, t->timer_network);
     for (int m = 0; status == STATUS_OK && m < t->scores->parts; m++) {

@@ -22,9 +22,10 @@ struct score_input {
     double *const *push; /* (d)(particles) F/v0, for models that see velocities; else not used */
     const uint32_t *id;  /* (particles); used with the lattice */
     const struct lattice
-        *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
-    const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */
-    size_t count;      /* windows */
+        *anchor;        /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
+    const real *shift;  /* (count, D, O) added to what the network gives; NULL: nothing */
+    const real *weight; /* (count, D) of their terms in score_denoising; NULL: 1 */
+    size_t count;       /* windows */
     const uint32_t *centre;    /* (count) */
     const uint32_t *neighbour; /* (count, neighbours) nearest first */
 };

@@ -23,6 +23,10 @@ double training_margin(const struct training_parameters *p, int d) {
     return 4 * LARGEST_NORMAL * sqrt(d) * sigma;
 }
 
+double training_weight(const struct training_parameters *p, double gamma, int d, double div_force) {
+    return p->weighting == WEIGHTING_NONE ? 1 : 1 / (p->weighting_offset - div_force / (d * gamma));
+}
+
 bool training_by_configuration(const struct trainer_setup *s) {
     return s->network.window == WINDOW_ALL ||
            (s->training.loss == LOSS_SCORE_MATCHING && s->training.l_fpe > 0);

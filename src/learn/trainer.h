@@ -33,6 +33,7 @@ struct batch {
     real *zeta_narrow, *zeta, *shift; /* (capacity, D, d or O) device */
     double *term, *term_host;         /* (capacity, D) */
     double *farthest;                 /* (capacity) device */
+    real *weight, *weight_host;       /* (capacity, D) device, host: of terms in the loss */
 };
 
 struct trainer {
@@ -60,6 +61,11 @@ double training_margin(const struct training_parameters *p, int d);
 
 /* A batch is of whole configurations: the loss or the network wants all particles of a copy. */
 bool training_by_configuration(const struct trainer_setup *setup);
+
+/* What weighs a particle's term in the denoising loss, training.weighting: 1, or 1 / (offset - div_x F / (d gamma)).
+ * The latter is a function of x alone and so leaves the score in g that is learnt what it is; for repelling pairs
+ * -div_x F / gamma is the sum over pairs of kn + (d - 1) kt, theory.md section 7. */
+double training_weight(const struct training_parameters *p, double gamma, int d, double div_force);
 
 /* weights (host): NULL for initial ones. Collective. */
 enum status trainer_create(const struct ops *ops, struct comm *comm, const struct trainer_setup *setup,

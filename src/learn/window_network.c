@@ -306,8 +306,9 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     if (p->divergence)
         window_tangent(n, p->weights, p->in, first, count, p->divergence + first);
     if (p->gradient) {
-        ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs, p->sign, p->sigma, p->scale,
-                       p->term + row, n->ds);
+        ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs,
+                       p->in->weight ? p->in->weight + row : NULL, p->sign, p->sigma, p->scale, p->term + row,
+                       n->ds);
         window_backward(n, p->weights, at, count, p->gradient);
     }
 }

@@ -330,9 +330,10 @@ struct ops {
     /* ---- loss and optimizer ---- */
 
     /* Antithetic denoising, one sign: term[i] += weight/2 [|s|^2 + sign 2 s.zeta/sigma] (float64), and
-     * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch. */
+     * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch; weight (count) of each
+     * particle, NULL: 1. */
     void (*denoising)(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
-                      double sign, double sigma, double scale, double *term, real *ds);
+                      const real *weight, double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
     /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale`

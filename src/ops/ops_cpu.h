@@ -155,8 +155,8 @@ void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int he
                        const real *p, const real *r, const real *dz, real *dr, real *dt);
 
 /* ops_cpu_optimizer.c */
-void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
-                   double sigma, double scale, double *term, real *ds);
+void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
+                   const real *weight, double sign, double sigma, double scale, double *term, real *ds);
 double cpu_sum_squares(const struct ops *ops, size_t count, const real *x);
 void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
                double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,

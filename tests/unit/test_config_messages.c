@@ -268,6 +268,22 @@ static const struct {
      "a.yaml:3: training.divergence = trace is not known: it must be one of exact|hutchinson"},
     {GOOD "training: {optimizer: sgd}\n", NULL,
      "a.yaml:3: training.optimizer = sgd is not known: it must be one of radam|adam"},
+    {GOOD "training: {second_decay: 1}\n", NULL,
+     "a.yaml:3: training.second_decay = 1 is out of range: it must be at least 0 and below 1"},
+    {GOOD "training: {noise: binary}\n", NULL,
+     "a.yaml:3: training.noise = binary is not known: it must be one of gaussian|rademacher"},
+    {GOOD "training: {weighting_offset: 0}\n", NULL,
+     "a.yaml:3: training.weighting_offset = 0 is out of range: it must be above 0"},
+    {GOOD "training: {frames_per_step: 0}\n", NULL,
+     "a.yaml:3: training.frames_per_step = 0 is out of range: it must be at least 1 and at most 65536"},
+    {SYSTEM("eps: 0.1") "training: {weighting: stiffness}\n", NULL,
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
+    {GOOD "training: {weighting: stiffness}\n", "training.loss=score_matching",
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
     {GOOD "data: {position: 'a\"b'}\n", NULL,
      "a.yaml:3: data.position: a text must not hold double quotes, backslashes or control characters, nor "
      "begin with ["},
