@@ -1,5 +1,5 @@
 /* Gradient, loss and resolved fraction on many ranks against the same quantities of the whole frame computed by
- * one rank without domains and halos: equal to rounding. Noise on g, and on x and g. */
+ * one rank without domains and halos, particle by particle: equal to rounding. Noise on g, and on x and g. */
 #include "learn/trainer.h"
 #include "ranks.h"
 
@@ -19,6 +19,7 @@ static const struct training_parameters training = {.sigma = 0.05,
                                                     .clip = 1,
                                                     .second_decay = 0.999,
                                                     .frames_per_step = 1,
+                                                    .weighting_offset = 300,
                                                     .seed = 3};
 
 static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-10;
@@ -28,6 +29,25 @@ static void draw_noise(const struct training_parameters *p, uint64_t number, siz
     const struct ops *ops = ops_cpu();
     (p->noise == NOISE_GAUSSIAN ? ops->normal : ops->rademacher)(ops, p->seed, STREAM_ZETA, number, n, id, d,
                                                                  zeta);
+}
+
+/* div_x F of a made-up force, a function of x. */
+static double wave(uint64_t q) {
+    return -500 * (1.5 + cos(2 * M_PI * 0x1p-64 * (double)q));
+}
+
+static enum status wave_force(const void *context, const struct particles *p, const struct box *box,
+                              double *force, double *divergence) {
+    (void)context;
+    memset(force, 0, p->owned * (size_t)box->d * sizeof *force);
+    for (size_t i = 0; i < p->owned; i++)
+        divergence[i] = wave(p->q[0][i]);
+    return STATUS_OK;
+}
+
+static const double GAMMA = 0.7;
+static double weight_of(const struct training_parameters *p, int d, uint64_t q) {
+    return p->weighting == WEIGHTING_NONE ? 1 : 1 / (p->weighting_offset - wave(q) / GAMMA / d);
 }
 
 /* The gradient of a batch from the definition, on the whole configuration. Returns the loss, a mean of terms of either
@@ -41,7 +61,7 @@ static double whole_gradient(const struct whole *w, const struct training_parame
     assert_int_equal(particles_create(ops, w->box.d, w->n, &all), STATUS_OK);
     all->owned = w->n;
     double *zeta_g = calloc(w->n * d, sizeof(double)), *zeta_x = calloc(w->n * d, sizeof(double)), loss = 0;
-    double *term = calloc(batch, sizeof(double)), *farthest = calloc(batch, sizeof(double));
+    double *term = calloc(2 * batch, sizeof(double)), *farthest = calloc(batch, sizeof(double));
     real *zeta = calloc(batch * d, sizeof(real));
     uint32_t *near = calloc(batch * k, sizeof(uint32_t));
     for (uint32_t i = 0; i < w->n; i++)
@@ -59,16 +79,17 @@ static double whole_gradient(const struct whole *w, const struct training_parame
         assert_int_equal(cells_create(all, &w->box, 2, &grid), STATUS_OK);
         ops->nearest(ops, &w->box, grid, batch, ids, w->n, all->q, (int)k, near, farthest);
         cells_destroy(ops, &grid);
-        struct score_input in = {.box = &w->box,
-                                 .q = all->q,
-                                 .g = all->g,
-                                 .particles = w->n,
-                                 .count = batch,
-                                 .centre = ids,
-                                 .neighbour = near};
-        assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term,
-                                         gradient, NULL),
-                         STATUS_OK);
+        struct score_input in = {.box = &w->box, .q = all->q, .g = all->g, .particles = w->n, .count = 1};
+        for (size_t m = 0; m < batch; m++) {
+            const double factor = weight_of(p, w->box.d, all->q[0][ids[m]]);
+            in.centre = ids + m;
+            in.neighbour = near + m * k;
+            term[batch + m] = 0;
+            assert_int_equal(score_denoising(model, weights, &in, zeta + m * d, sign, p->sigma,
+                                             factor / (double)batch, term + batch + m, gradient, NULL),
+                             STATUS_OK);
+            term[m] += factor * term[batch + m];
+        }
     }
     *typical = 0;
     for (size_t m = 0; m < batch; m++) {
@@ -124,15 +145,9 @@ static double whole_resolved(const struct whole *w, struct score_model *model, c
     return sum;
 }
 
-static enum status no_force(const void *context, const struct particles *p, const struct box *box,
-                            double *force, double *divergence) {
-    (void)context;
-    memset(force, 0, p->owned * (size_t)box->d * sizeof *force);
-    memset(divergence, 0, p->owned * sizeof *divergence);
-    return STATUS_OK;
-}
-
-static void check(int d, enum noise_target noise_on, enum noise_kind noise) {
+/* hold: the frame has the divergence of the force at the positions without noise. */
+static void check(int d, enum noise_target noise_on, enum noise_kind noise, enum weighting_kind weighting,
+                  bool hold) {
     struct whole w = whole_make(d, 500, d == 2 ? 40 : 14, true, 2);
     struct training_parameters p = training;
     struct trainer *t = NULL;
@@ -141,17 +156,20 @@ static void check(int d, enum noise_target noise_on, enum noise_kind noise) {
     uint32_t ids[100];
     p.noise_on = noise_on;
     p.noise = noise;
+    p.weighting = weighting;
     assert_int_equal(frame_create(ops_cpu(), comm, &w.box, slice, NULL, false, network.neighbours, 0,
                                   training_margin(&p, d), &frame),
                      STATUS_OK);
     const struct trainer_setup setup = {.network = network,
                                         .training = p,
-                                        .law = {.gamma = 1},
+                                        .law = {.gamma = GAMMA},
                                         .d = d,
                                         .particles = w.n,
                                         .chunk = 200,
-                                        .force = {no_force, NULL}};
+                                        .force = {wave_force, NULL}};
     assert_int_equal(trainer_create(ops_cpu(), comm, &setup, NULL, &t), STATUS_OK);
+    if (hold)
+        assert_int_equal(frame_divergence(frame, comm, &setup.force), STATUS_OK);
     const size_t size = score_tensors(t->scores->part[0].model)->size;
     double *mine = calloc(size, sizeof(double)), *want = calloc(size, sizeof(double)), loss = 0, typical = 0;
     real *gradient = calloc(size, sizeof(real));
@@ -176,7 +194,7 @@ static void check(int d, enum noise_target noise_on, enum noise_kind noise) {
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
     assert_int_equal(trainer_test(t, &dataset, 0, &result), STATUS_OK);
-    double resolved = whole_resolved(&w, t->scores->part[0].model, t->optimizer->average);
+    const double resolved = GAMMA * whole_resolved(&w, t->scores->part[0].model, t->optimizer->average);
     assert_below(fabs(result.resolved_fraction * 1234 - resolved) / fabs(resolved), SLACK);
     assert_below(result.error, 1e-6); /* two equal frames */
 
@@ -191,17 +209,26 @@ static void check(int d, enum noise_target noise_on, enum noise_kind noise) {
 
 static void test_noise_on_g(void **state) {
     (void)state;
-    check(2, NOISE_ON_G, NOISE_GAUSSIAN);
-    check(3, NOISE_ON_G, NOISE_RADEMACHER);
+    check(2, NOISE_ON_G, NOISE_GAUSSIAN, WEIGHTING_NONE, false);
+    check(3, NOISE_ON_G, NOISE_RADEMACHER, WEIGHTING_NONE, false);
 }
 
 static void test_noise_on_xg(void **state) {
     (void)state;
-    check(2, NOISE_ON_XG, NOISE_RADEMACHER);
-    check(3, NOISE_ON_XG, NOISE_GAUSSIAN);
+    check(2, NOISE_ON_XG, NOISE_RADEMACHER, WEIGHTING_NONE, false);
+    check(3, NOISE_ON_XG, NOISE_GAUSSIAN, WEIGHTING_NONE, false);
+}
+
+static void test_weighted(void **state) {
+    (void)state;
+    check(2, NOISE_ON_G, NOISE_RADEMACHER, WEIGHTING_STIFFNESS, true);
+    check(3, NOISE_ON_G, NOISE_GAUSSIAN, WEIGHTING_STIFFNESS, false);
+    check(2, NOISE_ON_XG, NOISE_GAUSSIAN, WEIGHTING_STIFFNESS, false);
+    check(3, NOISE_ON_XG, NOISE_RADEMACHER, WEIGHTING_STIFFNESS, true); /* where it is of no use */
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_noise_on_g), cmocka_unit_test(test_noise_on_xg)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_noise_on_g), cmocka_unit_test(test_noise_on_xg),
+                                       cmocka_unit_test(test_weighted)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }
