@@ -157,8 +157,8 @@ static enum status call_training(void *context) {
     struct learning *l = context;
     enum status status = STATUS_OK;
     for (int sign = 1; sign >= -1; sign -= 2)
-        TRY(score_denoising(l->model, l->weights, &l->in, l->s, sign, 1, 1.0 / (double)l->in.count, l->term,
-                            l->gradient, NULL));
+        TRY(score_denoising(l->model, l->weights, &l->in, l->s, NULL, sign, 1, 1.0 / (double)l->in.count,
+                            l->term, l->gradient, NULL));
 out:
     return status;
 }

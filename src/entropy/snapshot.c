@@ -228,6 +228,8 @@ static enum status run_scores(const struct snapshot_input *in, const struct part
     struct score_input input = frame_windows(in->frame, w->windows, w->centre, neighbour);
     input.q = at->q;
     input.g = at->g;
+    input.probes.seed = in->noise.seed;
+    input.probes.step = in->noise.number;
     return scores_flow(in->scores, in->weights, &in->law, &input, &w->physics, &w->flow);
 }
 

@@ -31,6 +31,7 @@ struct frame {
     double
         *push[MAX_DIMENSION]; /* (owned + ghosts) device: F/v0, for networks that see velocities; or NULL */
     double *divergence;       /* (owned) host: div_x F of the particles, or NULL */
+    struct graph *graph;      /* for models that read graphs; else NULL */
     bool by_site;             /* neighbours are nearest by lattice sites, whatever moves */
     double *
         rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
@@ -38,7 +39,8 @@ struct frame {
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each, by distance or, with
  * by_site, by that of their sites in the lattice; the halo reaches at least `least` and `margin` beyond the farthest
- * neighbour. lattice: of a crystal, or NULL. Collective. */
+ * neighbour. With k = 0 no neighbours are found and the halo reaches least + margin. lattice: of a crystal, or NULL.
+ * Collective. */
 enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
                          const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
                          double least, double margin, struct frame **out);
@@ -50,6 +52,10 @@ enum status frame_push(struct frame *frame, struct comm *comm, const struct forc
 
 /* Sets frame->divergence; the halo of the owned particles reaches the cut-off. Collective. */
 enum status frame_divergence(struct frame *frame, struct comm *comm, const struct force_law *law);
+
+/* Sets frame->graph; of a frame whose halo reaches graph_reach. Collective. */
+enum status frame_graph(struct frame *frame, struct comm *comm, const struct response_parameters *p,
+                        const struct system_parameters *s);
 
 /* The local number of an owned particle, or -1. */
 int64_t frame_find(const struct frame *frame, uint32_t id);

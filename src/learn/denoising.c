@@ -71,7 +71,6 @@ static enum status one_sign(struct trainer *t, const struct contribution *c, dou
         fill_weights(t, c->frame);
     timer_end(&t->timings, t->timer_windows);
     TRY(status);
-    in.weight = weighted ? t->batch.weight : NULL;
     const struct score_rows rows = batch_rows(t);
     timer_begin(&t->timings, t->timer_network);
     for (int m = 0; status == STATUS_OK && m < t->scores->parts; m++) {
@@ -81,9 +80,10 @@ static enum status one_sign(struct trainer *t, const struct contribution *c, dou
         if (shifted)
             status = scores_shift(t->scores, m, &t->setup.law, &rows, t->batch.shift);
         if (status == STATUS_OK)
-            status = score_denoising(part->model, t->optimizer->theta + part->offset, &in, t->batch.zeta,
-                                     sign, t->setup.training.sigma, c->share / (double)c->total,
-                                     t->batch.term, t->gradient + part->offset, NULL);
+            status =
+                score_denoising(part->model, t->optimizer->theta + part->offset, &in, t->batch.zeta,
+                                weighted ? t->batch.weight : NULL, sign, t->setup.training.sigma,
+                                c->share / (double)c->total, t->batch.term, t->gradient + part->offset, NULL);
     }
     timer_end(&t->timings, t->timer_network);
 out:

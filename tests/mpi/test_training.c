@@ -85,7 +85,7 @@ static double whole_gradient(const struct whole *w, const struct training_parame
             in.centre = ids + m;
             in.neighbour = near + m * k;
             term[batch + m] = 0;
-            assert_int_equal(score_denoising(model, weights, &in, zeta + m * d, sign, p->sigma,
+            assert_int_equal(score_denoising(model, weights, &in, zeta + m * d, NULL, sign, p->sigma,
                                              factor / (double)batch, term + batch + m, gradient, NULL),
                              STATUS_OK);
             term[m] += factor * term[batch + m];
