@@ -279,7 +279,7 @@ import verify_data  # noqa: E402
 import verify_physics  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
-         "foreign": verify_data.foreign, "learns": learns, "network-speed": network_speed, "crystal": verify_physics.crystal,
+         "foreign": verify_data.foreign, "mix": verify_data.mix, "learns": learns, "network-speed": network_speed, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity}
 
 

@@ -231,6 +231,18 @@ out:
     return status;
 }
 
+void config_value_text(const struct config_value *v, size_t size, char *out) {
+    if (v->type == CONFIG_STRING) {
+        snprintf(out, size, "%s", v->text);
+    } else if (v->type == CONFIG_INTEGER) {
+        snprintf(out, size, "%lld", (long long)v->integer);
+    } else {
+        snprintf(out, size, "%.15g", v->real);
+        if (strtod(out, NULL) != v->real)
+            snprintf(out, size, "%.17g", v->real);
+    }
+}
+
 static enum status print_value(const struct config_value *v, void *context) {
     const char **section = context;
     if (!*section || strcmp(*section, v->section) != 0)

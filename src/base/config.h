@@ -269,6 +269,9 @@ struct config_value {
 typedef enum status config_visitor(const struct config_value *value, void *context);
 enum status config_visit(const struct config *c, config_visitor *visit, void *context);
 
+/* A value as text that reads back to it, with no more digits than that needs. */
+void config_value_text(const struct config_value *value, size_t size, char *out);
+
 /* Prints the help of every parameter of the sections in `sections` (a comma-separated list, NULL for
  * all) to standard output: name, type, unit, default, range, description. */
 void config_help(const char *sections);

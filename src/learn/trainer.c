@@ -324,39 +324,60 @@ static uint32_t stride_of(const struct trainer *t, const struct frame *f, int pa
     return particles > 0 ? (uint32_t)((all + wanted - 1) / wanted) : 1;
 }
 
-enum status trainer_test(struct trainer *t, const struct dataset *held_out, int particles,
-                         struct trainer_result *out) {
+/* What frames give: per particle, so that every frame counts alike. */
+struct frame_results {
+    double *resolved, *exact, *residual; /* (frames) */
+};
+
+static enum status test_into(struct trainer *t, const struct frame *f, int number, int particles,
+                             const struct frame_results *into) {
     enum status status = STATUS_OK;
-    int frames = 0, m = 0;
-    double resolved_sum = 0, exact_sum = 0;
+    const uint32_t stride = stride_of(t, f, particles);
+    struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
+    status = of.residual ? test_frame(t, f, (uint64_t)number, stride, &of)
+                         : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
+    TRY(comm_agree(t->comm, status));
+    into->residual[number] = sum_tested(t, f, stride, &of);
+    into->resolved[number] = of.resolved / of.rows;
+    into->exact[number] = t->setup.force.compute ? f->exact / (double)f->n : 1;
+out:
+    free(of.residual);
+    return status;
+}
+
+/* Of `count` frames from `first` on. */
+static struct trainer_result summary(const struct frame_results *of, int first, int count) {
+    struct trainer_result sum = {0};
+    double resolved = 0, exact = 0;
+    for (int m = first; m < first + count; m++) {
+        resolved += of->resolved[m];
+        exact += of->exact[m];
+        sum.residual += of->residual[m] / count;
+    }
+    sum.resolved_fraction = resolved / exact;
+    sum.error = ratio_error(count, of->resolved + first, of->exact + first);
+    return sum;
+}
+
+enum status trainer_test(struct trainer *t, const struct dataset *held_out, int particles,
+                         struct trainer_result *all, struct trainer_result *each) {
+    enum status status = STATUS_OK;
+    int frames = 0;
     for (int p = 0; p < held_out->parts; p++)
         frames += held_out->part[p].frames;
-    double *resolved = calloc(2 * (size_t)frames + 1, sizeof *resolved),
-           *exact = resolved ? resolved + frames : NULL;
-    *out = (struct trainer_result){0};
-    if (!resolved)
+    double *values = calloc(3 * (size_t)frames + 1, sizeof *values);
+    if (!values)
         status = FAIL(STATUS_FAILURE, "out of memory for %d held-out frames", frames);
     TRY(comm_agree(t->comm, status));
-    for (int p = 0; p < held_out->parts; p++)
-        for (int i = 0; i < held_out->part[p].frames; i++, m++) {
-            const struct frame *f = held_out->part[p].frame[i];
-            const uint32_t stride = stride_of(t, f, particles);
-            struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
-            status = of.residual ? test_frame(t, f, (uint64_t)m, stride, &of)
-                                 : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
-            status = comm_agree(t->comm, status);
-            if (status == STATUS_OK)
-                out->residual += sum_tested(t, f, stride, &of) / frames;
-            free(of.residual);
-            TRY(status);
-            resolved[m] = of.resolved / of.rows;
-            exact[m] = t->setup.force.compute ? f->exact / (double)f->n : 1;
-            resolved_sum += resolved[m];
-            exact_sum += exact[m];
-        }
-    out->resolved_fraction = resolved_sum / exact_sum;
-    out->error = ratio_error(frames, resolved, exact);
+    const struct frame_results results = {values, values + frames, values + 2 * frames};
+    for (int p = 0, m = 0; p < held_out->parts; p++) {
+        const int first = m;
+        for (int i = 0; i < held_out->part[p].frames; i++, m++)
+            TRY(test_into(t, held_out->part[p].frame[i], m, particles, &results));
+        each[p] = summary(&results, first, m - first);
+    }
+    *all = summary(&results, 0, frames);
 out:
-    free(resolved);
+    free(values);
     return status;
 }

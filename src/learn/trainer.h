@@ -90,8 +90,9 @@ struct trainer_result {
     double residual; /* stationarity: <(sum_i div v_i + v_i . s_i)^2> / (2 N d); NaN where batches are of
                                         single particles */
 };
-/* At most `particles` of each frame (0: all). Collective. */
+/* At most `particles` of each frame (0: all). *all: of all frames together, each as much as any other; each
+ * (held_out->parts): of every part by itself, NaN where it has no frames. Collective. */
 enum status trainer_test(struct trainer *trainer, const struct dataset *held_out, int particles,
-                         struct trainer_result *out);
+                         struct trainer_result *all, struct trainer_result *each);
 
 #endif

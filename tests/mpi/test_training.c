@@ -189,11 +189,11 @@ static void check(int d, enum noise_target noise_on, enum noise_kind noise, enum
     struct frame *frames[] = {frame, frame};
     struct dataset_part part = {1, 2, frames};
     struct dataset dataset = {1, &part};
-    struct trainer_result result;
+    struct trainer_result result, each;
     frame->exact = 1234;
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
     assert_int_equal(trainer_step(t, &dataset, &loss), STATUS_OK);
-    assert_int_equal(trainer_test(t, &dataset, 0, &result), STATUS_OK);
+    assert_int_equal(trainer_test(t, &dataset, 0, &result, &each), STATUS_OK);
     const double resolved = GAMMA * whole_resolved(&w, t->scores->part[0].model, t->optimizer->average);
     assert_below(fabs(result.resolved_fraction * 1234 - resolved) / fabs(resolved), SLACK);
     assert_below(result.error, 1e-6); /* two equal frames */

@@ -81,6 +81,25 @@ static enum status stop_at_third(const struct config_value *v, void *context) {
     return ++*(int *)context == 3 ? STATUS_STORAGE : STATUS_OK;
 }
 
+static void values_as_text(void **state) {
+    (void)state;
+    static const double values[] = {0.9, 0.1 + 0.2, 1.0 / 3, 1e-300, 5e-324, 100, -0.025, 6.02214076e23};
+    static const char *const want[] = {"0.9",    "0.30000000000000004", NULL, "1e-300", NULL, "100",
+                                       "-0.025", "6.02214076e+23"};
+    char text[64];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        config_value_text(&(struct config_value){.type = CONFIG_REAL, .real = values[i]}, sizeof text, text);
+        assert_true(strtod(text, NULL) == values[i]);
+        if (want[i])
+            assert_string_equal(text, want[i]);
+    }
+    config_value_text(&(struct config_value){.type = CONFIG_INTEGER, .integer = -INT64_C(9007199254740993)},
+                      sizeof text, text);
+    assert_string_equal(text, "-9007199254740993");
+    config_value_text(&(struct config_value){.type = CONFIG_STRING, .text = "radam"}, sizeof text, text);
+    assert_string_equal(text, "radam");
+}
+
 static void visitor_stops(void **state) {
     (void)state;
     struct config c = parse(GOOD, 0, NULL);
@@ -132,7 +151,7 @@ static void help(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(printed_reads_back),
-                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(visitor_stops),
-                                       cmocka_unit_test(help)};
+                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(values_as_text),
+                                       cmocka_unit_test(visitor_stops), cmocka_unit_test(help)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
