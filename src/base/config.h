@@ -109,6 +109,9 @@ struct response_parameters {
     double density_radius, density_shift;
     double shot_scale, shot_offset, shot_guard;
     double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
 };
 
 struct network_parameters {
@@ -223,6 +226,8 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
+/* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
+bool config_suits_response(const struct system_parameters *s);
 /* Width of the noise that smooths what a loss learns; 0 where there is none. */
 static inline double config_smoothing(const struct training_parameters *p) {
     return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;

@@ -246,13 +246,17 @@ static enum status check_network(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
+bool config_suits_response(const struct system_parameters *s) {
+    return s->kind == SYSTEM_AOUP && s->eps == 0 && !config_is_open(s) && s->v0 > 0;
+}
+
 /* The response network is of the score in g of one kind of system, learnt with noise on g. */
 static enum status check_response(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     if (c->network.kind != NETWORK_RESPONSE)
         return STATUS_OK;
     const char *where = place(r, name, "network", "kind");
-    if (c->system.kind != SYSTEM_AOUP || c->system.eps > 0 || config_is_open(&c->system) || c->system.v0 == 0)
+    if (!config_suits_response(&c->system))
         return FAIL(
             STATUS_BAD_INPUT,
             "%s: network.kind = response is for system.kind = aoup in a periodic box, with system.eps = 0 "

@@ -30,7 +30,22 @@ static struct response_law law_of(const struct response_parameters *p, const str
                                .shot_guard = p->shot_guard,
                                .lg_floor = p->lg_floor,
                                .log_guard = p->log_guard,
-                               .gain = p->gain};
+                               .gain = p->gain,
+                               .kappa_scale = p->kappa_scale,
+                               .kappa_shift = p->kappa_shift,
+                               .speed_scale = p->speed_scale,
+                               .speed_shift = p->speed_shift,
+                               .distance_scale = p->distance_scale,
+                               .distance_shift = p->distance_shift,
+                               .contact_scale = p->contact_scale,
+                               .contact_shift = p->contact_shift,
+                               .cross_factor = p->cross_factor,
+                               .own_factor = p->own_factor,
+                               .message_factor = p->message_factor,
+                               .push_factor = p->push_factor,
+                               .across_factor = p->across_factor,
+                               .transfer = p->transfer,
+                               .prior = p->prior};
     memcpy(law.shot, p->shot, (size_t)p->shots * sizeof *p->shot);
     return law;
 }

@@ -85,7 +85,7 @@ static void range_gradients(const struct pass *p, int l, struct edge_range range
     const struct edges *edges = &p->graph->edges;
     const int features = edge_numbers(w->channels), out = n->hidden + 3 * n->channels;
     const size_t edge = (size_t)n->edge, at = range.first;
-    ops->edge_messages_backward(ops, edges, range, n->base.d, p->graph->kappa, n->hidden, n->channels,
+    ops->edge_messages_backward(ops, &p->graph->law, edges, range, p->graph->kappa, n->hidden, n->channels,
                                 a->y + at * (size_t)out, a->mixed, d->x + n->hidden, response_row(n),
                                 d->fresh, d->y, d->mixed);
     linear_back(p, range.count, n->edge, out, a->e + at * edge, edge, w->message_w, d->y, (size_t)out,

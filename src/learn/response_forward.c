@@ -83,7 +83,7 @@ static void range_values(const struct pass *p, int l, struct edge_range range) {
     p->ops->edge_hidden(p->ops, &g->edges, range, n->edge, a->p, rows.a, rows.e);
     linear(p, range.count, n->edge, out, rows.e, (size_t)n->edge, w->message_w, p->weights + w->message_b,
            rows.y, (size_t)out);
-    p->ops->edge_messages(p->ops, &g->edges, range, n->base.d, g->kappa, n->hidden, n->channels, rows.y,
+    p->ops->edge_messages(p->ops, p->law, &g->edges, range, g->kappa, n->hidden, n->channels, rows.y,
                           a->mixed, a->x + n->hidden, response_row(n), a->fresh);
 }
 
@@ -101,8 +101,8 @@ static void range_tangents(const struct pass *p, int l, struct edge_range range)
            (size_t)n->edge);
     p->ops->edge_hidden_tangent(p->ops, &g->edges, range, n->edge, rows.a, da->p, drows.e);
     linear(p, range.count, n->edge, out, drows.e, (size_t)n->edge, w->message_w, NULL, drows.y, (size_t)out);
-    p->ops->edge_messages_tangent(p->ops, &g->edges, range, n->base.d, g->kappa, n->hidden, n->channels,
-                                  rows.y, a->mixed, drows.y, da->mixed, da->x + n->hidden, response_row(n),
+    p->ops->edge_messages_tangent(p->ops, p->law, &g->edges, range, g->kappa, n->hidden, n->channels, rows.y,
+                                  a->mixed, drows.y, da->mixed, da->x + n->hidden, response_row(n),
                                   da->fresh);
 }
 

@@ -124,6 +124,9 @@ struct response_law {
     double density_shift;
     double shot_scale, shot_offset, shot_guard;
     double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
 };
 /* Numbers of a pair: 5 and four of each channel. */
 static inline int edge_numbers(int channels) {
@@ -382,7 +385,8 @@ struct ops {
     void (*response_sources_tangent)(const struct ops *ops, const struct response_law *law,
                                      const struct edges *edges, const real *kappa, const real *u,
                                      const real *du, real *dq, int channels, real *dv);
-    /* x (n, 4): log(kappa)/4 - 1, lg(|q|^2), lg(kappa |u|^2)/2 - 1, phi/density_shift - 1. */
+    /* x (n, 4): log(kappa)/kappa_scale - kappa_shift, lg(|q|^2), lg(kappa |u|^2)/speed_scale - speed_shift,
+     * phi/density_shift - 1. */
     void (*response_state)(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
                            const real *phi, const real *q, const real *u, real *x);
     void (*response_state_tangent)(const struct ops *ops, const struct response_law *law, size_t n,
@@ -407,21 +411,21 @@ struct ops {
     /* de = silu'(a) de, and that to dp. */
     void (*edge_hidden_backward)(const struct ops *ops, const struct edges *edges, struct edge_range range,
                                  int width, const real *a, real *de, real *dp);
-    /* Sums over the edges of the range's receivers: m (receivers, ldm) = 0.4 sum_j w m_ij and the new vectors v
+    /* Sums over the edges of the range's receivers: m (receivers, ldm) = message_factor sum_j w m_ij and the new vectors v
      * (receivers, d, channels) from y (range.count, hidden + 3 channels) = m, alpha, beta, delta of the pairs and the
      * mixed vectors mixed (senders, d, channels). */
-    void (*edge_messages)(const struct ops *ops, const struct edges *edges, struct edge_range range, int d,
-                          const real *kappa, int hidden, int channels, const real *y, const real *mixed,
-                          real *m, size_t ldm, real *v);
-    void (*edge_messages_tangent)(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                                  int d, const real *kappa, int hidden, int channels, const real *y,
-                                  const real *mixed, const real *dy, const real *dmixed, real *dm,
-                                  size_t lddm, real *dv);
+    void (*edge_messages)(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                          const real *mixed, real *m, size_t ldm, real *v);
+    void (*edge_messages_tangent)(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, struct edge_range range, const real *kappa,
+                                  int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                                  const real *dmixed, real *dm, size_t lddm, real *dv);
     /* dy =, dmixed += */
-    void (*edge_messages_backward)(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                                   int d, const real *kappa, int hidden, int channels, const real *y,
-                                   const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
-                                   real *dmixed);
+    void (*edge_messages_backward)(const struct ops *ops, const struct response_law *law,
+                                   const struct edges *edges, struct edge_range range, const real *kappa,
+                                   int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                   size_t lddm, const real *dv, real *dy, real *dmixed);
     /* x (n, ldx): log(z_c + guard) of the new vectors v (n, d, channels), then p_c. */
     void (*vector_features)(const struct ops *ops, const struct response_law *law, size_t n, int channels,
                             const real *kappa, const real *q, const real *v, real *x, size_t ldx);

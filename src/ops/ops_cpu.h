@@ -197,17 +197,17 @@ void cpu_edge_hidden_tangent(const struct ops *ops, const struct edges *edges, s
                              int width, const real *a, const real *dp, real *de);
 void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
                               int width, const real *a, real *de, real *dp);
-void cpu_edge_messages(const struct ops *ops, const struct edges *edges, struct edge_range range, int d,
-                       const real *kappa, int hidden, int channels, const real *y, const real *mixed, real *m,
-                       size_t ldm, real *v);
-void cpu_edge_messages_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                               int d, const real *kappa, int hidden, int channels, const real *y,
-                               const real *mixed, const real *dy, const real *dmixed, real *dm, size_t lddm,
-                               real *dv);
-void cpu_edge_messages_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                                int d, const real *kappa, int hidden, int channels, const real *y,
-                                const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
-                                real *dmixed);
+void cpu_edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                       struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                       const real *mixed, real *m, size_t ldm, real *v);
+void cpu_edge_messages_tangent(const struct ops *ops, const struct response_law *law,
+                               const struct edges *edges, struct edge_range range, const real *kappa,
+                               int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                               const real *dmixed, real *dm, size_t lddm, real *dv);
+void cpu_edge_messages_backward(const struct ops *ops, const struct response_law *law,
+                                const struct edges *edges, struct edge_range range, const real *kappa,
+                                int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                size_t lddm, const real *dv, real *dy, real *dmixed);
 void cpu_vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
                          const real *kappa, const real *q, const real *v, real *x, size_t ldx);
 void cpu_vector_features_tangent(const struct ops *ops, const struct response_law *law, size_t n,

@@ -169,9 +169,10 @@ void cpu_response_state(const struct ops *ops, const struct response_law *law, s
     const size_t d = (size_t)law->d;
     const real floor_ = (real)law->lg_floor;
     for (size_t i = 0; i < n; i++, q += d, u += d, x += STATE_NUMBERS) {
-        x[0] = log_of(kappa[i]) / 4 - 1;
+        x[0] = log_of(kappa[i]) / (real)law->kappa_scale - (real)law->kappa_shift;
         x[1] = log_of(floor_ + dot(law->d, q, q)) / 2;
-        x[2] = log_of(floor_ + kappa[i] * dot(law->d, u, u)) / 4 - 1;
+        x[2] = log_of(floor_ + kappa[i] * dot(law->d, u, u)) / (2 * (real)law->speed_scale) -
+               (real)law->speed_shift;
         x[3] = phi[i] / (real)law->density_shift - 1;
     }
 }
@@ -185,6 +186,7 @@ void cpu_response_state_tangent(const struct ops *ops, const struct response_law
     for (size_t i = 0; i < n; i++, q += d, u += d, dq += d, du += d, dx += STATE_NUMBERS) {
         dx[0] = dx[3] = 0;
         dx[1] = dot(law->d, q, dq) / (floor_ + dot(law->d, q, q));
-        dx[2] = kappa[i] * dot(law->d, u, du) / (floor_ + kappa[i] * dot(law->d, u, u)) / 2;
+        dx[2] =
+            kappa[i] * dot(law->d, u, du) / (floor_ + kappa[i] * dot(law->d, u, u)) / (real)law->speed_scale;
     }
 }

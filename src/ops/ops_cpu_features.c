@@ -117,18 +117,21 @@ static inline __attribute__((always_inline)) void features_of(int d, const struc
                                                               int channels, const struct block *b,
                                                               const lane *own, const lane *difference,
                                                               lane *f) {
-    const real floor_ = (real)law->lg_floor;
+    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
+    const real own_factor = (real)law->own_factor;
+    const real distance = (real)law->distance_scale, contact = 1 / (real)law->contact_scale;
+    const real stiff = 1 / (real)law->kappa_scale;
     lane along, across[MAX_DIMENSION], tau[MAX_DIMENSION], cross_u, own_along;
     split(d, channels, 0, b, difference, along, across);
     cross_direction(d, b, across, tau);
     dot_lanes(d, across, across, f[4]);
     dot_lanes(d, tau, across, cross_u);
     EACH_LANE(l) {
-        f[0][l] = 3 * (b->r[l] - 2);
-        f[1][l] = log_of(1 + b->kn[l]) / 3 - 2;
-        f[2][l] = log_of(b->kappa_j[l]) / 4 - 1;
+        f[0][l] = distance * (b->r[l] - (real)law->distance_shift);
+        f[1][l] = log_of(1 + b->kn[l]) * contact - (real)law->contact_shift;
+        f[2][l] = log_of(b->kappa_j[l]) * stiff - (real)law->kappa_shift;
         f[3][l] = along[l];
-        cross_u[l] = (real)0.3 * asinh_of(b->root[l] * cross_u[l]);
+        cross_u[l] = crossing_factor * asinh_of(b->root[l] * cross_u[l]);
     }
     for (int c = 0; c < channels; c++) {
         lane square, cross;
@@ -144,7 +147,7 @@ static inline __attribute__((always_inline)) void features_of(int d, const struc
         EACH_LANE(l) f[5 + c][l] = asinh_of(b->root[l] * along[l]);
         EACH_LANE(l) f[5 + channels + c][l] = log_of(floor_ + b->kappa[l] * square[l]) / 2;
         EACH_LANE(l) f[5 + 2 * channels + c][l] = asinh_of(b->root[l] * cross[l]) * cross_u[l];
-        EACH_LANE(l) f[5 + 3 * channels + c][l] = asinh_of(b->root[l] * own_along[l]) / 2;
+        EACH_LANE(l) f[5 + 3 * channels + c][l] = own_factor * asinh_of(b->root[l] * own_along[l]);
     }
 }
 
@@ -195,7 +198,8 @@ static inline void direction_tangent(int d, const lane *tau, const lane *across,
 static inline __attribute__((always_inline)) void
 tangents_of(int d, const struct response_law *law, int channels, const struct block *b, const lane *own,
             const lane *difference, const lane *down, const lane *ddifference, lane *df) {
-    const real floor_ = (real)law->lg_floor;
+    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
+    const real own_factor = (real)law->own_factor;
     lane along, dalong, across[MAX_DIMENSION], dacross[MAX_DIMENSION], tau[MAX_DIMENSION],
         dtau[MAX_DIMENSION];
     lane u, du, dsquare;
@@ -210,8 +214,8 @@ tangents_of(int d, const struct response_law *law, int channels, const struct bl
         df[0][l] = df[1][l] = df[2][l] = 0;
         df[3][l] = dalong[l];
         df[4][l] = 2 * dsquare[l];
-        du[l] = (real)0.3 * asinh_slope(b->root[l] * u[l]) * b->root[l] * du[l];
-        u[l] = (real)0.3 * asinh_of(b->root[l] * u[l]);
+        du[l] = crossing_factor * asinh_slope(b->root[l] * u[l]) * b->root[l] * du[l];
+        u[l] = crossing_factor * asinh_of(b->root[l] * u[l]);
     }
     for (int c = 0; c < channels; c++) {
         lane square, cross, dcross;
@@ -232,7 +236,7 @@ tangents_of(int d, const struct response_law *law, int channels, const struct bl
             df[5 + channels + c][l] = b->kappa[l] * dsquare[l] / (floor_ + b->kappa[l] * square[l]);
             df[5 + 2 * channels + c][l] =
                 asinh_slope(root * cross[l]) * root * dcross[l] * u[l] + asinh_of(root * cross[l]) * du[l];
-            df[5 + 3 * channels + c][l] = asinh_slope(root * mine) * root * dmine / 2;
+            df[5 + 3 * channels + c][l] = own_factor * asinh_slope(root * mine) * root * dmine;
         }
     }
 }
@@ -264,13 +268,14 @@ void cpu_edge_features_tangent(const struct ops *ops, const struct response_law 
 static inline __attribute__((always_inline)) void
 gradients_of(int d, const struct response_law *law, int channels, int from, const struct block *b,
              const lane *own, const lane *difference, const lane *df, lane *down, lane *ddifference) {
-    const real floor_ = (real)law->lg_floor;
+    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
+    const real own_factor = (real)law->own_factor;
     const int width = channels - from;
     lane along, across[MAX_DIMENSION], tau[MAX_DIMENSION], u;
     split(d, channels, 0, b, difference, along, across);
     cross_direction(d, b, across, tau);
     dot_lanes(d, tau, across, u);
-    EACH_LANE(l) u[l] = (real)0.3 * asinh_of(b->root[l] * u[l]);
+    EACH_LANE(l) u[l] = crossing_factor * asinh_of(b->root[l] * u[l]);
     for (int c = from; c < channels; c++) {
         lane square, cross;
         split(d, channels, c, b, difference, along, across);
@@ -285,7 +290,7 @@ gradients_of(int d, const struct response_law *law, int channels, int from, cons
             const real tangential =
                 df[5 + channels + c][l] * b->kappa[l] / (floor_ + b->kappa[l] * square[l]);
             const real crossing = df[5 + 2 * channels + c][l] * u[l] * asinh_slope(root * cross[l]) * root;
-            const real alone = df[5 + 3 * channels + c][l] * asinh_slope(root * mine) * root / 2;
+            const real alone = df[5 + 3 * channels + c][l] * own_factor * asinh_slope(root * mine) * root;
             for (int a = 0; a < d; a++) {
                 down[a * width + c - from][l] = alone * b->normal[a][l];
                 ddifference[a * width + c - from][l] =

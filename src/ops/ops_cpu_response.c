@@ -65,16 +65,17 @@ void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, 
 
 enum { MOST_MIXED = 64 };
 
-/* What an edge brings, by itself: n, kn/kappa, 3 kt/kappa, 0.3 w/sqrt(kappa), 0.4 w. */
+/* What an edge brings, by itself: n, and kn/kappa, kt/kappa, w/sqrt(kappa), w, each times its factor. */
 struct carrier {
     real normal[MAX_DIMENSION], along, across, push, message;
 };
 
-INLINE struct carrier carrier_of(int d, const struct edges *edges, size_t e, real kappa) {
+INLINE struct carrier carrier_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
+                                 real kappa) {
     struct carrier out = {.along = edges->kn[e] / kappa,
-                          .across = 3 * edges->kt[e] / kappa,
-                          .push = (real)0.3 * edges->window[e] / root_of(kappa),
-                          .message = (real)0.4 * edges->window[e]};
+                          .across = (real)law->across_factor * edges->kt[e] / kappa,
+                          .push = (real)law->push_factor * edges->window[e] / root_of(kappa),
+                          .message = (real)law->message_factor * edges->window[e]};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
@@ -95,16 +96,17 @@ INLINE void split_mixed(int d, int channels, const struct carrier *k, const real
             across[a][c] -= k->normal[a] * along[c];
 }
 
-INLINE void messages_of(int d, int channels, const struct edges *edges, struct edge_range range,
-                        const real *kappa, int hidden, const real *y, const real *mixed, real *m, size_t ldm,
-                        real *v) {
+INLINE void messages_of(int d, int channels, const struct response_law *law, const struct edges *edges,
+                        struct edge_range range, const real *kappa, int hidden, const real *y,
+                        const real *mixed, real *m, size_t ldm, real *v) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = m + i * ldm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, edges, e, kappa[i]);
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
             const real *restrict of = y + (e - range.first) * row, *alpha = of + hidden;
             const real *beta = alpha + channels, *delta = beta + channels;
             real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
@@ -113,8 +115,8 @@ INLINE void messages_of(int d, int channels, const struct edges *edges, struct e
             for (int c = 0; c < hidden; c++)
                 sum[c] += k.message * of[c];
             for (int c = 0; c < channels; c++) {
-                const real onto = k.along * ((real)0.5 + alpha[c]) * along[c] + k.push * delta[c];
-                const real beside = k.across * ((real)0.5 + beta[c]);
+                const real onto = k.along * (transfer + alpha[c]) * along[c] + k.push * delta[c];
+                const real beside = k.across * (transfer + beta[c]);
                 for (int a = 0; a < d; a++)
                     new[a][c] += onto *k.normal[a] + beside *across[a][c];
             }
@@ -125,26 +127,28 @@ INLINE void messages_of(int d, int channels, const struct edges *edges, struct e
     }
 }
 
-void cpu_edge_messages(const struct ops *ops, const struct edges *edges, struct edge_range range, int d,
-                       const real *kappa, int hidden, int channels, const real *y, const real *mixed, real *m,
-                       size_t ldm, real *v) {
+void cpu_edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                       struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                       const real *mixed, real *m, size_t ldm, real *v) {
     (void)ops;
-    if (d == 2 && channels == 4)
-        messages_of(2, 4, edges, range, kappa, hidden, y, mixed, m, ldm, v);
+    if (law->d == 2 && channels == 4)
+        messages_of(2, 4, law, edges, range, kappa, hidden, y, mixed, m, ldm, v);
     else
-        messages_of(d, channels, edges, range, kappa, hidden, y, mixed, m, ldm, v);
+        messages_of(law->d, channels, law, edges, range, kappa, hidden, y, mixed, m, ldm, v);
 }
 
-INLINE void message_tangents(int d, int channels, const struct edges *edges, struct edge_range range,
-                             const real *kappa, int hidden, const real *y, const real *mixed, const real *dy,
-                             const real *dmixed, real *dm, size_t lddm, real *dv) {
+INLINE void message_tangents(int d, int channels, const struct response_law *law, const struct edges *edges,
+                             struct edge_range range, const real *kappa, int hidden, const real *y,
+                             const real *mixed, const real *dy, const real *dmixed, real *dm, size_t lddm,
+                             real *dv) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = dm + i * lddm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, edges, e, kappa[i]);
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
             const size_t j = edges->sender[e];
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             const real *dof = dy + (e - range.first) * row, *dalpha = dof + hidden,
@@ -157,11 +161,11 @@ INLINE void message_tangents(int d, int channels, const struct edges *edges, str
             for (int c = 0; c < hidden; c++)
                 sum[c] += k.message * dof[c];
             for (int c = 0; c < channels; c++) {
-                const real onto = k.along * (((real)0.5 + alpha[c]) * dalong[c] + dalpha[c] * along[c]) +
-                                  k.push * ddelta[c];
+                const real onto =
+                    k.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) + k.push * ddelta[c];
                 for (int a = 0; a < d; a++)
                     new[a][c] += onto *k.normal[a] +
-                                 k.across *(((real)0.5 + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
+                                 k.across *((transfer + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
             }
         }
         for (int a = 0; a < d; a++)
@@ -170,25 +174,28 @@ INLINE void message_tangents(int d, int channels, const struct edges *edges, str
     }
 }
 
-void cpu_edge_messages_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                               int d, const real *kappa, int hidden, int channels, const real *y,
-                               const real *mixed, const real *dy, const real *dmixed, real *dm, size_t lddm,
-                               real *dv) {
+void cpu_edge_messages_tangent(const struct ops *ops, const struct response_law *law,
+                               const struct edges *edges, struct edge_range range, const real *kappa,
+                               int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                               const real *dmixed, real *dm, size_t lddm, real *dv) {
     (void)ops;
-    if (d == 2 && channels == 4)
-        message_tangents(2, 4, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm, dv);
+    if (law->d == 2 && channels == 4)
+        message_tangents(2, 4, law, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm, dv);
     else
-        message_tangents(d, channels, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm, dv);
+        message_tangents(law->d, channels, law, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm,
+                         dv);
 }
 
-INLINE void message_gradients(int d, int channels, const struct edges *edges, struct edge_range range,
-                              const real *kappa, int hidden, const real *y, const real *mixed, const real *dm,
-                              size_t lddm, const real *dv, real *dy, real *dmixed) {
+INLINE void message_gradients(int d, int channels, const struct response_law *law, const struct edges *edges,
+                              struct edge_range range, const real *kappa, int hidden, const real *y,
+                              const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
+                              real *dmixed) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, edges, e, kappa[i]);
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             real *restrict dof = dy + (e - range.first) * row, *dalpha = dof + hidden;
             real *dbeta = dalpha + channels, *ddelta = dbeta + channels;
@@ -207,7 +214,7 @@ INLINE void message_gradients(int d, int channels, const struct edges *edges, st
                 dalpha[c] = k.along * along[c] * onto;
                 dbeta[c] = k.across * beside;
                 ddelta[c] = k.push * onto;
-                const real normal = k.along * ((real)0.5 + alpha[c]), rest = k.across * ((real)0.5 + beta[c]);
+                const real normal = k.along * (transfer + alpha[c]), rest = k.across * (transfer + beta[c]);
                 for (int a = 0; a < d; a++) {
                     const real g = rest * dnew[a * channels + c] + (normal - rest) * onto * k.normal[a];
                     own[a * channels + c] += g;
@@ -218,15 +225,16 @@ INLINE void message_gradients(int d, int channels, const struct edges *edges, st
     }
 }
 
-void cpu_edge_messages_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                                int d, const real *kappa, int hidden, int channels, const real *y,
-                                const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
-                                real *dmixed) {
+void cpu_edge_messages_backward(const struct ops *ops, const struct response_law *law,
+                                const struct edges *edges, struct edge_range range, const real *kappa,
+                                int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                size_t lddm, const real *dv, real *dy, real *dmixed) {
     (void)ops;
-    if (d == 2 && channels == 4)
-        message_gradients(2, 4, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy, dmixed);
+    if (law->d == 2 && channels == 4)
+        message_gradients(2, 4, law, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy, dmixed);
     else
-        message_gradients(d, channels, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy, dmixed);
+        message_gradients(law->d, channels, law, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy,
+                          dmixed);
 }
 
 /* ---- what a particle sees of its new vectors ---- */
@@ -364,7 +372,7 @@ void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real
 }
 
 /* ---- the score ----
- * s = -sqrt(kappa) sum_c (o_c + [c = 0]/2) G_c Z_c - g + o_F F/v0 + o_u u,  G_c = 1/(1 + |Z_c|^2/gain). */
+ * s = -sqrt(kappa) sum_c (o_c + [c = 0] prior) G_c Z_c - g + o_F F/v0 + o_u u,  G_c = 1/(1 + |Z_c|^2/gain). */
 
 INLINE real gate_of(int d, int vectors, int c, real gain, const real *z) {
     real square = 0;
@@ -373,8 +381,8 @@ INLINE real gate_of(int d, int vectors, int c, real gain, const real *z) {
     return 1 / (1 + square / gain);
 }
 
-INLINE real factor_of(const real *o, int c) {
-    return c == 0 ? o[c] + (real)0.5 : o[c];
+INLINE real factor_of(const struct response_law *law, const real *o, int c) {
+    return c == 0 ? o[c] + (real)law->prior : o[c];
 }
 
 void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
@@ -385,7 +393,7 @@ void cpu_response_score(const struct ops *ops, const struct response_law *law, s
     for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
         real sum[MAX_DIMENSION] = {0};
         for (int c = 0; c < vectors; c++) {
-            const real factor = factor_of(o, c) * gate_of(d, vectors, c, (real)law->gain, z);
+            const real factor = factor_of(law, o, c) * gate_of(d, vectors, c, (real)law->gain, z);
             for (int a = 0; a < d; a++)
                 sum[a] += factor * z[a * vectors + c];
         }
@@ -406,7 +414,7 @@ void cpu_response_score_tangent(const struct ops *ops, const struct response_law
          i++, z += d * vectors, o += vectors + 2, dz += d * vectors, dout += vectors + 2, dg += d, ds += d) {
         real dsum[MAX_DIMENSION] = {0};
         for (int c = 0; c < vectors; c++) {
-            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(o, c) * gate;
+            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
             real along = 0;
             for (int a = 0; a < d; a++)
                 along += z[a * vectors + c] * dz[a * vectors + c];
@@ -430,7 +438,7 @@ void cpu_response_score_backward(const struct ops *ops, const struct response_la
          i++, z += d * vectors, o += vectors + 2, ds += d, dz += d * vectors, dout += vectors + 2) {
         const real root = root_of(kappa[i]);
         for (int c = 0; c < vectors; c++) {
-            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(o, c) * gate;
+            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
             real along = 0;
             for (int a = 0; a < d; a++)
                 along += z[a * vectors + c] * ds[a];

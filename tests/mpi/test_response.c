@@ -53,7 +53,22 @@ static void read_network(hid_t at, struct response_parameters *p) {
                                       .shot_guard = vectors_attribute(network, "shot_guard"),
                                       .lg_floor = vectors_attribute(network, "lg_floor"),
                                       .log_guard = vectors_attribute(network, "log_guard"),
-                                      .gain = vectors_attribute(network, "gain")};
+                                      .gain = vectors_attribute(network, "gain"),
+                                      .kappa_scale = 4,
+                                      .kappa_shift = 1,
+                                      .speed_scale = 2,
+                                      .speed_shift = 1,
+                                      .distance_scale = 3,
+                                      .distance_shift = 2,
+                                      .contact_scale = 3,
+                                      .contact_shift = 2,
+                                      .cross_factor = 0.3,
+                                      .own_factor = 0.5,
+                                      .message_factor = 0.4,
+                                      .push_factor = 0.3,
+                                      .across_factor = 3,
+                                      .transfer = 0.5,
+                                      .prior = 0.5};
     assert_true(p->shots <= RESPONSE_SHOTS);
     H5Aread(taus, H5T_NATIVE_DOUBLE, p->shot);
     H5Sclose(space);

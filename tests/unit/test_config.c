@@ -52,7 +52,22 @@ static void defaults(void **state) {
                                                             .shot_guard = 1e-9,
                                                             .lg_floor = 0.01,
                                                             .log_guard = 1e-6,
-                                                            .gain = 625}};
+                                                            .gain = 625,
+                                                            .kappa_scale = 4,
+                                                            .kappa_shift = 1,
+                                                            .speed_scale = 2,
+                                                            .speed_shift = 1,
+                                                            .distance_scale = 3,
+                                                            .distance_shift = 2,
+                                                            .contact_scale = 3,
+                                                            .contact_shift = 2,
+                                                            .cross_factor = 0.3,
+                                                            .own_factor = 0.5,
+                                                            .message_factor = 0.4,
+                                                            .push_factor = 0.3,
+                                                            .across_factor = 3,
+                                                            .transfer = 0.5,
+                                                            .prior = 0.5}};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;
