@@ -75,6 +75,7 @@ struct snapshot_input {
     struct force_law force;
     struct scores *scores;
     const real *weights;
+    double contact_distance;    /* at most 5 r0 */
     double sigma;               /* width of the noise that the model was trained with; 0: none */
     enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
     uint64_t seed, noise;
