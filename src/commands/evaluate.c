@@ -131,7 +131,8 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
         .sigma = config_smoothing(&r->model.config.training),
         .noise_on = r->model.config.training.noise_on,
         .seed = c->simulation.seed,
-        .noise = m};
+        .noise = m,
+        .probes = s->config.evaluation.probes};
     timer_begin(&r->timings, r->timer_network);
     status = snapshot_compute(&in, s->comm, r->snapshot);
     timer_end(&r->timings, r->timer_network);

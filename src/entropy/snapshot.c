@@ -30,6 +30,11 @@ const struct column_info column_info[COLUMNS] = {
         {"resolved", "1/time",
          "its mean is a lower bound of the exact entropy production rate, whatever the network", false,
          false},
+    [COLUMN_PROBE_VARIANCE] = {"probe_variance", "1/time^2",
+                               "variance of resolved that comes from the random directions of its "
+                               "divergence; 0 where that is exact, NaN "
+                               "for a single direction",
+                               false, false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
     [COLUMN_CONTACTS] = {"contacts", "1", "particles nearer than evaluation.contact_distance", false, true},
@@ -133,7 +138,7 @@ static enum status rows_create(const struct snapshot_input *in, struct window_ro
     ops->gather_neighbours(ops, w->windows, in->frame->k, w->centre, in->frame->nearest, w->neighbour);
     near = malloc((w->windows * k + 1) * sizeof *near);
     w->local = malloc((w->rows + 1) * sizeof *w->local);
-    w->values = calloc(w->rows * (6 * d + 5) + 1, sizeof *w->values);
+    w->values = calloc(w->rows * (6 * d + 6) + 1, sizeof *w->values);
     if (!near || !w->local || !w->values) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
         goto out;
@@ -154,7 +159,7 @@ static enum status rows_physics(const struct snapshot_input *in, const struct pa
     enum status status = STATUS_OK;
     const struct ops *ops = at->ops;
     const size_t d = (size_t)at->d, n = at->owned + at->ghosts, owned = at->owned;
-    double *g = w->values + w->rows * (4 * d + 4), *force = g + w->rows * d,
+    double *g = w->values + w->rows * (4 * d + 5), *force = g + w->rows * d,
            *divergence = force + w->rows * d;
     double *host = malloc((n + owned * (d + 1) + 1) * sizeof *host);
     if (!host)
@@ -238,7 +243,7 @@ out:
 }
 
 static enum status run_scores(const struct snapshot_input *in, const struct particles *at,
-                              const uint32_t *neighbour, struct window_rows *w) {
+                              const uint32_t *neighbour, int probes, struct window_rows *w) {
     enum status status = rows_physics(in, at, w);
     if (status != STATUS_OK)
         return status;
@@ -247,6 +252,7 @@ static enum status run_scores(const struct snapshot_input *in, const struct part
     input.g = at->g;
     input.probes.seed = in->seed;
     input.probes.step = in->noise;
+    input.probes.count = probes;
     return scores_flow(in->scores, in->weights, &in->law, &input, &w->physics, &w->flow);
 }
 
@@ -277,6 +283,7 @@ static void flow_columns(const struct snapshot_input *in, const struct window_ro
         o->column[COLUMN_DIV_G][i] = w->flow.div_v_g[r];
         const double div_b = known ? w->physics.divergence[r] : NAN;
         o->column[COLUMN_EXACT][i] = diffusing ? drift / law->eps + div_b : -div_b;
+        o->column[COLUMN_PROBE_VARIANCE][i] = 4 * law->gamma * law->gamma * w->flow.variance[r];
         o->column[COLUMN_RESOLVED][i] = known ? flow_resolved(law, o->d, r, &w->physics, &w->flow) : NAN;
     }
 }
@@ -365,12 +372,12 @@ static enum status compute_columns(const struct snapshot_input *in, struct owned
     TRY(position_columns(in, o));
     TRY(density_columns(in, o));
     TRY(rows_create(in, &w));
-    TRY(run_scores(in, p, w.neighbour, &w));
+    TRY(run_scores(in, p, w.neighbour, in->probes, &w));
     flow_columns(in, &w, o);
     if (in->sigma > 0) {
         neighbour = w.neighbour;
         TRY(move_frame(in, &moved, &neighbour));
-        TRY(run_scores(in, &moved.particles, neighbour, &w));
+        TRY(run_scores(in, &moved.particles, neighbour, 1, &w));
     }
     smoothed_columns(&in->law, &w, o);
 out:

@@ -24,6 +24,7 @@ enum column {
     COLUMN_DIV_G,
     COLUMN_EXACT,
     COLUMN_RESOLVED,
+    COLUMN_PROBE_VARIANCE,
     COLUMN_LOCAL_DENSITY,
     COLUMN_CONTACTS,
     COLUMN_SMOOTHED_S_X_SQUARED,
@@ -79,6 +80,7 @@ struct snapshot_input {
     double sigma;               /* width of the noise that the model was trained with; 0: none */
     enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
     uint64_t seed, noise;
+    int probes; /* random directions of divergences, where they are not exact */
 };
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);
 

@@ -116,6 +116,7 @@ static enum status write_result(struct evaluation *e, const struct evaluation_re
     enum status status = STATUS_OK;
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction", r->resolved_fraction));
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_error", r->resolved_fraction_error));
+    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_probe_error", r->probe_error));
     const double of_all[] = {r->exact * r->particles, r->exact_error * r->particles,
                              r->resolved * r->particles, r->resolved_error * r->particles};
     TRY(h5_write_real(e->file, "/certificate", "exact", r->exact));
@@ -211,7 +212,7 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
     TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
     TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
     TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
-    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     for (int m = 0; m < s->tables; m++)
         TRY(make_table(e, &s->table[m]));
     TRY(h5_write_integer(e->file, "/", "complete", 0));

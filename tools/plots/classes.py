@@ -16,7 +16,7 @@ LEAST_SHARE = 1e-3  # of the particles: of rarer classes too little is known
 
 
 class ClassTable:
-    """A table of /certificate: of the classes with particles, at least a share of them, places on an axis and columns."""
+    """A table of /certificate: places on an axis and columns of the classes with more than a share of the particles."""
 
     def __init__(self, file, name, share=0.0):
         group = group_of(file, f"certificate/{name}")
