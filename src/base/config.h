@@ -185,6 +185,7 @@ struct evaluation_parameters {
     double interface_width;   /* half width of the region called interface */
     double profile_extent;    /* profiles reach this far on both sides of the interface */
     double profile_bin;       /* width of a bin of the profiles */
+    double contact_distance;  /* particles nearer than this are in contact; at most 5 */
 };
 
 /* Files of other programs: where position and self-propulsion are, as H5MD elements; "" for files of epflow. */

@@ -323,6 +323,9 @@ const struct parameter parameter_table[] = {
      .fallback = "20", ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
     {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1",
      ABOVE(0), .help = "width of a bin of the profiles"},
+    {"evaluation", "contact_distance", TYPE_REAL, AT(evaluation, contact_distance), .unit = "r0",
+     .fallback = "2.5", .least = 0, .open_least = true, .most = 5,
+     .help = "particles nearer than this are in contact, where results are told apart by contacts"},
     /* ---- data, output, run ---- */
     {"data", "position", TYPE_TEXT, AT(data, position), .unit = "", .fallback = "",
      .help = "H5MD element with the positions, in trajectories that epflow did not write: "

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 static const double DENSITY_RADIUS = 5; /* of the local density, in particle radii */
-static const double CONTACT_RADIUS = 2; /* particles touch: 2 r0 */
 
 const struct column_info column_info[COLUMNS] = {
     [COLUMN_POSITION] = {"position", "r0", "position x", true, false},
@@ -38,7 +37,7 @@ const struct column_info column_info[COLUMNS] = {
                                false, false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
-    [COLUMN_CONTACTS] = {"contacts", "1", "particles closer than 2 radii", false, true},
+    [COLUMN_CONTACTS] = {"contacts", "1", "particles nearer than evaluation.contact_distance", false, true},
     [COLUMN_SMOOTHED_S_X_SQUARED] = {"smoothed_s_x_squared", "1", "|s_x|^2 after noise as in training", false,
                                      false},
     [COLUMN_SMOOTHED_DIV_S_X] = {"smoothed_div_x_s_x", "1", "div_{x_i} s_x,i after noise as in training",
@@ -235,7 +234,7 @@ out:
 static enum status density_columns(const struct snapshot_input *in, struct owned_columns *o) {
     enum status status = STATUS_OK;
     double *density = o->column[COLUMN_LOCAL_DENSITY];
-    TRY(count_near(in, CONTACT_RADIUS, o->count, o->column[COLUMN_CONTACTS]));
+    TRY(count_near(in, in->contact_distance, o->count, o->column[COLUMN_CONTACTS]));
     TRY(count_near(in, DENSITY_RADIUS, o->count, density));
     for (size_t i = 0; i < o->count; i++)
         density[i] = (1 + density[i]) * local_density_unit(o->d);

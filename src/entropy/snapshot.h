@@ -76,6 +76,7 @@ struct snapshot_input {
     struct force_law force;
     struct scores *scores;
     const real *weights;
+    double contact_distance;  /* at most 5 r0 */
     double sigma;             /* width of the noise that the model was trained with; 0: none */
     struct frame_noise noise; /* if on x and g, the halo needs training_margin */
     int probes;               /* random directions of divergences, where they are not exact */

@@ -102,7 +102,14 @@ static void test_other_evaluation(void **state) {
     (void)state;
     const struct config config = config_make(2, 17, 3, 0, NULL),
                         other = config_make(2, 17, 3, 0, "evaluation.grid=0.5");
-    const struct evaluation_column column = {"sigma", "1/time", "a number", 1, false};
+    const struct evaluation_column column = {"sigma", "1/time", "a number", 1, false},
+                                   more[] = {column, {"contacts", "1", "a number", 1, true}};
+    const struct evaluation_profile count = {"count", "1", "how many", NULL};
+    const struct evaluation_table table = {.name = "by_age",
+                                           .classes = 1,
+                                           .quantities = 1,
+                                           .names = (const char *const[]){"all"},
+                                           .quantity = &count};
     struct evaluation_shape shape = {
         .particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1, .bins = 2, .column = &column};
     const char *path = in_folder("evaluation.h5");
@@ -115,6 +122,14 @@ static void test_other_evaluation(void **state) {
                    WORDS(path, "evaluation.grid", "1", "0.5"));
     assert_refused(evaluation_continue(comm, path, &shape, &config, "a.h5", "n.h5", &e), STATUS_BAD_INPUT,
                    WORDS(path, "m.h5"));
+    struct evaluation_shape later[] = {shape, shape}; /* of a version whose files hold more */
+    later[0].column = more;
+    later[0].columns = 2;
+    later[1].table = &table;
+    later[1].tables = 1;
+    for (int m = 0; m < 2; m++)
+        assert_refused(evaluation_continue(comm, path, &later[m], &config, "a.h5", "m.h5", &e),
+                       STATUS_BAD_INPUT, WORDS(path, m ? "by_age" : "contacts", "--overwrite"));
     shape.frames = 4;
     assert_true(evaluation_continue(comm, path, &shape, &config, "a.h5", "m.h5", &e) != STATUS_OK);
     assert_null(e);

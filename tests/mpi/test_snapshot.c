@@ -11,7 +11,7 @@ static const struct network_parameters network = {.kind = NETWORK_WINDOW,
                                                   .blocks = 2,
                                                   .layers = 2,
                                                   .neighbours = 9};
-static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05;
+static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05, CONTACT = 2.2;
 static const uint64_t SEED = 8, NOISE = 3;
 
 static struct whole w;
@@ -64,7 +64,7 @@ static double whole_drift(size_t i, const struct system_parameters *p, double cu
     for (size_t j = 0; j < w.n; j++) {
         const double r = whole_distance(&w, i, j);
         near += j != i && r < 5;
-        *contacts += j != i && r < 2 * sqrt(1 + 1e-6); /* lists of pairs are that much wider */
+        *contacts += j != i && r < CONTACT * sqrt(1 + 1e-6); /* lists of pairs are that much wider */
         if (j == i || r >= cutoff)
             continue;
         const double f = log1p(exp(p->beta * (2 - r))) / p->beta, slope = -1 / (1 + exp(-p->beta * (2 - r)));
@@ -116,6 +116,7 @@ static void check(int d, enum noise_target noise_on, enum noise_kind kind) {
         .force = {system_force, &force},
         .scores = scores,
         .weights = weights,
+        .contact_distance = CONTACT,
         .sigma = SIGMA,
         .noise = {.kind = kind, .on = noise_on, .seed = SEED, .stream = STREAM_PROBE, .number = NOISE}};
     assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);

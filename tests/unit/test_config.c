@@ -97,6 +97,7 @@ static void defaults(void **state) {
     evaluation.interface_width = 4;
     evaluation.profile_extent = 20;
     evaluation.profile_bin = 1;
+    evaluation.contact_distance = 2.5;
     evaluation.probes = 2;
     assert_memory_equal(&c.evaluation, &evaluation, sizeof evaluation);
     assert_string_equal(c.output.directory, "out");
