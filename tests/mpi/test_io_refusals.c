@@ -266,7 +266,8 @@ static void test_damaged_model(void **state) {
     real values[6] = {0};
     struct model_state model = {.size = 6, .weights = values, .average = values, .mu = values, .nu = values};
     const char *path = in_folder("model.h5");
-    assert_int_equal(model_write(comm, path, &config, "cpu", "a.h5", 1, &tensor, &model), STATUS_OK);
+    const struct model_data data = {1, {"a.h5"}, {"frames = 3\n"}};
+    assert_int_equal(model_write(comm, path, &config, "cpu", &data, 1, &tensor, &model), STATUS_OK);
     assert_refused(model_read(comm, path, 1, &turned, &model), STATUS_STORAGE,
                    WORDS(path, "/weights/w", "shape"));
     assert_refused(model_read(comm, path, 1, &unknown, &model), STATUS_STORAGE, WORDS(path, "/weights/v"));
