@@ -69,43 +69,52 @@ static void warn_of_jumps(const struct config *c) {
             "periodic does not");
 }
 
+/* What stays in memory of a particle of a frame, but for halos: id, q, image, g, neighbours, tables; of a graph edges
+ * and what is known of nodes. */
+static double bytes_of_particle(const struct network_parameters *n, int d) {
+    const double window = 12 + 20.0 * d + 4.0 * n->neighbours, edges = pow(n->response.edge_radius, d);
+    return n->kind == NETWORK_RESPONSE ? window + edges * (8 + sizeof(real) * (d + 4.0)) + 24 + 8.0 * d
+                                       : window;
+}
+
+static void describe_steps(const struct config *c, const struct trainer_setup *setup, double operations) {
+    const struct training_parameters *p = &c->training;
+    const int64_t n = c->system.particles, all = config_total(&c->system);
+    const int64_t wanted = p->batch < all ? p->batch : all;
+    const int64_t batch = training_by_configuration(setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
+    char what[160], frames[48] = "";
+    describe_loss(p, what, sizeof what);
+    if (p->frames_per_step > 1)
+        snprintf(frames, sizeof frames, " of each of %d frames", p->frames_per_step);
+    log_info("          %" PRId64 " steps of %" PRId64
+             " particles%s; the last %.0f %% of the frames held out",
+             p->steps, batch, frames, 100 * p->held_out);
+    log_info("          %s", what);
+    if (p->loss == LOSS_DENOISING)
+        log_info("          %.3g GFLOP a step", 2e-9 * operations * (double)batch * p->frames_per_step);
+}
+
 static enum status plan(struct session *s) {
+    enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct system_force force;
     const struct trainer_setup setup = learning_setup(c, &force);
     struct scores *scores = NULL;
-    char memory[32], what[160], frames[48] = "";
-    enum status status = comm_agree(
-        s->comm, scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores));
-    if (status != STATUS_OK)
-        return status;
+    char memory[32];
+    double held = 0;
+    TRY(comm_agree(s->comm,
+                   scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores)));
     const size_t weights = scores->tensors.size;
-    const int64_t n = c->system.particles, all = config_total(&c->system);
-    const int64_t wanted = c->training.batch < all ? c->training.batch : all;
-    const int64_t batch = training_by_configuration(&setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
-    const double per_step =
-        2 * scores_operations(scores).training * (double)batch * c->training.frames_per_step;
-    /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
-    const double particle = 12 + 20.0 * c->system.dimension + 4.0 * setup.network.neighbours;
-    const double held =
-        particle * (double)config_total(&c->system) * c->simulation.frames / comm_size(s->comm);
-    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
     log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
              setup.network.neighbours, c->run.chunk);
-    log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
-             memory);
-    describe_loss(&c->training, what, sizeof what);
-    if (c->training.frames_per_step > 1)
-        snprintf(frames, sizeof frames, " of each of %d frames", c->training.frames_per_step);
-    log_info("          %" PRId64 " steps of %" PRId64
-             " particles%s; the last %.0f %% of the frames held out",
-             c->training.steps, batch, frames, 100 * c->training.held_out);
-    log_info("          %s", what);
-    if (c->training.loss == LOSS_DENOISING)
-        log_info("          %.3g GFLOP a step", per_step * 1e-9);
+    describe_steps(c, &setup, scores_operations(scores).training);
     warn_of_jumps(c);
-    status = training_data_plan(s, &setup);
+    TRY(training_data_plan(s, &setup, &held));
+    held *= bytes_of_particle(&setup.network, setup.d) / comm_size(s->comm);
+    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
+    log_info("          about %s per rank with all frames, but for their halos", memory);
     log_info("          writes %s/model.h5", c->output.directory);
+out:
     scores_destroy(&scores);
     return status;
 }

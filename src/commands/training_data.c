@@ -111,6 +111,7 @@ static enum status look_into(struct session *s, const struct trainer_setup *setu
         goto out;
     }
     file->particles = source->config.system.particles;
+    file->copies = source->config.system.copies;
     file->packing_fraction = config_packing_fraction(&source->config.system);
     file->training = training - last;
     file->held_out = source->held_out > last ? source->held_out - last : 0;
@@ -134,11 +135,12 @@ static void describe(const struct session *s, const struct training_file *file) 
              file->share);
 }
 
-enum status training_data_plan(struct session *s, const struct trainer_setup *setup) {
+enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held) {
     enum status status = STATUS_OK;
     struct training_data data = {0};
     struct source *source = NULL;
     char own[SESSION_PATH];
+    *held = 0;
     session_path(s, "trajectory.h5", own);
     list_files(s, &data);
     for (int m = 0; m < data.count; m++) {
@@ -147,10 +149,12 @@ enum status training_data_plan(struct session *s, const struct trainer_setup *se
         const bool later = s->dry_run && strcmp(file->path, own) == 0;
         if (later || !file_exists(s->comm, file->path)) {
             log_info("          reads %s, share %.4g", file->path, file->share);
+            *held += (double)config_total(&s->config.system) * s->config.simulation.frames;
             continue;
         }
         TRY(look_into(s, setup, file, &source));
         describe(s, file);
+        *held += (double)(file->particles * file->copies) * (double)(file->training + file->held_out);
         source_close(&source);
     }
 out:

@@ -9,8 +9,8 @@
 /* One of them. */
 struct training_file {
     char path[SESSION_PATH];
-    double share;            /* of the frames that are drawn */
-    int64_t particles;       /* N, of one copy */
+    double share; /* of the frames that are drawn */
+    int64_t particles, copies;
     double packing_fraction; /* phi */
     size_t training;         /* frames to train on, or pairs of them for velocities */
     size_t held_out;         /* never trained on */
@@ -24,8 +24,9 @@ struct training_data {
 };
 
 /* The trajectories that the input names, those that are there with what they hold, as lines of the plan. Refuses those
- * that cannot be used together. Collective. */
-enum status training_data_plan(struct session *s, const struct trainer_setup *setup);
+ * that cannot be used together. *held: particles of all frames together, where a trajectory is not there yet as many as
+ * the input would make. Collective. */
+enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held);
 
 /* Reads all frames. The halos reach `cutoff` where the loss needs forces. *data: zeros, freed by training_data_free
  * (after failures too). Collective. */
