@@ -79,6 +79,15 @@ const struct parameter parameter_table[] = {
      .fallback = "", ABOVE(0), .help = "time between frames, rounded to whole steps; default 0.1 / gamma"},
     {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
      BETWEEN(1, 1000000), .help = "number of frames written"},
+    {"simulation", "refine", TYPE_REAL, AT(simulation, refine), .unit = "time", .fallback = "", FROM(0),
+     .help = "this long before every frame the steps are fine ones, whose stationary density is off by their "
+             "dt^2 and not by dt (Strang splitting: half an exact step of g, a midpoint step of x, half a "
+             "step of g), rounded to whole steps of dt; 0: none. Needs eps = 0. Default 10 / k for kind aoup "
+             "with eps = 0 and no trap, if that is less than the time between frames and not more than the burn-in; else 0"},
+    {"simulation", "refine_dt", TYPE_REAL, AT(simulation, refine_dt), .unit = "time", .fallback = "",
+     ABOVE(0),
+     .help = "fine steps are at most this long, as many as fit; at most dt. Default 0.04 / k for kind aoup, "
+             "0.4 dt for others, if that is not longer than dt"},
     {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1",
      BETWEEN(0, 1.8446744073709551e19), .help = "seed of the noise and of the start"},
     {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "",

@@ -231,7 +231,13 @@ out:
     return status;
 }
 
-static enum status save_frame(struct session *s, struct run *r) {
+static struct trajectory_scalars scalars_of(const struct simulation_sums *sums) {
+    return (struct trajectory_scalars){sums->div_b, sums->b_squared, sums->force_b, sums->b_stiffness_b,
+                                       sums->g_b};
+}
+
+/* euler: sums of the state before the fine steps, if there were any. */
+static enum status save_frame(struct session *s, struct run *r, const struct simulation_sums *euler) {
     enum status status = STATUS_OK;
     struct simulation_sums sums;
     timer_begin(&r->simulation->timings, r->timer_files);
@@ -249,7 +255,8 @@ static enum status save_frame(struct session *s, struct run *r) {
         .position = r->position,
         .g = r->slice->g,
         .image = r->slice->image,
-        .scalars = {sums.div_b, sums.b_squared, sums.force_b, sums.b_stiffness_b, sums.g_b}};
+        .scalars = scalars_of(&sums),
+        .euler = scalars_of(euler)};
     TRY(trajectory_write(r->trajectory, r->frames, &f));
     r->frames++;
 out:
@@ -285,6 +292,22 @@ out:
     return status;
 }
 
+/* The next frame: Euler steps, then the fine ones, which are too few to be interrupted. */
+static enum status next_frame(struct session *s, struct run *r, struct progress *progress) {
+    enum status status = STATUS_OK;
+    struct simulation *simulation = r->simulation;
+    const uint64_t target = frame_step(&s->config, r->frames);
+    struct simulation_sums euler = {0};
+    TRY(advance_to(s, r, target - simulation->refine_steps, progress));
+    if (simulation->refine_steps > 0) {
+        TRY(simulation_sums(simulation, &euler));
+        TRY(simulation_refine(simulation, r->frames));
+    }
+    TRY(save_frame(s, r, &euler));
+out:
+    return status;
+}
+
 static enum status simulate(struct session *s, struct run *r, bool resuming, uint64_t step) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
@@ -296,10 +319,8 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     const uint64_t first = r->simulation->step_law.step;
     r->last_restart = timer_now();
     progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
-    while (r->frames < frames) {
-        TRY(advance_to(s, r, frame_step(c, r->frames), &progress));
-        TRY(save_frame(s, r));
-    }
+    while (r->frames < frames)
+        TRY(next_frame(s, r, &progress));
     TRY(save_restart(s, r));
     TRY(trajectory_finish(r->trajectory));
     double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - first);

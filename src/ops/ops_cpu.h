@@ -55,6 +55,12 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
               const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
               int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
               struct step_result *result);
+void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+              double *const g[]);
+void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
+              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
+              struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out);
 void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
