@@ -199,10 +199,11 @@ static enum status check_refine(const struct reading *r, const char *name) {
                     "fine steps out",
                     where, s->refine, s->dt);
     if (!refine_fits(c))
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s: simulation.refine = %g must be shorter than simulation.frame_interval = %g and not longer "
-                    "than simulation.burn_in = %g: every frame comes after so much time of fine steps",
-                    where, s->refine, s->frame_interval, s->burn_in);
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.refine = %g must be shorter than simulation.frame_interval = %g and not longer "
+            "than simulation.burn_in = %g: every frame comes after so much time of fine steps",
+            where, s->refine, s->frame_interval, s->burn_in);
     if (s->refine_dt > s->dt)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: simulation.refine_dt = %g is longer than simulation.dt = %g: fine steps are at most "

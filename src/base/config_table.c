@@ -83,7 +83,8 @@ const struct parameter parameter_table[] = {
      .help = "this long before every frame the steps are fine ones, whose stationary density is off by their "
              "dt^2 and not by dt (Strang splitting: half an exact step of g, a midpoint step of x, half a "
              "step of g), rounded to whole steps of dt; 0: none. Needs eps = 0. Default 10 / k for kind aoup "
-             "with eps = 0 and no trap, if that is less than the time between frames and not more than the burn-in; else 0"},
+             "with eps = 0 and no trap, if that is less than the time between frames and not more than the "
+             "burn-in; else 0"},
     {"simulation", "refine_dt", TYPE_REAL, AT(simulation, refine_dt), .unit = "time", .fallback = "",
      ABOVE(0),
      .help = "fine steps are at most this long, as many as fit; at most dt. Default 0.04 / k for kind aoup, "

@@ -11,12 +11,12 @@
 #include <Random123/philox.h>
 
 enum rng_stream {
-    STREAM_STEP = 1,     /* noise of the dynamics: x and g */
-    STREAM_START = 2,    /* initial positions and propulsions */
-    STREAM_WEIGHTS = 3,  /* initial weights of a network */
-    STREAM_ZETA = 4,     /* noise of the denoising loss */
-    STREAM_BATCH = 5,    /* which particles and which frame */
-    STREAM_PROBE = 6,    /* noise of evaluations */
+    STREAM_STEP = 1,      /* noise of the dynamics: x and g */
+    STREAM_START = 2,     /* initial positions and propulsions */
+    STREAM_WEIGHTS = 3,   /* initial weights of a network */
+    STREAM_ZETA = 4,      /* noise of the denoising loss */
+    STREAM_BATCH = 5,     /* which particles and which frame */
+    STREAM_PROBE = 6,     /* noise of evaluations */
     STREAM_DIRECTION = 7, /* directions of divergences */
     STREAM_REFINE = 8     /* noise of the fine steps before a frame */
 };

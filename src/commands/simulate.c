@@ -232,8 +232,12 @@ out:
 }
 
 static struct trajectory_scalars scalars_of(const struct simulation_sums *sums) {
-    return (struct trajectory_scalars){sums->div_b, sums->b_squared, sums->force_b, sums->b_stiffness_b,
-                                       sums->g_b};
+    return (struct trajectory_scalars){.div_b = sums->div_b,
+                                       .b_squared = sums->b_squared,
+                                       .force_b = sums->force_b,
+                                       .b_stiffness_b = sums->b_stiffness_b,
+                                       .g_b = sums->g_b,
+                                       .stiffness_squared = sums->stiffness_squared};
 }
 
 /* euler: sums of the state before the fine steps, if there were any. */
@@ -247,16 +251,15 @@ static enum status save_frame(struct session *s, struct run *r, const struct sim
         r->position[i] =
             position_to_real(&r->simulation->box, (int)(i % (size_t)r->slice->d), r->slice->q[i]);
     uint64_t step = r->simulation->step_law.step;
-    struct trajectory_frame f = {
-        .step = (int64_t)step,
-        .time = (double)step * s->config.simulation.dt,
-        .begin = r->slice->begin,
-        .count = r->slice->count,
-        .position = r->position,
-        .g = r->slice->g,
-        .image = r->slice->image,
-        .scalars = scalars_of(&sums),
-        .euler = scalars_of(euler)};
+    struct trajectory_frame f = {.step = (int64_t)step,
+                                 .time = (double)step * s->config.simulation.dt,
+                                 .begin = r->slice->begin,
+                                 .count = r->slice->count,
+                                 .position = r->position,
+                                 .g = r->slice->g,
+                                 .image = r->slice->image,
+                                 .scalars = scalars_of(&sums),
+                                 .euler = scalars_of(euler)};
     TRY(trajectory_write(r->trajectory, r->frames, &f));
     r->frames++;
 out:

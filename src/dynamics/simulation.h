@@ -26,7 +26,8 @@ struct simulation {
     struct pair_list list;
     int64_t *force[MAX_DIMENSION];   /* (capacity) device, fixed point */
     uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
-    uint64_t *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */
+    uint64_t
+        *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */
     size_t capacity;
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
     double most_owned;         /* particles of the fullest rank, as of the last step */
@@ -54,11 +55,12 @@ enum status simulation_refine(struct simulation *s, uint64_t interval);
 
 /* Sums over all particles at the present positions, for identity (I0) and the exact totals. Collective. */
 struct simulation_sums {
-    double div_b;         /* sum_i div_{x_i} b_i, which is also that of F */
-    double b_squared;     /* sum_i |b_i|^2 */
-    double force_b;       /* sum_i F_i . b_i */
-    double b_stiffness_b; /* b . K b, K = -dF/dx */
-    double g_b;           /* sum_i g_i . b_i */
+    double div_b;             /* sum_i div_{x_i} b_i, which is also that of F */
+    double b_squared;         /* sum_i |b_i|^2 */
+    double force_b;           /* sum_i F_i . b_i */
+    double b_stiffness_b;     /* b . K b, K = -dF/dx of all coordinates */
+    double g_b;               /* sum_i g_i . b_i */
+    double stiffness_squared; /* tr K^2 */
 };
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
 

@@ -35,14 +35,22 @@ struct trajectory {
 static const struct {
     const char *name, *unit, *description;
     size_t offset;
+    bool added; /* files of earlier versions do not have it */
 } scalar_table[] = {
     {SCALARS "/div_b", "1/time", "sum over particles of div_{x_i} b_i",
-     offsetof(struct trajectory_scalars, div_b)},
-    {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared)},
-    {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b)},
+     offsetof(struct trajectory_scalars, div_b), false},
+    {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared),
+     false},
+    {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b),
+     false},
     {SCALARS "/b_stiffness_b", "r0^2/time^3", "b . K b, K = -dF/dx",
-     offsetof(struct trajectory_scalars, b_stiffness_b)},
-    {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b)},
+     offsetof(struct trajectory_scalars, b_stiffness_b), false},
+    {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b), false},
+    {SCALARS "/stiffness_squared", "1/time^2",
+     "tr K^2, K = -dF/dx of all coordinates: by dt/2 of it, for eps = 0, the total entropy production of "
+     "what "
+     "Euler steps sample is more than -div_b",
+     offsetof(struct trajectory_scalars, stiffness_squared), true},
 };
 enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table, SCALAR_PATH = 96 };
 #define EULER "_euler" /* ends the names of sums of states before the fine steps */
@@ -50,6 +58,11 @@ enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table, SCALAR_PATH = 
 static const char *scalar_path(int m, bool euler, char out[SCALAR_PATH]) {
     snprintf(out, SCALAR_PATH, "%s%s", scalar_table[m].name, euler ? EULER : "");
     return out;
+}
+
+static bool has_scalar(const struct trajectory *t, int m, bool euler) {
+    char path[SCALAR_PATH];
+    return !scalar_table[m].added || h5_has(t->file, scalar_path(m, euler, path));
 }
 
 static enum status make_scalars(struct trajectory *t, bool euler) {
@@ -236,7 +249,8 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     t->refined = config_refine_steps(config) > 0;
     for (int m = 0; m < SCALAR_COUNT; m++)
         for (int euler = 0; euler <= t->refined; euler++)
-            TRY(h5_expect(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &frames));
+            if (has_scalar(t, m, euler))
+                TRY(h5_expect(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &frames));
 out:
     return status;
 }
@@ -327,8 +341,9 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
     TRY(h5_write(t->file, GROUP "/image/value", H5_INT32, 3, offset, three, image));
     for (int m = 0; m < SCALAR_COUNT; m++)
         for (int euler = 0; euler <= t->refined; euler++)
-            TRY(write_one(t, scalar_path(m, euler, path), H5_FLOAT64, frame,
-                          (const char *)(euler ? &f->euler : &f->scalars) + scalar_table[m].offset));
+            if (has_scalar(t, m, euler))
+                TRY(write_one(t, scalar_path(m, euler, path), H5_FLOAT64, frame,
+                              (const char *)(euler ? &f->euler : &f->scalars) + scalar_table[m].offset));
     TRY(write_one(t, TIME, H5_FLOAT64, frame, &f->time));
     TRY(h5_sync(t->file));
     TRY(write_one(t, STEP, H5_INT64, frame, &f->step));
@@ -358,9 +373,12 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
-    for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one,
-                    (char *)&f->scalars + scalar_table[m].offset));
+    for (int m = 0; m < SCALAR_COUNT; m++) {
+        double *scalar = (double *)(void *)((char *)&f->scalars + scalar_table[m].offset);
+        *scalar = NAN;
+        if (has_scalar(t, m, false))
+            TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one, scalar));
+    }
 out:
     return status;
 }
@@ -390,7 +408,7 @@ static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
     const size_t zero = 0;
     char path[SCALAR_PATH];
     for (size_t i = 0; i < frames; i++)
-        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN};
+        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN, NAN};
     if (t->foreign || (euler && !t->refined))
         return STATUS_OK;
     double *column = malloc((frames + 1) * sizeof *column);
@@ -398,6 +416,8 @@ static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
     TRY(comm_agree(t->comm, status));
     for (int m = 0; m < SCALAR_COUNT; m++) {
+        if (!has_scalar(t, m, euler))
+            continue;
         TRY(h5_read(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &zero, &frames, column));
         for (size_t i = 0; i < frames; i++)
             memcpy((char *)&out[i] + scalar_table[m].offset, &column[i], sizeof *column);

@@ -12,11 +12,12 @@ struct trajectory;
 
 /* Per frame, in /parameters/scalars: sums over all particles. */
 struct trajectory_scalars {
-    double div_b;         /* sum_i div_{x_i} b_i */
-    double b_squared;     /* sum_i |b_i|^2 */
-    double force_b;       /* sum_i F_i . b_i */
-    double b_stiffness_b; /* b . K b, K = -dF/dx */
-    double g_b;           /* sum_i g_i . b_i */
+    double div_b;             /* sum_i div_{x_i} b_i */
+    double b_squared;         /* sum_i |b_i|^2 */
+    double force_b;           /* sum_i F_i . b_i */
+    double b_stiffness_b;     /* b . K b, K = -dF/dx */
+    double g_b;               /* sum_i g_i . b_i */
+    double stiffness_squared; /* tr K^2; NaN in files of versions that did not have it */
 };
 
 struct trajectory_shape {
@@ -54,7 +55,8 @@ struct trajectory_frame {
     double *g;        /* (count, d) */
     int32_t *image;   /* (count, d) */
     struct trajectory_scalars scalars;
-    struct trajectory_scalars euler; /* of the state before the fine steps; not read, and written if there are any */
+    struct trajectory_scalars
+        euler; /* of the state before the fine steps; not read, and written if there are any */
 };
 /* Data first, then, on the disk, the step that makes it count. */
 enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f);

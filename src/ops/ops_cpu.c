@@ -22,6 +22,7 @@ static const struct ops table = {
     .pair_terms = cpu_pair_terms,
     .drift = cpu_drift,
     .pair_quadratic = cpu_pair_quadratic,
+    .stiffness_squared = cpu_stiffness_squared,
     .pair_count = cpu_pair_count,
     .step = cpu_step,
     .kick = cpu_kick,

@@ -38,6 +38,9 @@ void cpu_drift(const struct ops *ops, const struct box *box, double v0, double t
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
                           size_t owned, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                           double *const b[]);
+double cpu_stiffness_squared(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                             uint64_t *const q[], const struct pair_list *list, double *diagonal);
 void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                     uint32_t *count);
 
@@ -49,6 +52,9 @@ void cpu_spring_terms(const struct box *box, const struct pair_law *law, double 
                       double *const force[], double *divergence);
 double cpu_spring_quadratic(const struct box *box, const struct pair_law *law, double k, size_t owned,
                             const uint32_t *id, const struct pair_list *list, double *const b[]);
+/* K (d, d) of the bond between two particles, with which they pull at each other. */
+void cpu_spring_stiffness(const struct box *box, const struct pair_law *law, double k, uint32_t id,
+                          uint32_t other, double pair[]);
 
 /* ops_cpu_step.c */
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
