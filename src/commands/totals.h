@@ -26,11 +26,15 @@ void totals_energy(const struct config *c, const struct trajectory_scalars *s, b
 /* The exact total entropy production rate per particle: -div_x b where eps = 0, else |b|^2/eps + div_x b. */
 double totals_exact(const struct config *c, const struct trajectory_scalars *s);
 
-/* eps = 0: the same of the density that Euler steps sample, per particle: -div_x b + (dt/2) tr K^2, to first order in
- * dt. A step of x' = x + b dt is what the drift b - (dt/2) (b . grad) b makes in a time dt, and <b . grad div b> = 0. */
-double totals_euler(const struct config *c, const struct trajectory_scalars *s);
+/* eps = 0: (dt/2) tr K^2 per particle, the size of what Euler steps of dt change in the total that their states hold,
+ * gamma <|g + s_g|^2>. To first order in dt and gamma/k that total is -<div_x b> + (dt/2) <tr K^2> - dt gamma^2
+ * <|grad_g (g + s_g)|^2>: an Euler step of x is what the drift b - (dt/2) (b . grad) b makes in a time dt, and the half
+ * step of g after it that a symmetric step would not have takes from the information on g in x. In a linear system
+ * grad_g (g + s_g) = -K/gamma, and the total is less than -<div_x b> by this. */
+double totals_euler_loss(const struct config *c, const struct trajectory_scalars *s);
 
-/* Logs the exact total per particle with its error and, where eps = 0, how Euler steps change it. */
+/* Logs the exact total per particle with its error; where eps = 0, also -div_x b of the states that Euler steps made, and
+ * totals_euler_loss. */
 enum status totals_log(const struct config *c, const struct totals *totals);
 
 #endif

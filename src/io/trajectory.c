@@ -47,9 +47,8 @@ static const struct {
      offsetof(struct trajectory_scalars, b_stiffness_b), false},
     {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b), false},
     {SCALARS "/stiffness_squared", "1/time^2",
-     "tr K^2, K = -dF/dx of all coordinates: by dt/2 of it, for eps = 0, the total entropy production of "
-     "what "
-     "Euler steps sample is more than -div_b",
+     "tr K^2, K = -dF/dx of all coordinates: for eps = 0 and harmonic contacts the entropy production in the "
+     "states that Euler steps sample is less than -div_b by dt/2 of it",
      offsetof(struct trajectory_scalars, stiffness_squared), true},
 };
 enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table, SCALAR_PATH = 96 };
