@@ -36,14 +36,15 @@ def refine(folder):
         yield verify.at_most(f"{name}_right_side", abs(identity["right"] - right) / term, 1e-9)
         yield verify.at_least(f"{name}_term_in_errors", term / identity["error"], 8)
         yield verify.equal(f"{name}_euler_sums", sum(key.endswith("_euler") for key in sums), 6 if time else 0)
-        said = [line for line in (result.stdout + result.stderr).splitlines() if "exact entropy production rate" in line]
+        lines = (result.stdout + result.stderr).splitlines()
+        said = [line for line in lines if "exact entropy production rate" in line]
         exact = -np.mean(sums["div_b"]) / 1024
         told = float(said[0].split(": ")[1].split(" ")[0]) if said else np.nan
         yield verify.at_most(f"{name}_exact_told", abs(told / exact - 1), 1e-4)
 
 
 def tiles(folder):
-    """A frame repeated in 2 x 3 tiles, on 1 and 2 ranks: positions, propulsions and forces of every tile are the frame's."""
+    """A frame repeated in 2 x 3 tiles, on 1 and 2 ranks: positions, propulsions and forces are the frame's."""
     small = verify.write_small(folder, "small", particles=256, frames=3)
     yield verify.finished("small", verify.run(2, "simulate", small))
     with h5py.File(folder / "small/trajectory.h5", "r") as file:
@@ -59,7 +60,8 @@ def tiles(folder):
         yield verify.finished(f"tiled_{ranks}", verify.run(ranks, "simulate", small, *start, "--output", here))
         with h5py.File(here / "trajectory.h5", "r") as file:
             frames = file["particles/trajectory"]
-            tiled, copied = (frames[f"{name}/value"][0, :, :2].reshape(6, 256, 2) for name in ("position", "propulsion"))
+            tiled, copied = (frames[f"{name}/value"][0, :, :2].reshape(6, 256, 2)
+                             for name in ("position", "propulsion"))
         corner = side * np.array([[tile % 2, tile // 2] for tile in range(6)])[:, None]
         yield verify.at_most(f"positions_{ranks}", np.max(np.abs(tiled - corner - x)), 1e-13 * side)
         yield verify.equal(f"propulsions_{ranks}", bool(np.all(copied == g)), True)
