@@ -12,11 +12,15 @@ enum { LARGEST_INPUT = 1 << 20 };
 
 /* ---- reading ---- */
 
-static enum status apply_default(struct config *config, const struct parameter *p) {
-    bool list = p->type == TYPE_SIDES || p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
+static enum status apply_default(struct reading *r, int index) {
+    struct config *config = r->config;
+    const struct parameter *p = &parameter_table[index];
+    bool list = p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
     bool none = !p->fallback || p->fallback[0] == '\0';
     if (list || none || (p->type == TYPE_REAL && strcmp(p->fallback, "0") == 0))
         return STATUS_OK; /* the struct is zero */
+    if (p->type == TYPE_REALS)
+        return config_yaml_value(r, index, "default", p->fallback);
     return parameter_set(config, p, "default", p->fallback);
 }
 
@@ -53,7 +57,7 @@ static enum status parse(const char *name, const char *text, int count, const ch
     if (!r.origin)
         return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
     for (int i = 0; i < parameter_count; i++)
-        TRY(apply_default(out, &parameter_table[i]));
+        TRY(apply_default(&r, i));
     TRY(config_yaml_document(&r, name, text));
     for (int i = 0; i < count; i++)
         TRY(apply_setting(&r, settings[i]));
@@ -160,8 +164,9 @@ static enum status write_list(const struct config *c, const struct parameter *p,
     strcpy(text, "[");
     for (int i = 0; i < count; i++) {
         const char *comma = i > 0 ? ", " : "";
-        if (p->type == TYPE_SIDES)
-            used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma, c->system.box[i]);
+        if (p->type == TYPE_REALS)
+            used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma,
+                                     ((const double *)(const void *)at)[i]);
         else if (p->type == TYPE_FILES)
             used +=
                 (size_t)snprintf(text + used, room - used, "%s\"%s\"", comma, at + (size_t)i * CONFIG_TEXT);
@@ -231,7 +236,9 @@ static enum status print_value(const struct config_value *v, void *context) {
     bool optional_zero = strcmp(v->key, "packing_fraction") == 0 && v->real == 0;
     bool list = v->type == CONFIG_STRING && v->text[0] == '[';
     bool empty = v->type == CONFIG_STRING && v->text[0] == '\0';
-    if (optional_zero || empty || (list && strcmp(v->text, "[]") == 0))
+    const char *fallback = parameter_table[parameter_find(v->section, v->key)].fallback;
+    const bool none = list && strcmp(v->text, "[]") == 0 && strcmp(fallback, "[]") == 0;
+    if (optional_zero || empty || none)
         return STATUS_OK; /* not given */
     if (v->type == CONFIG_REAL)
         printf("  %s: %.17g\n", v->key, v->real);
@@ -275,7 +282,7 @@ static const char *type_name(enum parameter_type type) {
                                        [TYPE_SEED] = "whole number",
                                        [TYPE_TEXT] = "text",
                                        [TYPE_CHOICE] = "choice",
-                                       [TYPE_SIDES] = "number or list",
+                                       [TYPE_REALS] = "number or list",
                                        [TYPE_FILES] = "list of files",
                                        [TYPE_WEIGHTED] = "list"};
     return name[type];

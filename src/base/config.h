@@ -15,7 +15,7 @@
 #include "base/real.h"
 #include "base/status.h"
 
-enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
+enum { CONFIG_TEXT = 512, CONFIG_FILES = 32, RESPONSE_SHOTS = 16, RESPONSE_LAYERS = 16 };
 
 enum system_kind {
     SYSTEM_AOUP,    /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
@@ -25,8 +25,11 @@ enum system_kind {
 enum spring_kind {
     SPRING_ISOTROPIC,
     SPRING_LONGITUDINAL
-};                                    /* -kappa (u_i - u_j), or its part along the bond */
-enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
+}; /* -kappa (u_i - u_j), or its part along the bond */
+enum network_kind {
+    NETWORK_WINDOW,  /* windowed transformer, theory section 3 */
+    NETWORK_RESPONSE /* graph network of contacts and their recent past, theory section 7 */
+};
 enum window_kind {
     WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
     WINDOW_PERIODIC, /* the same, but they see sine and cosine of 2 pi (x_i - x_j) / L */
@@ -94,6 +97,25 @@ struct simulation_parameters {
     double restart_interval; /* minutes of wall clock between restart files */
 };
 
+/* Sizes and constants of the response network, by their names in theory.md section 7. */
+struct response_parameters {
+    int hidden;   /* H */
+    int edge;     /* E */
+    int channels; /* C */
+    int layers;
+    int shots;
+    double shot[RESPONSE_SHOTS]; /* tau */
+    double edge_radius;          /* r_e */
+    double force_tolerance;      /* F is cut where f(r_c) is this */
+    double window_rate, window_centre;
+    double density_radius, density_shift;
+    double shot_scale, shot_offset, shot_guard;
+    double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
+};
+
 struct network_parameters {
     enum network_kind kind;
     int width;        /* W: token width */
@@ -109,6 +131,7 @@ struct network_parameters {
         displacement_unit; /* lengths that lattice vectors and displacements are seen in units of */
     enum score_heads scores;
     enum score_shift shift;
+    struct response_parameters response;
 };
 
 struct file_choice {
@@ -205,6 +228,8 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
+/* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
+bool config_suits_response(const struct system_parameters *s);
 /* Width of the noise that smooths what a loss learns; 0 where there is none. */
 static inline double config_smoothing(const struct training_parameters *p) {
     return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;

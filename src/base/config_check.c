@@ -298,6 +298,30 @@ static enum status check_network(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
+bool config_suits_response(const struct system_parameters *s) {
+    return s->kind == SYSTEM_AOUP && s->eps == 0 && !config_is_open(s) && s->v0 > 0;
+}
+
+/* The response network is of the score in g of one kind of system, learnt with noise on g. */
+static enum status check_response(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    if (c->network.kind != NETWORK_RESPONSE)
+        return STATUS_OK;
+    const char *where = place(r, name, "network", "kind");
+    if (!config_suits_response(&c->system))
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: network.kind = response is for system.kind = aoup in a periodic box, with system.eps = 0 "
+            "and system.v0 above 0: use window",
+            where);
+    if (c->training.loss != LOSS_DENOISING || c->training.noise_on != NOISE_ON_G)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: network.kind = response learns by training.loss = denoising with training.noise_on = g",
+            where);
+    return STATUS_OK;
+}
+
 /* Windows that see displacements need something to be displaced from, and room for what they hold. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where) {
@@ -372,6 +396,7 @@ static enum status check_learning(const struct reading *r, const char *name) {
     enum status status = STATUS_OK;
     const struct config *c = r->config;
     TRY(check_network(r, name));
+    TRY(check_response(r, name));
     TRY(check_window(r, name));
     TRY(check_loss(r, name));
     if (c->training.warm_up > c->training.steps)

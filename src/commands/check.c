@@ -22,7 +22,8 @@ static void report(const char *name, size_t frames, const double *left, const do
 }
 
 /* (I0) of the states that Euler steps made, or of refined frames. */
-static void report_energy(const struct config *c, const struct totals *totals, bool euler, double *work) {
+static void report_energy(const struct config *c, const struct trajectory_totals *totals, bool euler,
+                          double *work) {
     const struct trajectory_scalars *scalars = euler ? totals->of_euler : totals->of_frame;
     double *left = work, *right = work + totals->frames;
     for (size_t i = 0; i < totals->frames; i++)
@@ -35,7 +36,8 @@ static void report_energy(const struct config *c, const struct totals *totals, b
 }
 
 /* work (3 frames) */
-static enum status check_totals(const struct config *c, const struct totals *totals, double *work) {
+static enum status check_totals(const struct config *c, const struct trajectory_totals *totals,
+                                double *work) {
     const size_t frames = totals->frames;
     const struct trajectory_scalars *s = totals->of_frame;
     const double n = (double)config_total(&c->system), eps = c->system.eps;
@@ -57,7 +59,7 @@ static enum status check_totals(const struct config *c, const struct totals *tot
 static enum status check_trajectory(struct session *s, const char *path) {
     enum status status = STATUS_OK;
     struct trajectory *t = NULL;
-    struct totals totals = {0};
+    struct trajectory_totals totals = {0};
     double *work = NULL;
     size_t frames = 0;
     struct config *config = malloc(sizeof *config);

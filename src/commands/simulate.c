@@ -281,7 +281,7 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     const uint64_t frames = (uint64_t)c->simulation.frames;
     const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
-    struct totals totals = {0};
+    struct trajectory_totals totals = {0};
     char rate[96];
     TRY(begin(s, r, resuming, step));
     const uint64_t first = r->simulation->step_law.step;

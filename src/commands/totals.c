@@ -9,9 +9,9 @@
 #include "entropy/certificate.h"
 
 enum status totals_read(struct trajectory *t, struct comm *comm, const struct config *config, size_t frames,
-                        struct totals *out) {
+                        struct trajectory_totals *out) {
     enum status status = STATUS_OK;
-    *out = (struct totals){.frames = frames, .refined = config_refine_steps(config) > 0};
+    *out = (struct trajectory_totals){.frames = frames, .refined = config_refine_steps(config) > 0};
     out->of_frame = calloc(2 * frames + 1, sizeof *out->of_frame);
     if (!out->of_frame)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
@@ -26,9 +26,9 @@ out:
     return status;
 }
 
-void totals_release(struct totals *totals) {
+void totals_release(struct trajectory_totals *totals) {
     free(totals->of_frame);
-    *totals = (struct totals){0};
+    *totals = (struct trajectory_totals){0};
 }
 
 void totals_energy(const struct config *c, const struct trajectory_scalars *s, bool euler, double *left,
@@ -67,7 +67,7 @@ static double mean_text(const struct config *c, size_t frames, const struct traj
     return e.value;
 }
 
-enum status totals_log(const struct config *c, const struct totals *totals) {
+enum status totals_log(const struct config *c, const struct trajectory_totals *totals) {
     const size_t frames = totals->frames;
     char exact[64], euler[64], loss[64], before[128] = "the frames are";
     double *series = malloc((frames + 1) * sizeof *series);

@@ -6,7 +6,7 @@
 #include "io/trajectory.h"
 
 /* The sums of a trajectory's frames and, where its frames are refined, of the Euler states before the fine steps. */
-struct totals {
+struct trajectory_totals {
     size_t frames;
     bool refined;
     struct trajectory_scalars *of_frame; /* (frames) */
@@ -15,8 +15,8 @@ struct totals {
 };
 /* Reads those of the frames 0 ... frames - 1. On failure *out is empty. Free with totals_release. Collective. */
 enum status totals_read(struct trajectory *t, struct comm *comm, const struct config *config, size_t frames,
-                        struct totals *out);
-void totals_release(struct totals *totals);
+                        struct trajectory_totals *out);
+void totals_release(struct trajectory_totals *totals);
 
 /* Both sides of (I0) per particle of one state: F . b + eps div_x F, and what Euler steps shift it by, (dt/2) b . K b;
  * fine steps shift it by the order of their dt^2, which is left out. euler: the state is of Euler steps. */
@@ -35,6 +35,6 @@ double totals_euler_loss(const struct config *c, const struct trajectory_scalars
 
 /* Logs the exact total per particle with its error; where eps = 0, also -div_x b of the states that Euler steps made, and
  * totals_euler_loss. */
-enum status totals_log(const struct config *c, const struct totals *totals);
+enum status totals_log(const struct config *c, const struct trajectory_totals *totals);
 
 #endif

@@ -19,7 +19,7 @@ static const struct command command_table[] = {
      "trajectory.h5 with restart files beside it. The trajectory is the same bits on any number of ranks.",
      command_simulate},
     {"train", "FILE.yaml", "train a score network on trajectories", true,
-     "system,network,training,data,output,run",
+     "system,network,response,training,data,output,run",
      "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
      "writes\n"
      "model.h5 with the training log.",

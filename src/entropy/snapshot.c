@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 static const double DENSITY_RADIUS = 5; /* of the local density, in particle radii */
+static const double CONTACT_RADIUS = 2; /* particles touch: 2 r0 */
 
 const struct column_info column_info[COLUMNS] = {
     [COLUMN_POSITION] = {"position", "r0", "position x", true, false},
@@ -32,6 +33,7 @@ const struct column_info column_info[COLUMNS] = {
          false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
+    [COLUMN_CONTACTS] = {"contacts", "1", "particles closer than 2 radii", false, true},
     [COLUMN_SMOOTHED_S_X_SQUARED] = {"smoothed_s_x_squared", "1", "|s_x|^2 after noise as in training", false,
                                      false},
     [COLUMN_SMOOTHED_DIV_S_X] = {"smoothed_div_x_s_x", "1", "div_{x_i} s_x,i after noise as in training",
@@ -75,6 +77,10 @@ void snapshot_destroy(struct snapshot **snapshot) {
         free((*snapshot)->column[c]);
     free(*snapshot);
     *snapshot = NULL;
+}
+
+double local_density_unit(int d) {
+    return 1 / pow(DENSITY_RADIUS, d);
 }
 
 double snapshot_reach(double cutoff) {
@@ -198,25 +204,37 @@ static enum status position_columns(const struct snapshot_input *in, struct owne
     return STATUS_OK;
 }
 
-static enum status density_column(const struct snapshot_input *in, struct owned_columns *o) {
+/* The number of particles closer than radius to each owned one. */
+static enum status count_near(const struct snapshot_input *in, double radius, size_t owned, double *out) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
     const struct ops *ops = p->ops;
     const size_t n = p->owned + p->ghosts;
     struct pair_list list = {0};
-    uint32_t *near = NULL, *count = malloc((o->count + 1) * sizeof *count);
+    uint32_t *near = NULL, *count = malloc((owned + 1) * sizeof *count);
     if (!count)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    TRY(pairs_build(p, &in->frame->domain->box, DENSITY_RADIUS, &list));
+    TRY(pairs_build(p, &in->frame->domain->box, radius, &list));
     TRY(ops->allocate(ops, n * sizeof *near, (void **)&near));
-    ops->pair_count(ops, p->owned, n, &list, near);
-    ops->to_host(ops, count, near, o->count * sizeof *count);
-    for (size_t i = 0; i < o->count; i++)
-        o->column[COLUMN_LOCAL_DENSITY][i] = (1 + (double)count[i]) / pow(DENSITY_RADIUS, o->d);
+    ops->pair_count(ops, owned, n, &list, near);
+    ops->to_host(ops, count, near, owned * sizeof *count);
+    for (size_t i = 0; i < owned; i++)
+        out[i] = count[i];
 out:
     ops->release(ops, near);
     pairs_release(ops, &list);
     free(count);
+    return status;
+}
+
+static enum status density_columns(const struct snapshot_input *in, struct owned_columns *o) {
+    enum status status = STATUS_OK;
+    double *density = o->column[COLUMN_LOCAL_DENSITY];
+    TRY(count_near(in, CONTACT_RADIUS, o->count, o->column[COLUMN_CONTACTS]));
+    TRY(count_near(in, DENSITY_RADIUS, o->count, density));
+    for (size_t i = 0; i < o->count; i++)
+        density[i] = (1 + density[i]) * local_density_unit(o->d);
+out:
     return status;
 }
 
@@ -228,6 +246,8 @@ static enum status run_scores(const struct snapshot_input *in, const struct part
     struct score_input input = frame_windows(in->frame, w->windows, w->centre, neighbour);
     input.q = at->q;
     input.g = at->g;
+    input.probes.seed = in->seed;
+    input.probes.step = in->noise;
     return scores_flow(in->scores, in->weights, &in->law, &input, &w->physics, &w->flow);
 }
 
@@ -344,7 +364,7 @@ static enum status compute_columns(const struct snapshot_input *in, struct owned
     struct moved_frame moved = {0};
     const uint32_t *neighbour = NULL;
     TRY(position_columns(in, o));
-    TRY(density_column(in, o));
+    TRY(density_columns(in, o));
     TRY(rows_create(in, &w));
     TRY(run_scores(in, p, w.neighbour, &w));
     flow_columns(in, &w, o);

@@ -25,6 +25,7 @@ enum column {
     COLUMN_EXACT,
     COLUMN_RESOLVED,
     COLUMN_LOCAL_DENSITY,
+    COLUMN_CONTACTS,
     COLUMN_SMOOTHED_S_X_SQUARED,
     COLUMN_SMOOTHED_DIV_S_X,
     COLUMN_SMOOTHED_S_G_SQUARED,
@@ -57,6 +58,9 @@ static inline int column_width(const struct snapshot *s, enum column c) {
 
 enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
 void snapshot_destroy(struct snapshot **snapshot);
+
+/* What one particle adds to the local density, of which this is the unit. */
+double local_density_unit(int d);
 
 /* How far a halo must reach for snapshot_compute: the cut-off of the force and the radius of the local density. */
 double snapshot_reach(double cutoff);

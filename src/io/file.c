@@ -19,7 +19,7 @@
 
 #include "base/provenance.h"
 
-enum { FORMAT = 1, MOST_SETTINGS = 128, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
+enum { FORMAT = 1, MOST_SETTINGS = 256, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
 /* ---- provenance and parameters ---- */
 

@@ -84,7 +84,7 @@ static enum status one_sign(struct trainer *t, const struct frame *f, uint64_t s
             status = scores_shift(t->scores, m, &t->setup.law, &rows, t->batch.shift);
         if (status == STATUS_OK)
             status = score_denoising(part->model, t->optimizer->theta + part->offset, &in, t->batch.zeta,
-                                     sign, t->setup.training.sigma, 1.0 / (double)total, t->batch.term,
+                                     NULL, sign, t->setup.training.sigma, 1.0 / (double)total, t->batch.term,
                                      t->gradient + part->offset, NULL);
     }
     timer_end(&t->timings, t->timer_network);

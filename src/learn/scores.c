@@ -26,7 +26,11 @@ enum status scores_create(const struct ops *ops, const struct network_parameters
         return FAIL(STATUS_FAILURE, "out of memory for a network");
     const bool shared = with_x && p->scores == SCORES_SHARED;
     const int parts = with_x && !shared ? 2 : 1;
-    *s = (struct scores){.ops = ops, .d = d, .with_x = with_x, .neighbours = p->neighbours};
+    *s = (struct scores){
+        .ops = ops,
+        .d = d,
+        .with_x = with_x,
+    };
     for (; s->parts < parts; s->parts++) {
         struct score_part *part = &s->part[s->parts];
         *part = (struct score_part){.offset = s->tensors.size, .outputs = shared ? 2 * d : d};
@@ -36,6 +40,7 @@ enum status scores_create(const struct ops *ops, const struct network_parameters
         TRY(add_names(s, part, parts > 1 ? prefix[s->parts] : ""));
     }
     s->decoded = score_decoded(s->part[0].model);
+    s->neighbours = score_neighbours(s->part[0].model);
 out:
     if (status != STATUS_OK)
         scores_destroy(out);

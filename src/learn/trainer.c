@@ -254,7 +254,8 @@ struct tested {
 };
 
 /* This rank's part of it. */
-static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t stride, struct tested *out) {
+static enum status test_frame(struct trainer *t, const struct frame *f, uint64_t number, uint32_t stride,
+                              struct tested *out) {
     enum status status = STATUS_OK;
     const size_t d = (size_t)t->d;
     const bool known = t->setup.force.compute != NULL;
@@ -271,7 +272,9 @@ static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t
     const struct flow_rows flow = flow_rows_of(values, rows, d);
     struct score_rows physics = batch_rows(t);
     physics.force = known ? physics.force : NULL;
-    const struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
+    struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
+    in.probes.seed = t->setup.training.seed;
+    in.probes.step = number;
     TRY(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow));
     for (size_t r = 0; r < rows; r++) {
         out->resolved +=
@@ -327,7 +330,7 @@ enum status trainer_test(struct trainer *t, const struct dataset *held_out, int 
             const struct frame *f = held_out->part[p].frame[i];
             const uint32_t stride = stride_of(t, f, particles);
             struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
-            status = of.residual ? test_frame(t, f, stride, &of)
+            status = of.residual ? test_frame(t, f, (uint64_t)m, stride, &of)
                                  : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
             status = comm_agree(t->comm, status);
             if (status == STATUS_OK)

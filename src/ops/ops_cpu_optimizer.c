@@ -10,18 +10,19 @@
 #define sqrt_real sqrtf
 #endif
 
-void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
-                   double sigma, double scale, double *term, real *ds) {
+void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
+                   const real *weight, double sign, double sigma, double scale, double *term, real *ds) {
     (void)ops;
     const double slope = sign / sigma;
     for (size_t i = 0; i < count; i++) {
+        const double factor = weight ? (double)weight[i] : 1;
         double sum = 0;
         for (size_t m = i * (size_t)d; m < (i + 1) * (size_t)d; m++) {
             const double own = (double)s[m], pull = slope * (double)zeta[m];
             sum += own * (own + 2 * pull);
-            ds[m] = (real)(scale * (own + pull));
+            ds[m] = (real)(scale * factor * (own + pull));
         }
-        term[i] += sum / 2;
+        term[i] += factor * sum / 2;
     }
 }
 

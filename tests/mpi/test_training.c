@@ -51,8 +51,8 @@ static double whole_gradient(const struct whole *w, const struct training_parame
                                  .count = batch,
                                  .centre = ids,
                                  .neighbour = near};
-        assert_int_equal(score_denoising(model, weights, &in, zeta, sign, p->sigma, 1.0 / (double)batch, term,
-                                         gradient, NULL),
+        assert_int_equal(score_denoising(model, weights, &in, zeta, NULL, sign, p->sigma, 1.0 / (double)batch,
+                                         term, gradient, NULL),
                          STATUS_OK);
     }
     for (size_t m = 0; m < batch; m++)

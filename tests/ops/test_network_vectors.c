@@ -135,8 +135,8 @@ static double run_loss(struct net *c, hid_t at, const char *name, real *gradient
         struct score_input in = input_of(c);
         in.q = q;
         in.g = g;
-        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, sign, sigma, 1.0 / (double)c->batch,
-                                         term, gradient, s[sign < 0]),
+        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, NULL, sign, sigma,
+                                         1.0 / (double)c->batch, term, gradient, s[sign < 0]),
                          STATUS_OK);
     }
     for (size_t m = 0; m < c->batch; m++)

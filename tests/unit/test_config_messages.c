@@ -18,7 +18,8 @@ static const struct {
     {GOOD "simulaton: {dt: 0.1}\n", NULL,
      "a.yaml:3: section simulaton is not known; did you mean simulation?"},
     {GOOD "physics: {dt: 0.1}\n", NULL,
-     "a.yaml:3: section physics is not known; the sections are system, simulation, network, training, "
+     "a.yaml:3: section physics is not known; the sections are system, simulation, network, response, "
+     "training, "
      "evaluation, data, output and run"},
     {GOOD "dt: 0.1\n", NULL, "a.yaml:3: dt is a key, not a section; did you mean simulation.dt?"},
     {SYSTEM("dt: 0.1"), NULL, "a.yaml:1: system.dt is not known; did you mean simulation.dt?"},
@@ -128,15 +129,15 @@ static const struct {
      "a.yaml:3: simulation.frames = 0 is out of range: it must be at least 1 and at most 1000000"},
     /* ---- lists ---- */
     {"system: {particles: 1024, box: [60, 60, 60, 60]}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {"system: {particles: 1024, box: [60, 60, 60]}\noutput: {directory: out}\n", NULL,
      "a.yaml:1: system.box has 3 sides in 2 dimensions: give one side, or 2"},
     {"system: {particles: 1024, box: [60, -60]}\noutput: {directory: out}\n", NULL,
      "a.yaml:1: system.box = -60 is out of range: it must be above 0 (r0)"},
     {"system: {particles: 1024, box: {x: 60}}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {"system: {particles: 1024, box: [[60], 60]}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {GOOD "training: {trajectories: a.h5}\n", NULL,
      "a.yaml:3: training.trajectories must be a list: [{file: PATH, weight: NUMBER}, ...]"},
     {GOOD "training: {trajectories: [{weight: 2}]}\n", NULL,
@@ -341,7 +342,8 @@ static const struct {
     {GOOD, "system.box=[1, 2",
      "--set system.box: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence"},
     {GOOD, "a{b.c=1",
-     "--set: section a{b is not known; the sections are system, simulation, network, training, evaluation, "
+     "--set: section a{b is not known; the sections are system, simulation, network, response, training, "
+     "evaluation, "
      "data, output and run"},
     {GOOD, "system.v0=&a 1",
      "--set system.v0: anchors and aliases are not part of an input: write the values out"},

@@ -39,14 +39,14 @@ static void printed_reads_back(void **state) {
 
 struct visit {
     int count;
-    char setting[96][256];
+    char setting[192][256];
 };
 
 /* As outputs keep it: numbers as numbers, the rest as text. */
 static enum status to_setting(const struct config_value *v, void *context) {
     struct visit *visit = context;
     char *out = visit->setting[visit->count];
-    assert_true(visit->count < 96);
+    assert_true(visit->count < 192);
     if (v->type == CONFIG_REAL)
         snprintf(out, 256, "%s.%s=%.17g", v->section, v->key, v->real);
     else if (v->type == CONFIG_INTEGER)
@@ -63,7 +63,7 @@ static void visited_reads_back(void **state) {
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         struct config c = parse(text[i], 0, NULL);
         static struct visit visit;
-        const char *settings[96];
+        const char *settings[192];
         visit.count = 0;
         assert_int_equal(config_visit(&c, to_setting, &visit), STATUS_OK);
         for (int m = 0; m < visit.count; m++)

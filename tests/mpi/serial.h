@@ -1,6 +1,6 @@
-/* Plain serial HDF5, which knows nothing of epflow, for one rank: what other programs will find in a file. */
-#ifndef EPFLOW_TESTS_SERIAL_H5_H
-#define EPFLOW_TESTS_SERIAL_H5_H
+/* What other programs find in a file: plain serial HDF5, on rank 0. */
+#ifndef EPFLOW_TESTS_SERIAL_H
+#define EPFLOW_TESTS_SERIAL_H
 
 #include "test.h"
 
@@ -65,20 +65,6 @@ static inline double number(hid_t file, const char *object, const char *name) {
     double value = vectors_attribute(at, name);
     H5Oclose(at);
     return value;
-}
-
-static inline void assert_same_object(hid_t file, const char *one, const char *other) {
-    H5O_info_t a, b;
-    assert_true(H5Oget_info_by_name(file, one, &a, H5P_DEFAULT) >= 0);
-    assert_true(H5Oget_info_by_name(file, other, &b, H5P_DEFAULT) >= 0);
-    assert_int_equal(a.addr, b.addr);
-}
-
-static inline herr_t refuse_unit(hid_t group, const char *name, const H5O_info_t *info, void *unused) {
-    (void)info;
-    (void)unused;
-    assert_int_equal(H5Aexists_by_name(group, name, "unit", H5P_DEFAULT), 0);
-    return 0;
 }
 
 #endif
