@@ -71,7 +71,8 @@ const struct parameter parameter_table[] = {
          "random (a Gaussian blob of width L/4 if the packing fraction is 0.25 or more, uniform below; with "
          "a "
          "trap a ball of packing 1/2), lattice, or FILE@FRAME of a trajectory of another seed (FRAME from 0, "
-         "or last), which in a periodic box may be of a smaller one that fits into it a whole number of times; "
+         "or last), which in a periodic box may be of a smaller one that fits into it a whole number of "
+         "times; "
          "a crystal starts on its sites, random or lattice"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
      .help = "time before the first frame, rounded to whole steps; default 20 / gamma, with eps > 0 "
