@@ -147,6 +147,15 @@ int64_t config_interval_steps(const struct config *c) {
     return (int64_t)fmin(round(c->simulation.frame_interval / c->simulation.dt), 9e15);
 }
 
+int64_t config_refine_steps(const struct config *c) {
+    return (int64_t)fmin(round(c->simulation.refine / c->simulation.dt), 9e15);
+}
+
+int64_t config_fine_steps(const struct config *c) {
+    const double interval = (double)config_refine_steps(c) * c->simulation.dt;
+    return interval > 0 ? (int64_t)fmin(ceil(interval / c->simulation.refine_dt * (1 - 1e-9)), 9e15) : 0;
+}
+
 /* ---- writing ---- */
 
 static void choice_word(const char *choices, int index, char *out, size_t size) {

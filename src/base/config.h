@@ -94,6 +94,8 @@ struct simulation_parameters {
     double burn_in;          /* time units */
     double frame_interval;   /* time units */
     int frames;              /* number of frames written */
+    double refine;           /* time before every frame that is integrated finely; 0: none */
+    double refine_dt;        /* longest fine step */
     uint64_t seed;
     double cutoff_tolerance; /* f(r_c) = this */
     double skin;             /* added to r_c in neighbour lists; 0: chosen from the system */
@@ -262,6 +264,9 @@ double config_stiffest(const struct system_parameters *s);
 /* Length of a burn-in, of the interval between frames, in steps. */
 int64_t config_burn_in_steps(const struct config *c);
 int64_t config_interval_steps(const struct config *c);
+/* Before every frame, how many steps of dt give place to how many fine ones; 0: none. */
+int64_t config_refine_steps(const struct config *c);
+int64_t config_fine_steps(const struct config *c);
 
 /* Visits every parameter in the table's order as (section, key, value), for the attributes of outputs.
  * Numbers come as CONFIG_REAL or CONFIG_INTEGER, the rest as text. */

@@ -44,7 +44,28 @@ static enum status check_required(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
-static void fill_defaults(struct reading *r) {
+/* Whether the fine steps fit before every frame, after a step of dt at least: runs stop between those. */
+static bool refine_fits(const struct config *c) {
+    const int64_t steps = config_refine_steps(c);
+    return steps < config_interval_steps(c) && steps <= config_burn_in_steps(c);
+}
+
+/* recorded: of a run, which had no fine steps if it does not speak of them. */
+static void fill_refine(struct reading *r, bool recorded) {
+    struct config *c = r->config;
+    const bool repels = c->system.kind == SYSTEM_AOUP && c->system.k > 0;
+    const bool suited = repels && c->system.eps == 0 && c->system.trap == 0;
+    if (!given(r, "simulation", "refine_dt"))
+        c->simulation.refine_dt =
+            repels ? fmin(0.04 / c->system.k, c->simulation.dt) : 0.4 * c->simulation.dt;
+    if (given(r, "simulation", "refine"))
+        return;
+    c->simulation.refine = suited && !recorded ? 10 / c->system.k : 0;
+    if (!refine_fits(c))
+        c->simulation.refine = 0;
+}
+
+static void fill_defaults(struct reading *r, bool recorded) {
     struct config *c = r->config;
     const bool diffuses = c->system.eps > 0, velocity = c->training.loss == LOSS_VELOCITY;
     const double slowest = diffuses ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
@@ -58,6 +79,7 @@ static void fill_defaults(struct reading *r) {
         c->simulation.burn_in = 20 / slowest;
     if (!given(r, "simulation", "frame_interval"))
         c->simulation.frame_interval = 0.1 / c->system.gamma;
+    fill_refine(r, recorded);
 }
 
 static enum status check_box(const struct reading *r, const char *name) {
@@ -167,6 +189,36 @@ static enum status check_reach(const struct reading *r, const char *name) {
                         "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance",
                         place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"),
                         side[a], cutoff, skin);
+    return STATUS_OK;
+}
+
+static enum status check_refine(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const struct simulation_parameters *s = &c->simulation;
+    const char *where = place(r, name, "simulation", "refine");
+    if (s->refine == 0)
+        return STATUS_OK;
+    if (c->system.eps > 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine = %g needs system.eps = 0, and it is %g: use refine = 0", where,
+                    s->refine, c->system.eps);
+    if (config_refine_steps(c) < 1)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine = %g is shorter than half a step of simulation.dt = %g; 0 leaves "
+                    "fine steps out",
+                    where, s->refine, s->dt);
+    if (!refine_fits(c))
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.refine = %g must be shorter than simulation.frame_interval = %g and not longer "
+            "than simulation.burn_in = %g: every frame comes after so much time of fine steps",
+            where, s->refine, s->frame_interval, s->burn_in);
+    if (s->refine_dt > s->dt)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine_dt = %g is longer than simulation.dt = %g: fine steps are at most "
+                    "as long",
+                    place_of_pair(r, name, "simulation", "refine_dt", "simulation", "dt"), s->refine_dt,
+                    s->dt);
     return STATUS_OK;
 }
 
@@ -392,7 +444,7 @@ static enum status check_evaluation(const struct reading *r, const char *name) {
 enum status config_check(struct reading *r, const char *name, bool recorded) {
     enum status status = STATUS_OK;
     TRY(check_required(r, name));
-    fill_defaults(r);
+    fill_defaults(r, recorded);
     TRY(check_box(r, name));
     if (recorded) /* by a run that was content with them; another command may use other parts of them */
         goto out;
@@ -401,6 +453,7 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
     if (r->config->system.kind != SYSTEM_UNKNOWN) { /* of data: nothing is simulated */
         TRY(check_reach(r, name));
         TRY(check_simulation(r, name));
+        TRY(check_refine(r, name));
     }
     TRY(check_learning(r, name));
     TRY(check_evaluation(r, name));

@@ -65,7 +65,9 @@ const struct parameter parameter_table[] = {
          "random (a Gaussian blob of width L/4 if the packing fraction is 0.25 or more, uniform below; with "
          "a "
          "trap a ball of packing 1/2), lattice, or FILE@FRAME of a trajectory of another seed (FRAME from 0, "
-         "or last); a crystal starts on its sites, random or lattice"},
+         "or last), which in a periodic box may be of a smaller one that fits into it a whole number of "
+         "times; "
+         "a crystal starts on its sites, random or lattice"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
      .help = "time before the first frame, rounded to whole steps; default 20 / gamma, with eps > 0 "
              "20 / min(gamma, eps / r0^2)"},
@@ -73,6 +75,16 @@ const struct parameter parameter_table[] = {
      .fallback = "", ABOVE(0), .help = "time between frames, rounded to whole steps; default 0.1 / gamma"},
     {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
      BETWEEN(1, 1000000), .help = "number of frames written"},
+    {"simulation", "refine", TYPE_REAL, AT(simulation, refine), .unit = "time", .fallback = "", FROM(0),
+     .help = "this long before every frame the steps are fine ones, whose stationary density is off by their "
+             "dt^2 and not by dt (Strang splitting: half an exact step of g, a midpoint step of x, half a "
+             "step of g), rounded to whole steps of dt; 0: none. Needs eps = 0. Default 10 / k for kind aoup "
+             "with eps = 0 and no trap, if that is less than the time between frames and not more than the "
+             "burn-in; else 0"},
+    {"simulation", "refine_dt", TYPE_REAL, AT(simulation, refine_dt), .unit = "time", .fallback = "",
+     ABOVE(0),
+     .help = "fine steps are at most this long, as many as fit; at most dt. Default 0.04 / k for kind aoup, "
+             "0.4 dt for others, if that is not longer than dt"},
     {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1",
      BETWEEN(0, 1.8446744073709551e19), .help = "seed of the noise and of the start"},
     {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "",

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "commands/evaluate_run.h"
+#include "commands/totals.h"
 
 /* (I0) from the scalars of all frames of all trajectories: no network, no held-out frames. */
 static enum status energy_identity(struct session *s, struct evaluation_run *r,
@@ -13,20 +14,19 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
     size_t frames = 0, at = 0;
     for (int m = 0; m < r->sources; m++)
         frames += r->source[m]->frames;
-    struct trajectory_scalars *scalars = calloc(frames + 1, sizeof *scalars);
+    struct trajectory_totals totals = {0};
     double *left = calloc(3 * frames + 1, sizeof *left), *right = left ? left + frames : NULL;
-    if (!scalars || !left)
+    if (!left)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
     TRY(comm_agree(s->comm, status));
     for (int m = 0; m < r->sources; m++) {
         const struct config *c = &r->source[m]->config;
-        const double n = (double)config_total(&c->system);
-        TRY(trajectory_read_scalars(r->source[m]->trajectory, r->source[m]->frames, scalars));
-        for (size_t i = 0; i < r->source[m]->frames; i++, at++) {
-            left[at] = (scalars[i].force_b + c->system.eps * scalars[i].div_b) / n;
-            right[at] = c->simulation.dt / 2 * scalars[i].b_stiffness_b / n;
+        TRY(totals_read(r->source[m]->trajectory, s->comm, c, r->source[m]->frames, &totals));
+        for (size_t i = 0; i < totals.frames; i++, at++) {
+            totals_energy(c, &totals.of_frame[i], !totals.refined, &left[at], &right[at]);
             left[2 * frames + at] = left[at] - right[at];
         }
+        totals_release(&totals);
     }
     struct estimate difference = block_estimate((int)frames, left + 2 * frames);
     out->left = block_estimate((int)frames, left).value;
@@ -35,11 +35,10 @@ static enum status energy_identity(struct session *s, struct evaluation_run *r,
     out->error = difference.error;
     out->samples = (int64_t)frames;
     if (isnan(difference.value)) {
-        out->error = NAN;
+        out->right = out->error = NAN;
         log_info("I0 is not available: files of other programs do not have its sums");
     }
 out:
-    free(scalars);
     free(left);
     return status;
 }

@@ -6,8 +6,8 @@
 
 const struct identity_info identity_info[IDENTITIES] = {
     {"I0",
-     "stationarity of the energy, no network: <F.b> + eps <div_x F> = (dt/2) <b.K b>; per particle, all "
-     "frames",
+     "stationarity of the energy, no network: <F.b> + eps <div_x F> = (dt/2) <b.K b>, of refined frames 0; "
+     "per particle, all frames",
      TERMS, TERMS, ALWAYS},
     {"I1_x", "<|s_x|^2> = -<div_x s_x> on samples noised as in training; per particle", TERM_S_X_SQUARED,
      TERM_MINUS_DIV_S_X, DIFFUSING},

@@ -203,6 +203,11 @@ struct ops {
     double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                              double k, size_t owned, const uint32_t *id, uint64_t *const q[],
                              const struct pair_list *list, double *const b[]);
+    /* Of the matrix K = -dF/dx of all coordinates, the sum of the squares of its elements in the rows of owned particles,
+     * trap or tether included; diagonal (n, d, d): scratch. Returns the sum (host). */
+    double (*stiffness_squared)(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                                double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                                uint64_t *const q[], const struct pair_list *list, double *diagonal);
     /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
     void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                        uint32_t *count);
@@ -212,6 +217,16 @@ struct ops {
                  const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
                  struct step_result *result);
+    /* The two parts of which split steps are made, for eps = 0. kick: g = g_decay g + g_kick xi, xi the standard normal
+     * numbers of (seed, STREAM_REFINE, id, step) of the law. */
+    void (*kick)(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+                 double *const g[]);
+    /* move: to = from + dt b, b of g, of the pair force given and of the law's trap at the positions `at`; image counts
+     * the crossings from `from` to `to` (NULL: not kept). The law's dt and noise are not used. to may be at or from. */
+    void (*move)(const struct ops *ops, const struct box *box, const struct step_law *law, double dt,
+                 size_t n, const uint32_t *id, int64_t *const force[], double *const g[],
+                 uint64_t *const at[], uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[],
+                 int32_t *const image[], struct step_result *result);
     /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
     void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                    const uint32_t *id, int d, double *out);

@@ -41,6 +41,9 @@ void cpu_drift(const struct ops *ops, const struct box *box, double v0, double t
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
                           size_t owned, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                           double *const b[]);
+double cpu_stiffness_squared(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                             uint64_t *const q[], const struct pair_list *list, double *diagonal);
 void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                     uint32_t *count);
 
@@ -52,11 +55,20 @@ void cpu_spring_terms(const struct box *box, const struct pair_law *law, double 
                       double *const force[], double *divergence);
 double cpu_spring_quadratic(const struct box *box, const struct pair_law *law, double k, size_t owned,
                             const uint32_t *id, const struct pair_list *list, double *const b[]);
+/* K (d, d) of the bond between two particles, with which they pull at each other. */
+void cpu_spring_stiffness(const struct box *box, const struct pair_law *law, double k, uint32_t id,
+                          uint32_t other, double pair[]);
 
 /* ops_cpu_step.c */
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
               const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
               int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
+              struct step_result *result);
+void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+              double *const g[]);
+void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
+              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
               struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out);

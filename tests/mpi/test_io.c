@@ -22,15 +22,17 @@ static herr_t refuse_unit(hid_t group, const char *name, const H5O_info_t *info,
 
 /* ---- trajectory ---- */
 
-static void assert_frames(const char *path, size_t n, int d, size_t written) {
+static void assert_frames(const char *path, size_t n, int d, size_t written, bool refined) {
     struct trajectory *t = NULL;
     size_t found;
     struct trajectory_frame f = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), false, 0);
-    struct trajectory_scalars *scalars = calloc(written + 1, sizeof *scalars);
+    struct trajectory_scalars *scalars = calloc(2 * (written + 1), sizeof *scalars);
+    struct trajectory_scalars *euler = scalars + written + 1;
     assert_int_equal(trajectory_open(comm, path, &t), STATUS_OK);
     assert_int_equal(trajectory_written(t, &found), STATUS_OK);
     assert_int_equal(found, written);
     assert_int_equal(trajectory_read_scalars(t, written, scalars), STATUS_OK);
+    assert_int_equal(trajectory_read_euler(t, written, euler), STATUS_OK);
     for (size_t frame = 0; frame < written; frame++) {
         struct trajectory_frame want = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), true, frame);
         const size_t numbers = f.count * (size_t)d;
@@ -42,6 +44,10 @@ static void assert_frames(const char *path, size_t n, int d, size_t written) {
         assert_memory_equal(f.image, want.image, numbers * sizeof *f.image);
         assert_memory_equal(&f.scalars, &want.scalars, sizeof f.scalars);
         assert_memory_equal(&scalars[frame], &want.scalars, sizeof f.scalars);
+        if (refined)
+            assert_memory_equal(&euler[frame], &want.euler, sizeof f.scalars);
+        else
+            assert_true(isnan(euler[frame].div_b) && isnan(euler[frame].stiffness_squared));
         frame_free(&want);
     }
     assert_refused(trajectory_read(t, written, &f), STATUS_BAD_INPUT, WORDS(path, "no frame"));
@@ -103,8 +109,8 @@ static void assert_h5md(const char *path, size_t frames, size_t n, int d, bool p
     H5Fclose(file);
 }
 
-static void round_trip(const char *name, int d, int n, double trap) {
-    const struct config config = config_make(d, n, 5, trap, NULL);
+static void round_trip(const char *name, int d, int n, double trap, bool refined) {
+    const struct config config = config_make(d, n, 5, trap, refined ? "simulation.refine=1" : NULL);
     const char *path = in_folder(name);
     size_t written;
     struct trajectory *t = trajectory_make(path, &config);
@@ -113,31 +119,50 @@ static void round_trip(const char *name, int d, int n, double trap) {
     for (size_t frame = 0; frame < 3; frame++)
         frame_write(t, (size_t)n, d, frame);
     assert_int_equal(trajectory_close(&t), STATUS_OK); /* not finished: an interrupted run */
-    assert_frames(path, (size_t)n, d, 3);
+    assert_frames(path, (size_t)n, d, 3, refined);
     assert_int_equal(trajectory_continue(comm, path, &config, &t), STATUS_OK);
     for (size_t frame = 3; frame < 5; frame++)
         frame_write(t, (size_t)n, d, frame);
     assert_int_equal(trajectory_finish(t), STATUS_OK);
     assert_int_equal(trajectory_close(&t), STATUS_OK);
-    assert_frames(path, (size_t)n, d, 5);
+    assert_frames(path, (size_t)n, d, 5, refined);
     assert_h5md(path, 5, (size_t)n, d, trap == 0);
 }
 
 static void test_trajectory_periodic(void **state) {
     (void)state;
-    round_trip("periodic2.h5", 2, 23, 0);
-    round_trip("periodic3.h5", 3, 11, 0);
+    round_trip("periodic2.h5", 2, 23, 0, false);
+    round_trip("periodic3.h5", 3, 11, 0, false);
 }
 
 static void test_trajectory_open(void **state) {
     (void)state;
-    round_trip("open2.h5", 2, 10, 0.5);
+    round_trip("open2.h5", 2, 10, 0.5, false);
 }
 
 /* Fewer particles than ranks: some have empty blocks. */
 static void test_trajectory_of_few(void **state) {
     (void)state;
-    round_trip("few1.h5", 1, 2, 0);
+    round_trip("few1.h5", 1, 2, 0, false);
+}
+
+/* With the sums of the states before the fine steps; a file without tr K^2 is one of an earlier version. */
+static void test_trajectory_refined(void **state) {
+    (void)state;
+    round_trip("refined2.h5", 2, 23, 0, true);
+    if (comm_rank(comm) == 0) {
+        hid_t file = H5Fopen(in_folder("refined2.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_true(H5Ldelete(file, "/parameters/scalars/stiffness_squared", H5P_DEFAULT) >= 0);
+        H5Fclose(file);
+    }
+    comm_barrier(comm);
+    struct trajectory *t = NULL;
+    struct trajectory_scalars scalars[5];
+    assert_int_equal(trajectory_open(comm, in_folder("refined2.h5"), &t), STATUS_OK);
+    assert_int_equal(trajectory_read_scalars(t, 5, scalars), STATUS_OK);
+    assert_true(isnan(scalars[4].stiffness_squared));
+    assert_true(scalars[4].g_b == scalar_of(4, 4));
+    assert_int_equal(trajectory_close(&t), STATUS_OK);
 }
 
 /* What is on the disk while a run is going on, which is what a kill leaves: a copy of the bytes at that
@@ -162,7 +187,7 @@ static void test_trajectory_killed(void **state) {
             H5Fclose(file);
         }
         comm_barrier(comm);
-        assert_frames(in_folder("killed.h5"), 23, 2, written);
+        assert_frames(in_folder("killed.h5"), 23, 2, written, false);
     }
     assert_int_equal(trajectory_close(&t), STATUS_OK);
 }
@@ -306,6 +331,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {test_with_folder(test_trajectory_periodic),
                                        test_with_folder(test_trajectory_open),
                                        test_with_folder(test_trajectory_of_few),
+                                       test_with_folder(test_trajectory_refined),
                                        test_with_folder(test_trajectory_killed),
                                        test_with_folder(test_restart),
                                        test_with_folder(test_model)};

@@ -31,6 +31,8 @@ static const char everything[] =
     "  burn_in: 12.5\n"
     "  frame_interval: 7.3\n"
     "  frames: 3\n"
+    "  refine: 0\n"
+    "  refine_dt: 0.03\n"
     "  seed: 18446744073709551615\n"
     "  cutoff_tolerance: 1e-6\n"
     "  skin: 0.7\n"

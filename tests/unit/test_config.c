@@ -119,6 +119,42 @@ static void computed_defaults(void **state) {
     assert_int_equal(config_burn_in_steps(&c), 0);
 }
 
+/* Fine steps before frames: where they suit the system and fit. */
+static void computed_refine(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting[3];
+        double refine, refine_dt;
+    } want[] = {
+        {{"system.v0=1", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"system.v0=1", "system.k=0.5", "output.directory=out"}, 20, 0.08},
+        {{"system.v0=1", "system.k=4", "output.directory=out"}, 2.5, 0.01},
+        {{"simulation.dt=0.02", "system.k=1", "output.directory=out"}, 10, 0.02},
+        {{"system.v0=1", "system.k=0", "output.directory=out"}, 0, 0.04},
+        {{"system.eps=1e-3", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.frame_interval=10", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.frame_interval=10.1", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"simulation.burn_in=9.9", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.burn_in=10", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"simulation.refine=3", "simulation.refine_dt=0.01", "output.directory=out"}, 3, 0.01},
+        {{"simulation.refine=0", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"system.kind=crystal", "simulation.dt=0.05", "output.directory=out"}, 0, 0.02},
+        {{"system.kind=crystal", "simulation.dt=0.05", "simulation.refine=2"}, 2, 0.02},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct config c = parse(GOOD, 3, want[i].setting);
+        assert_below(fabs(c.simulation.refine - want[i].refine), 1e-12);
+        assert_below(fabs(c.simulation.refine_dt - want[i].refine_dt), 1e-12);
+    }
+    struct config c =
+        parse("system: {particles: 1024, box: 1000, trap: 0.1}\noutput: {directory: out}\n", 0, NULL);
+    assert_true(c.simulation.refine == 0);
+    /* a run that does not speak of fine steps had none */
+    const char *recorded[] = {"system.particles=1024", "system.box=1000", "output.directory=out"};
+    assert_int_equal(config_restore("a.h5", 3, recorded, &c), STATUS_OK);
+    assert_true(c.simulation.refine == 0);
+}
+
 /* What follows from eps and from the loss, if it is not given. */
 static void computed_learning(void **state) {
     (void)state;
@@ -231,7 +267,8 @@ static void fewer_neighbours(void **state) {
                 {{"system.particles=66", "system.v0=1"}, 64},
                 {{"system.particles=64", "network.neighbours=7"}, 7}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        struct config c = parse("system: {box: 100}\noutput: {directory: out}\n", 2, want[i].setting);
+        struct config c = parse("system: {box: 100}\nsimulation: {refine: 0}\noutput: {directory: out}\n", 2,
+                                want[i].setting);
         assert_int_equal(c.network.neighbours, want[i].neighbours);
         struct config again;
         const char *recorded[] = {want[i].setting[0], "system.box=100", "output.directory=out",
@@ -249,7 +286,7 @@ static void every_key(void **state) {
     assert_int_equal(c.system.box_sides, 3);
     assert_true(c.system.box[0] == 30.000000000000004 && c.system.box[1] == 62 && c.system.box[2] == 100);
     assert_true(c.system.gamma == 0.3333333333333333 && c.system.v0 == 0.3);
-    assert_true(c.simulation.dt == 0.05);
+    assert_true(c.simulation.dt == 0.05 && c.simulation.refine_dt == 0.03);
     assert_string_equal(c.simulation.start, "some folder/a.h5@last");
     assert_true(c.simulation.seed == UINT64_MAX);
     assert_true(c.training.seed == 9007199254740993);
@@ -423,6 +460,15 @@ static void steps(void **state) {
     struct config c = parse(GOOD, 3, settings);
     assert_int_equal(config_burn_in_steps(&c), 10003);
     assert_int_equal(config_interval_steps(&c), 3);
+    assert_int_equal(config_refine_steps(&c), 0);
+    assert_int_equal(config_fine_steps(&c), 0);
+    const char *refined[] = {"simulation.dt=0.1", "simulation.refine=1.02", "simulation.refine_dt=0.04"};
+    c = parse(GOOD, 3, refined);
+    assert_int_equal(config_refine_steps(&c), 10);
+    assert_int_equal(config_fine_steps(&c), 25); /* 1 / 25 = 0.04 */
+    refined[2] = "simulation.refine_dt=0.039";
+    c = parse(GOOD, 3, refined);
+    assert_int_equal(config_fine_steps(&c), 26);
 }
 
 int main(void) {
@@ -430,6 +476,7 @@ int main(void) {
                                        cmocka_unit_test(computed_defaults),
                                        cmocka_unit_test(computed_learning),
                                        cmocka_unit_test(defaults_of_kinds),
+                                       cmocka_unit_test(computed_refine),
                                        cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),
                                        cmocka_unit_test(keys_of_crystals),

@@ -210,6 +210,20 @@ static const struct {
      "a.yaml:3: simulation.frame_interval = 0.04 is shorter than half a step of simulation.dt = 0.1"},
     {GOOD "simulation: {frame_interval: 1e14}\n", NULL,
      "a.yaml:3: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt"},
+    {GOOD "simulation: {refine: 5}\n", "system.eps=0.1",
+     "a.yaml:3: simulation.refine = 5 needs system.eps = 0, and it is 0.1: use refine = 0"},
+    {GOOD "simulation: {refine: 0.04}\n", NULL,
+     "a.yaml:3: simulation.refine = 0.04 is shorter than half a step of simulation.dt = 0.1; 0 leaves fine "
+     "steps out"},
+    {GOOD "simulation: {refine: 5, frame_interval: 5, burn_in: 20}\n", NULL,
+     "a.yaml:3: simulation.refine = 5 must be shorter than simulation.frame_interval = 5 and not longer than "
+     "simulation.burn_in = 20: every frame comes after so much time of fine steps"},
+    {GOOD "simulation: {refine: 5, burn_in: 0}\n", NULL,
+     "a.yaml:3: simulation.refine = 5 must be shorter than simulation.frame_interval = 1000 and not longer "
+     "than simulation.burn_in = 0: every frame comes after so much time of fine steps"},
+    {GOOD "simulation: {refine_dt: 0.2}\n", NULL,
+     "a.yaml:3: simulation.refine_dt = 0.2 is longer than simulation.dt = 0.1: fine steps are at most as "
+     "long"},
     {GOOD "simulation: {start: hot}\n", NULL,
      "a.yaml:3: simulation.start = hot must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
     {GOOD "simulation: {start: old.h5@}\n", NULL,
