@@ -24,9 +24,32 @@ static enum status apply_default(struct reading *r, int index) {
     return parameter_set(config, p, "default", p->fallback);
 }
 
+/* The response network where it can be: for its systems, in a box that it can look around in, unless the input gives
+ * parameters of windows or learns in a way that is not for it. */
+static enum network_kind usual_kind(const struct reading *r) {
+    const struct config *c = r->config;
+    const struct response_parameters *p = &c->network.response;
+    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
+    double side[MAX_DIMENSION];
+    bool suits = config_suits_response(&c->system) && c->training.loss == LOSS_DENOISING &&
+                 c->training.noise_on == NOISE_ON_G &&
+                 (c->system.box_sides > 0 || c->system.packing_fraction > 0);
+    for (int i = 0; i < parameter_count; i++)
+        suits = suits && !(r->origin[i].given && strcmp(parameter_table[i].section, "network") == 0);
+    if (!suits)
+        return NETWORK_WINDOW;
+    config_box(&c->system, side);
+    for (int a = 0; a < c->system.dimension; a++)
+        suits = suits &&
+                side[a] >= 2 * fmax(fmax(p->edge_radius, p->density_radius), config_cutoff(&c->system, &cut));
+    return suits ? NETWORK_RESPONSE : NETWORK_WINDOW;
+}
+
 /* What the input does not give takes the default that goes with its kind of network. */
 static enum status apply_kind_defaults(struct reading *r) {
     enum status status = STATUS_OK;
+    if (!r->origin[parameter_find("network", "kind")].given)
+        r->config->network.kind = usual_kind(r);
     for (int i = 0; i < parameter_count; i++)
         if (parameter_table[i].of_response && !r->origin[i].given &&
             r->config->network.kind == NETWORK_RESPONSE)

@@ -94,12 +94,14 @@ const struct parameter parameter_table[] = {
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
     /* ---- network ---- */
-    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window",
+    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "",
      .choices = "window|response",
      .help = "score model: window, a transformer over a particle and its nearest neighbours; response, a "
              "graph network "
              "that sees stiffnesses of contacts and the forces of the recent past, for system.kind = aoup "
-             "with eps = 0"},
+             "with eps = 0 "
+             "in a periodic box. Default response where it applies and nothing else of network is given, "
+             "else window"},
     {"network", "width", TYPE_INTEGER, AT(network, width), .unit = "", .fallback = "256", BETWEEN(2, 4096),
      .help = "W, width of a token; a multiple of 2 and of heads"},
     {"network", "hidden", TYPE_INTEGER, AT(network, hidden), .unit = "", .fallback = "256", BETWEEN(1, 4096),

@@ -105,8 +105,12 @@ static enum status plan(struct session *s) {
     TRY(comm_agree(s->comm,
                    scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores)));
     const size_t weights = scores->tensors.size;
-    log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
-             setup.network.neighbours, c->run.chunk);
+    if (setup.network.kind == NETWORK_RESPONSE)
+        log_info("train:    response network of %zu weights, %d layers; a score depends on %.3g r0 around it",
+                 weights, setup.network.response.layers, graph_reach(&setup.network.response, &c->system));
+    else
+        log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
+                 setup.network.neighbours, c->run.chunk);
     describe_steps(c, &setup, scores_operations(scores).training);
     warn_of_jumps(c);
     TRY(training_data_plan(s, &setup, &held));

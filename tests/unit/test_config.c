@@ -5,7 +5,7 @@
 
 static void defaults(void **state) {
     (void)state;
-    struct config c = parse(GOOD, 0, NULL), zero = {0};
+    struct config c = parse(GOOD, 1, (const char *const[]){"network.kind=window"}), zero = {0};
     const struct system_parameters system = {.kind = SYSTEM_AOUP,
                                              .dimension = 2,
                                              .particles = 1024,
@@ -180,6 +180,27 @@ static void computed_learning(void **state) {
     }
 }
 
+/* The response network is the default where it applies and nothing of windows is asked for. */
+static void usual_network(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting;
+        enum network_kind kind;
+    } want[] = {
+        {"system.gamma=1e-2", NETWORK_RESPONSE},
+        {"network.kind=window", NETWORK_WINDOW},
+        {"system.eps=0.1", NETWORK_WINDOW},
+        {"system.particles=24", NETWORK_WINDOW}, /* a box of less than twice what the network looks at */
+        {"network.neighbours=32", NETWORK_WINDOW},
+        {"training.loss=velocity", NETWORK_WINDOW},
+        {"training.noise_on=xg", NETWORK_WINDOW},
+        {"training.rate=1e-4", NETWORK_RESPONSE},
+        {"response.layers=3", NETWORK_RESPONSE}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_int_equal(parse(GOOD, 1, &want[i].setting).network.kind, want[i].kind);
+    assert_int_equal(parse(GOOD, 0, NULL).network.kind, NETWORK_RESPONSE);
+}
+
 /* The keys whose defaults go with network.kind. */
 static const struct training_parameters of_kind[] = {
     [NETWORK_WINDOW] = {.optimizer = OPTIMIZER_RADAM,
@@ -225,8 +246,10 @@ static void defaults_of_kinds(void **state) {
                              *const some[] = {"training.rate=1e-5", "training.optimizer=radam",
                                               "training.weighting=none", "network.kind=response"};
     static const char text[] = GOOD "training: {steps: 70000, noise: gaussian}\nnetwork: {kind: response}\n";
-    struct config c = parse(GOOD, 0, NULL);
+    struct config c = parse(GOOD, 1, window);
     assert_recipe(&c.training, &of_kind[NETWORK_WINDOW]);
+    c = parse(GOOD, 0, NULL);
+    assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
     c = parse(GOOD, 1, response);
     assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
     struct training_parameters want = of_kind[NETWORK_RESPONSE];
@@ -476,6 +499,7 @@ int main(void) {
                                        cmocka_unit_test(computed_defaults),
                                        cmocka_unit_test(computed_learning),
                                        cmocka_unit_test(defaults_of_kinds),
+                                       cmocka_unit_test(usual_network),
                                        cmocka_unit_test(computed_refine),
                                        cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),

@@ -187,8 +187,8 @@ static const struct {
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
-    {GOOD "training: {steps: 100}\n", NULL,
-     "a.yaml:3: training.warm_up = 10000 (the default with network.kind = window) is longer than "
+    {GOOD "network: {kind: window}\ntraining: {steps: 100}\n", NULL,
+     "a.yaml:4: training.warm_up = 10000 (the default with network.kind = window) is longer than "
      "training.steps = 100, which include it"},
     {GOOD "network: {kind: response}\ntraining: {warm_up: 2000}\n", NULL,
      "a.yaml:4: training.warm_up = 2000 is longer than training.steps = 1000 (the default with network.kind "
