@@ -190,7 +190,7 @@ static void usual_network(void **state) {
         {"system.gamma=1e-2", NETWORK_RESPONSE},
         {"network.kind=window", NETWORK_WINDOW},
         {"system.eps=0.1", NETWORK_WINDOW},
-        {"system.particles=24", NETWORK_WINDOW}, /* a box of less than twice what the network looks at */
+        {"system.particles=15", NETWORK_WINDOW}, /* a box of less than twice what the network looks at */
         {"network.neighbours=32", NETWORK_WINDOW},
         {"training.loss=velocity", NETWORK_WINDOW},
         {"training.noise_on=xg", NETWORK_WINDOW},
