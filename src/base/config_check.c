@@ -269,7 +269,8 @@ static enum status check_response(const struct reading *r, const char *name) {
             where);
     if (c->network.response.sweep_intervals % 4 != 0)
         return FAIL(STATUS_BAD_INPUT,
-                    "%s: response.sweep_intervals = %d is no multiple of 4, as the starts of the sweeps need",
+                    "%s: response.sweep_intervals = %d must be a multiple of 4: sweeps start a quarter, half "
+                    "and all of them ago",
                     place(r, name, "response", "sweep_intervals"), c->network.response.sweep_intervals);
     return STATUS_OK;
 }

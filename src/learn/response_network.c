@@ -248,6 +248,12 @@ out:
     return status;
 }
 
+/* Of the sweeps, a particle with six contacts: 12 products with K an interval, and two stiffnesses of about 60. */
+static double sweep_operations(const struct response_network *n) {
+    const double contacts = 6, product = n->base.d + 2 * n->base.d * n->base.d;
+    return n->sweeps > 0 ? contacts * n->intervals * (12 * product + 2 * 60) : 0;
+}
+
 /* Of a particle with as many edges as the densest packing of discs has within edge_radius. */
 static struct score_cost operations(const struct score_model *model) {
     const struct response_network *n = (const struct response_network *)(const void *)model;
@@ -259,7 +265,10 @@ static struct score_cost operations(const struct score_model *model) {
         forward +=
             2 * (2 * h * e + model->d * n->layer[l].channels * c + (2 * h + 2 * c) * h + h * h + h * c * c);
     }
-    return (struct score_cost){.forward = forward, .divergence = 2 * forward, .training = 3 * forward};
+    const double sweeps = sweep_operations(n);
+    return (struct score_cost){.forward = forward + sweeps,
+                               .divergence = 2 * forward + 3 * sweeps,
+                               .training = 3 * forward + sweeps};
 }
 
 /* ---- what score.h asks ---- */
