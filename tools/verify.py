@@ -276,10 +276,12 @@ def learns(folder):
 
 sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases use what is above under this name
 import verify_data  # noqa: E402
+import verify_evaluation  # noqa: E402
 import verify_physics  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
-         "foreign": verify_data.foreign, "learns": learns, "network-speed": network_speed, "crystal": verify_physics.crystal,
+         "foreign": verify_data.foreign, "compare": verify_evaluation.compare, "learns": learns,
+         "network-speed": network_speed, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity}
 
 

@@ -172,6 +172,7 @@ struct evaluation_parameters {
     char models[CONFIG_FILES][CONFIG_TEXT];
     enum frame_choice frames;
     enum weight_choice weights;
+    int probes;               /* random directions of a graph network's divergences */
     double grid;              /* spacing of the fields */
     double smoothing;         /* width of the Gaussian each particle is spread over */
     double interface_density; /* packing fraction of the contour between gas and dense phase */

@@ -304,6 +304,11 @@ const struct parameter parameter_table[] = {
      .help = "held_out: the last frames, as training.held_out of the model says; or all"},
     {"evaluation", "weights", TYPE_CHOICE, AT(evaluation, weights), .unit = "", .fallback = "average",
      .choices = "average|current", .help = "the moving average of the weights, or the last ones"},
+    {"evaluation", "probes", TYPE_INTEGER, AT(evaluation, probes), .unit = "", .fallback = "2",
+     BETWEEN(1, 1000),
+     .help = "random directions by which the divergences of the response network are estimated, without "
+             "bias; two or more "
+             "tell their own error"},
     {"evaluation", "grid", TYPE_REAL, AT(evaluation, grid), .unit = "r0", .fallback = "1", ABOVE(0),
      .help = "spacing of the fields"},
     {"evaluation", "smoothing", TYPE_REAL, AT(evaluation, smoothing), .unit = "r0", .fallback = "2", FROM(0),

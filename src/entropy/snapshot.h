@@ -24,7 +24,9 @@ enum column {
     COLUMN_DIV_G,
     COLUMN_EXACT,
     COLUMN_RESOLVED,
+    COLUMN_PROBE_VARIANCE,
     COLUMN_LOCAL_DENSITY,
+    COLUMN_CONTACTS,
     COLUMN_SMOOTHED_S_X_SQUARED,
     COLUMN_SMOOTHED_DIV_S_X,
     COLUMN_SMOOTHED_S_G_SQUARED,
@@ -58,6 +60,9 @@ static inline int column_width(const struct snapshot *s, enum column c) {
 enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
 void snapshot_destroy(struct snapshot **snapshot);
 
+/* What one particle adds to the local density, of which this is the unit. */
+double local_density_unit(int d);
+
 /* How far a halo must reach for snapshot_compute: the cut-off of the force and the radius of the local density. */
 double snapshot_reach(double cutoff);
 
@@ -74,6 +79,7 @@ struct snapshot_input {
     double sigma;               /* width of the noise that the model was trained with; 0: none */
     enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
     uint64_t seed, noise;
+    int probes; /* random directions of divergences, where they are not exact */
 };
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);
 

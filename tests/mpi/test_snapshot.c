@@ -55,7 +55,7 @@ static void whole_score(struct score_model *model, const real *weights, double *
 
 /* b and div_x b of particle i, from all pairs within the cut-off, with the functions of libm. */
 static double whole_drift(size_t i, const struct system_parameters *p, double cutoff, double b[],
-                          double *density) {
+                          double *density, double *contacts) {
     const int d = w.box.d;
     double divergence = 0;
     size_t near = 1;
@@ -64,6 +64,7 @@ static double whole_drift(size_t i, const struct system_parameters *p, double cu
     for (size_t j = 0; j < w.n; j++) {
         const double r = whole_distance(&w, i, j);
         near += j != i && r < 5;
+        *contacts += j != i && r < 2 * sqrt(1 + 1e-6); /* lists of pairs are that much wider */
         if (j == i || r >= cutoff)
             continue;
         const double f = log1p(exp(p->beta * (2 - r))) / p->beta, slope = -1 / (1 + exp(-p->beta * (2 - r)));
@@ -118,8 +119,8 @@ static void check(int d, enum noise_target noise_on) {
            *v = calloc(n * dim, sizeof *v);
     double *sigma = calloc(n, sizeof *sigma), *b = calloc(n * dim, sizeof *b),
            *div_x = calloc(n, sizeof *div_x);
-    double *density = calloc(n, sizeof *density), *moved[MAX_DIMENSION],
-           *zeta = calloc(n * dim, sizeof *zeta);
+    double *density = calloc(n, sizeof *density), *contacts = calloc(n, sizeof *contacts),
+           *moved[MAX_DIMENSION], *zeta = calloc(n * dim, sizeof *zeta);
     uint32_t *id = calloc(n, sizeof *id);
     whole_score(model, weights, w.g, score, div);
     assert_below(difference(s, COLUMN_S_G, score), SLACK);
@@ -130,7 +131,7 @@ static void check(int d, enum noise_target noise_on) {
             sigma[i] += v[i * dim + a] * v[i * dim + a] / system.gamma;
         }
         div[i] = -system.gamma * (d + div[i]);
-        div_x[i] = whole_drift(i, &system, law.cutoff, b + i * dim, &density[i]);
+        div_x[i] = whole_drift(i, &system, law.cutoff, b + i * dim, &density[i], &contacts[i]);
     }
     assert_below(difference(s, COLUMN_V_G, v), SLACK);
     assert_below(difference(s, COLUMN_SIGMA_G, sigma), SLACK);
@@ -139,6 +140,7 @@ static void check(int d, enum noise_target noise_on) {
     assert_below(difference(s, COLUMN_V_X, b), 1e-10);
     assert_below(difference(s, COLUMN_DIV_X, div_x), 1e-10);
     assert_below(difference(s, COLUMN_LOCAL_DENSITY, density), 1e-14);
+    assert_below(difference(s, COLUMN_CONTACTS, contacts), 0);
 
     /* the noised copy for (I1) */
     ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, 2 * NOISE, n, id, d, zeta);
@@ -162,7 +164,7 @@ static void check(int d, enum noise_target noise_on) {
 
     for (size_t a = 0; a < dim; a++)
         free(moved[a]);
-    double *const all[] = {score, div, v, sigma, b, div_x, density, zeta};
+    double *const all[] = {score, div, v, sigma, b, div_x, density, contacts, zeta};
     for (size_t m = 0; m < sizeof all / sizeof *all; m++)
         free(all[m]);
     free(id);

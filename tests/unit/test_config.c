@@ -100,6 +100,7 @@ static void defaults(void **state) {
     evaluation.interface_width = 4;
     evaluation.profile_extent = 20;
     evaluation.profile_bin = 1;
+    evaluation.probes = 2;
     assert_memory_equal(&c.evaluation, &evaluation, sizeof evaluation);
     assert_string_equal(c.output.directory, "out");
     assert_int_equal(c.run.device, DEVICE_AUTO);
