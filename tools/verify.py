@@ -278,11 +278,13 @@ sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases 
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
 import verify_physics  # noqa: E402
+import verify_response  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
-         "foreign": verify_data.foreign, "compare": verify_evaluation.compare, "learns": learns,
-         "network-speed": network_speed, "crystal": verify_physics.crystal,
-         "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity}
+         "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
+         "learns": learns, "network-speed": network_speed, "response": verify_response.response,
+         "crystal": verify_physics.crystal, "ring": verify_physics.ring, "trap": verify_physics.trap,
+         "velocity": verify_physics.velocity}
 
 
 def measurements(case, folder):

@@ -251,11 +251,20 @@ out:
     return status;
 }
 
+/* Files of earlier versions hold less. */
+static enum status expect_dataset(struct evaluation *e, const char *name) {
+    if (h5_has(e->file, name))
+        return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s has no %s: another version of epflow made it. Start anew with --overwrite",
+                h5_path(e->file), name);
+}
+
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
-    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)];
+    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)], name[160];
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
@@ -271,11 +280,15 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         goto out;
     }
     TRY(h5_expect(e->file, GROUP "/step", H5_INT64, 1, &shape->frames));
+    for (int m = 0; m < shape->tables; m++) {
+        table_path(&shape->table[m], "count", name);
+        TRY(expect_dataset(e, name));
+    }
     for (int c = 0; c < shape->columns; c++) {
-        char name[160];
         size_t dims[3];
         int rank = column_dims(e, c, dims);
         column_path(e, c, name);
+        TRY(expect_dataset(e, name));
         TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
 out:

@@ -329,7 +329,7 @@ static void draw_directions(struct response_network *n, const struct score_input
     const struct ops *ops = n->base.ops;
     const struct graph *g = in->graph;
     const size_t d = (size_t)n->base.d;
-    ops->normal(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
+    ops->rademacher(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
     ops->narrow(ops, in->particles * d, wide, local);
     ops->gather_rows(ops, g->moving, n->base.d, g->local, local, d, n->direction, d);
 }

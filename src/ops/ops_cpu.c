@@ -25,6 +25,7 @@ static const struct ops table = {
     .pair_count = cpu_pair_count,
     .step = cpu_step,
     .normal = cpu_normal,
+    .rademacher = cpu_rademacher,
     .shift_positions = cpu_shift_positions,
     .shift_propulsion = cpu_shift_propulsion,
     .window_offsets = cpu_window_offsets,
