@@ -102,6 +102,8 @@ struct simulation_parameters {
     double restart_interval; /* minutes of wall clock between restart files */
 };
 
+enum response_sweeps { RESPONSE_SWEEPS_OFF, RESPONSE_SWEEPS_ON };
+
 /* Sizes and constants of the response network, by their names in theory.md section 7. */
 struct response_parameters {
     int hidden;   /* H */
@@ -119,6 +121,9 @@ struct response_parameters {
     double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
     double contact_scale, contact_shift, cross_factor, own_factor;
     double message_factor, push_factor, across_factor, transfer, prior;
+    enum response_sweeps sweeps;
+    int sweep_intervals;
+    double sweep_interval, sweep_radius, sweep_reach, sweep_scale;
 };
 
 struct network_parameters {

@@ -328,6 +328,11 @@ static enum status check_response(const struct reading *r, const char *name) {
             STATUS_BAD_INPUT,
             "%s: network.kind = response learns by training.loss = denoising with training.noise_on = g",
             where);
+    if (c->network.response.sweep_intervals % 4 != 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: response.sweep_intervals = %d must be a multiple of 4: sweeps start a quarter, half "
+                    "and all of them ago",
+                    place(r, name, "response", "sweep_intervals"), c->network.response.sweep_intervals);
     return STATUS_OK;
 }
 

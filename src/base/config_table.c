@@ -222,6 +222,25 @@ const struct parameter parameter_table[] = {
      .help = "the score begins as -g - prior times the harmonic part, sqrt(kappa) q"},
     {"response", "gain", TYPE_REAL, AT(network, response.gain), .unit = "", .fallback = "625", ABOVE(0),
      .help = "squared size of the vectors beyond which the score saturates; without shots 9 is good"},
+    {"response", "sweeps", TYPE_CHOICE, AT(network, response.sweeps), .unit = "", .fallback = "off",
+     .choices = "off|on",
+     .help = "on: the network also sees velocities as they relax along the recent past, replayed at the "
+             "stiffnesses of then: seven more vectors a particle"},
+    {"response", "sweep_interval", TYPE_REAL, AT(network, response.sweep_interval), .unit = "time",
+     .fallback = "0.5", ABOVE(0), .help = "time step of the sweeps"},
+    {"response", "sweep_intervals", TYPE_INTEGER, AT(network, response.sweep_intervals), .unit = "",
+     .fallback = "8", BETWEEN(4, 64),
+     .help =
+         "time steps of the longest sweep, a multiple of 4: others start halfway and a quarter of it ago"},
+    {"response", "sweep_radius", TYPE_REAL, AT(network, response.sweep_radius), .unit = "r0",
+     .fallback = "3.1", ABOVE(0), .help = "distance within which particles are in contact in sweeps"},
+    {"response", "sweep_reach", TYPE_REAL, AT(network, response.sweep_reach), .unit = "r0", .fallback = "6",
+     FROM(0),
+     .help = "on several ranks, particles farther than this from those that need sweeps keep their velocity "
+             "in them"},
+    {"response", "sweep_scale", TYPE_REAL, AT(network, response.sweep_scale), .unit = "", .fallback = "1",
+     ABOVE(0),
+     .help = "factor of the vectors of the sweeps, which are to be of order 1 in units of 1/sqrt(kappa)"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
      .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",

@@ -10,9 +10,17 @@ static double force_cutoff(const struct response_parameters *p, const struct sys
     return config_cutoff(s, &cut);
 }
 
+/* How far from a rank's box velocities are needed; sweeps move nodes as far as swept_reach. */
+static double swept_reach(const struct response_parameters *p) {
+    return p->layers * p->edge_radius + p->sweep_reach;
+}
+static double moving_reach(const struct response_parameters *p) {
+    const double shots = (p->layers + 1) * p->edge_radius;
+    return p->sweeps == RESPONSE_SWEEPS_ON ? fmax(shots, swept_reach(p) + p->sweep_radius) : shots;
+}
+
 double graph_reach(const struct response_parameters *p, const struct system_parameters *s) {
-    return fmax((p->layers + 1) * p->edge_radius + force_cutoff(p, s),
-                p->layers * p->edge_radius + p->density_radius);
+    return fmax(moving_reach(p) + force_cutoff(p, s), p->layers * p->edge_radius + p->density_radius);
 }
 
 static struct response_law law_of(const struct response_parameters *p, const struct system_parameters *s) {
@@ -52,7 +60,8 @@ static struct response_law law_of(const struct response_parameters *p, const str
 
 static enum status check_box(const struct box *box, const struct response_parameters *p,
                              const struct system_parameters *s) {
-    const double radius = fmax(fmax(p->edge_radius, p->density_radius), force_cutoff(p, s));
+    const double sweeps = p->sweeps == RESPONSE_SWEEPS_ON ? p->sweep_radius : 0;
+    const double radius = fmax(fmax(p->edge_radius, p->density_radius), fmax(sweeps, force_cutoff(p, s)));
     for (int a = 0; a < box->d; a++)
         if (box->side[a] < 2 * radius)
             return FAIL(
@@ -97,8 +106,16 @@ static enum status rank_ghosts(const struct particles *p, const struct domain *d
     return STATUS_OK;
 }
 
-static enum status number_nodes(const struct particles *p, const struct domain *domain, double radius,
-                                struct graph *g) {
+/* Owned nodes and ghosts closer than radius. */
+static size_t count_within(const struct particles *p, const struct ranked *ranked, double radius) {
+    size_t count = 0;
+    while (count < p->ghosts && ranked[count].distance < radius * (1 + 1e-9))
+        count++;
+    return p->owned + count;
+}
+
+static enum status number_nodes(const struct particles *p, const struct domain *domain,
+                                const struct response_parameters *r, struct graph *g) {
     enum status status = STATUS_OK;
     g->nodes = p->owned + p->ghosts;
     uint32_t *local = malloc((g->nodes + 1) * sizeof *local);
@@ -111,10 +128,10 @@ static enum status number_nodes(const struct particles *p, const struct domain *
     for (size_t i = 0; i < g->nodes; i++)
         local[i] = i < p->owned ? (uint32_t)i : ranked[i - p->owned].local;
     g->level[0] = p->owned;
-    for (int k = 1; k <= g->layers + 1; k++)
-        for (g->level[k] = g->level[k - 1];
-             g->level[k] < g->nodes && ranked[g->level[k] - p->owned].distance < k * radius * (1 + 1e-9);)
-            g->level[k]++;
+    for (int k = 1; k <= g->layers; k++)
+        g->level[k] = count_within(p, ranked, k * r->edge_radius);
+    g->moving = count_within(p, ranked, moving_reach(r));
+    g->swept = r->sweeps == RESPONSE_SWEEPS_ON ? count_within(p, ranked, swept_reach(r)) : 0;
     TRY(g->ops->allocate(g->ops, (g->nodes + 1) * sizeof *g->local, (void **)&g->local));
     g->ops->to_device(g->ops, g->local, local, g->nodes * sizeof *local);
 out:
@@ -165,7 +182,7 @@ static enum status add_push(struct graph *g, const struct particles *nodes, cons
     enum status status = STATUS_OK;
     const struct ops *ops = g->ops;
     const struct pair_law law = {.beta = g->law.beta, .cutoff = cutoff, .kind = PAIRS_SOFTPLUS};
-    const size_t moving = g->level[g->layers + 1];
+    const size_t moving = g->moving;
     struct pair_list list = {0};
     double *force[MAX_DIMENSION] = {NULL}, *divergence = NULL, *host = malloc((moving + 1) * sizeof *host);
     if (!host) {
@@ -194,6 +211,44 @@ out:
     return status;
 }
 
+/* Directed pairs closer than radius of the first `receivers` nodes; *list is to be released. */
+static enum status list_pairs(const struct ops *ops, const struct particles *nodes, const struct box *box,
+                              size_t receivers, double radius, struct pair_list *list) {
+    enum status status = STATUS_OK;
+    struct cell_grid *grid = NULL;
+    TRY(ops->allocate(ops, (receivers + 1) * sizeof *list->start, (void **)&list->start));
+    TRY(cells_create(nodes, box, radius, &grid));
+    const size_t count = ops->edge_list(ops, box, grid, receivers, nodes->owned, nodes->q, radius, list);
+    if (count > UINT32_MAX) {
+        status = FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", count);
+        goto out;
+    }
+    TRY(ops->allocate(ops, (count + 1) * sizeof *list->neighbour, (void **)&list->neighbour));
+    list->capacity = count;
+    ops->edge_list(ops, box, grid, receivers, nodes->owned, nodes->q, radius, list);
+out:
+    cells_destroy(ops, &grid);
+    return status;
+}
+
+static enum status add_contacts(struct graph *g, const struct particles *nodes, const struct box *box,
+                                double radius) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = g->ops;
+    struct pair_list list = {0};
+    struct contacts *c = &g->contacts;
+    TRY(list_pairs(ops, nodes, box, g->swept, radius, &list));
+    *c = (struct contacts){
+        .receivers = g->swept, .count = list.capacity, .start = list.start, .sender = list.neighbour};
+    list = (struct pair_list){0};
+    TRY(ops->allocate(ops, (c->count + 1) * sizeof *c->receiver, (void **)&c->receiver));
+    TRY(ops->allocate(ops, (c->count * (size_t)g->law.d + 1) * sizeof(real), (void **)&c->x));
+    ops->contact_vectors(ops, box, nodes->q, c);
+out:
+    pairs_release(ops, &list);
+    return status;
+}
+
 static enum status allocate_edges(struct graph *g, struct pair_list *list, size_t count) {
     enum status status = STATUS_OK;
     const struct ops *ops = g->ops;
@@ -218,19 +273,9 @@ static enum status add_edges(struct graph *g, const struct particles *nodes, con
     enum status status = STATUS_OK;
     const struct ops *ops = g->ops;
     const size_t receivers = g->level[g->layers];
-    struct cell_grid *grid = NULL;
     struct pair_list list = {0};
-    TRY(ops->allocate(ops, (receivers + 1) * sizeof *list.start, (void **)&list.start));
-    TRY(cells_create(nodes, box, radius, &grid));
-    const size_t count = ops->edge_list(ops, box, grid, receivers, g->nodes, nodes->q, radius, &list);
-    if (count > UINT32_MAX) {
-        status = FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", count);
-        goto out;
-    }
-    TRY(ops->allocate(ops, (count + 1) * sizeof *list.neighbour, (void **)&list.neighbour));
-    list.capacity = count;
-    ops->edge_list(ops, box, grid, receivers, g->nodes, nodes->q, radius, &list);
-    TRY(allocate_edges(g, &list, count));
+    TRY(list_pairs(ops, nodes, box, receivers, radius, &list));
+    TRY(allocate_edges(g, &list, list.capacity));
     ops->edge_terms(ops, box, &g->law, nodes->q, &g->edges, g->stiffness, g->kappa);
     g->start_host = malloc((receivers + 1) * sizeof *g->start_host);
     if (!g->start_host)
@@ -238,7 +283,6 @@ static enum status add_edges(struct graph *g, const struct particles *nodes, con
     else
         ops->to_host(ops, g->start_host, g->edges.start, (receivers + 1) * sizeof *g->start_host);
 out:
-    cells_destroy(ops, &grid);
     pairs_release(ops, &list);
     return status;
 }
@@ -285,11 +329,13 @@ enum status graph_create(const struct particles *particles, const struct domain 
         return FAIL(STATUS_FAILURE, "out of memory for a graph");
     *g = (struct graph){.ops = particles->ops, .law = law_of(p, s), .layers = p->layers};
     TRY(check_box(box, p, s));
-    TRY(number_nodes(particles, domain, p->edge_radius, g));
+    TRY(number_nodes(particles, domain, p, g));
     TRY(arrange(particles, g, &nodes));
     TRY(add_push(g, &nodes, box, force_cutoff(p, s)));
     TRY(add_edges(g, &nodes, box, p->edge_radius));
     TRY(add_packing(g, &nodes, box, p->density_radius));
+    if (p->sweeps == RESPONSE_SWEEPS_ON)
+        TRY(add_contacts(g, &nodes, box, p->sweep_radius));
 out:
     disperse(&nodes);
     if (status != STATUS_OK)
@@ -302,8 +348,10 @@ void graph_destroy(struct graph **graph) {
     if (!g)
         return;
     const struct edges *e = &g->edges;
-    void *const held[] = {g->local, e->start, e->sender, e->receiver,  e->normal, e->r,
-                          e->kn,    e->kt,    e->window, g->stiffness, g->kappa,  g->phi};
+    const struct contacts *c = &g->contacts;
+    void *const held[] = {g->local, e->start,  e->sender,   e->receiver,  e->normal, e->r,
+                          e->kn,    e->kt,     e->window,   g->stiffness, g->kappa,  g->phi,
+                          c->start, c->sender, c->receiver, c->x};
     for (size_t m = 0; m < sizeof held / sizeof *held; m++)
         g->ops->release(g->ops, held[m]);
     for (int a = 0; a < MAX_DIMENSION; a++)

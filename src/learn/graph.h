@@ -13,13 +13,16 @@ struct graph {
     struct response_law law;
     int layers;
     size_t nodes; /* all of them */
-    size_t level[RESPONSE_LAYERS +
-                 2];    /* level[k]: nodes within k edge radii of this rank's box; level[0]: owned */
-    uint32_t *local;    /* (nodes) device: their local numbers */
-    struct edges edges; /* device; of the first level[layers] nodes */
+    size_t
+        level[RESPONSE_LAYERS + 1]; /* level[k]: nodes within k edge radii of this rank's box; [0]: owned */
+    size_t swept;                   /* nodes that sweeps move; 0 without sweeps */
+    size_t moving;                  /* nodes whose velocity is needed, by shots or sweeps */
+    uint32_t *local;                /* (nodes) device: their local numbers */
+    struct edges edges;             /* device; of the first level[layers] nodes */
+    struct contacts contacts;       /* device; of the first `swept` nodes */
     real *stiffness, *kappa,
         *phi; /* (level[layers]) device: (1/d) sum_j [kn + (d-1) kt], kappa, local packing */
-    double *push[MAX_DIMENSION]; /* (level[layers + 1]) device: F/v0 */
+    double *push[MAX_DIMENSION]; /* (moving) device: F/v0 */
     uint32_t *start_host;        /* (level[layers] + 1) host: edges.start */
 };
 

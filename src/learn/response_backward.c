@@ -1,5 +1,5 @@
 /* Gradients of a loss of the response network's scores, layer after layer backwards. n->d holds gradients in the
- * layout of the values; u, q and Q_tau do not depend on weights, so nothing goes back to them. */
+ * layout of the values; u, q, Q_tau and the vectors of sweeps do not depend on weights, so nothing goes back to them. */
 #include "learn/response_network.h"
 
 struct pass {
@@ -41,11 +41,11 @@ static void turned_gradient(const struct pass *p, int l) {
     const size_t receivers = receivers_of(g, l), d = (size_t)n->base.d, channels = (size_t)n->channels;
     p->ops->zero(p->ops, n->d.last, receivers * d * channels * sizeof(real));
     if (l + 1 < n->layers)
-        p->ops->spread_rows(p->ops, receivers * d, n->channels, n->d.layer[l + 1].v + 1 + n->shots,
+        p->ops->spread_rows(p->ops, receivers * d, n->channels, n->d.layer[l + 1].v + response_sources(n),
                             (size_t)n->layer[l + 1].channels, n->d.last, channels, false);
     p->ops->whiten(p->ops, g->level[0], n->base.d, n->channels, g->kappa,
-                   n->d.z + 1 + n->shots + l * n->channels, (size_t)response_vectors(n), n->d.last, channels,
-                   true);
+                   n->d.z + response_sources(n) + l * n->channels, (size_t)response_vectors(n), n->d.last,
+                   channels, true);
 }
 
 /* Nodes: from the gradients of h (ldh) and of the turned vectors to those of x and of the new vectors. */
@@ -95,7 +95,7 @@ static void range_gradients(const struct pass *p, int l, struct edge_range range
                 d->e, edge, NULL, l > 0 ? d->f : NULL, (size_t)features, false);
     if (l > 0)
         ops->edge_features_backward(ops, &p->graph->law, edges, range, p->graph->kappa, w->channels,
-                                    1 + n->shots, a->v, d->f, d->v);
+                                    response_sources(n), a->v, d->f, d->v);
 }
 
 /* From mixed vectors and p back to the vectors and h of senders. */

@@ -26,7 +26,7 @@ static void begin(const struct pass *p) {
     const struct ops *ops = p->ops;
     const size_t nodes = g->level[g->layers], hidden = (size_t)n->hidden, row = response_row(n);
     const int channels = n->layer[0].channels;
-    ops->velocity_rows(ops, n->base.d, g->level[g->layers + 1], n->g, g->push, of->u);
+    ops->velocity_rows(ops, n->base.d, g->moving, n->g, g->push, of->u);
     ops->response_sources(ops, p->law, &g->edges, g->kappa, of->u, of->q, channels, of->layer[0].v);
     ops->response_state(ops, p->law, nodes, g->kappa, g->phi, of->q, of->u, of->state);
     linear(p, nodes, STATE_NUMBERS, n->hidden, of->state, STATE_NUMBERS, n->embed_w, p->weights + n->embed_b,
@@ -115,7 +115,7 @@ static struct destination after(const struct response_network *n, const struct r
     if (l + 1 == n->layers)
         return (struct destination){of->h, of->last, (size_t)n->hidden, (size_t)n->channels};
     const struct layer_arrays *next = &of->layer[l + 1];
-    return (struct destination){next->x, next->v + 1 + n->shots, response_row(n),
+    return (struct destination){next->x, next->v + response_sources(n), response_row(n),
                                 (size_t)n->layer[l + 1].channels};
 }
 
@@ -157,11 +157,11 @@ static void node_tangents(const struct pass *p, int l) {
                               to.ldv);
 }
 
-/* u and Q_tau are seen by every layer. */
+/* u, Q_tau and the vectors of sweeps are seen by every layer. */
 static void carry_sources(const struct pass *p, int l, const struct response_arrays *of) {
     const struct response_network *n = p->n;
     if (l + 1 < n->layers)
-        p->ops->spread_rows(p->ops, receivers_of(p->graph, l) * (size_t)n->base.d, 1 + n->shots,
+        p->ops->spread_rows(p->ops, receivers_of(p->graph, l) * (size_t)n->base.d, response_sources(n),
                             of->layer[0].v, (size_t)n->layer[0].channels, of->layer[l + 1].v,
                             (size_t)n->layer[l + 1].channels, false);
 }
@@ -189,19 +189,19 @@ static void run_layer(const struct pass *p, int l) {
 
 /* ---- the score ---- */
 
-/* Z = {q, sqrt(kappa) Q_tau, sqrt(kappa) V' of every layer}. */
+/* Z = {q, sqrt(kappa) Q_tau and the vectors of sweeps, sqrt(kappa) V' of every layer}. */
 static void gather_vectors(const struct pass *p, const struct response_arrays *of) {
     const struct response_network *n = p->n;
     const struct ops *ops = p->ops;
     const size_t owned = p->graph->level[0], d = (size_t)n->base.d, vectors = (size_t)response_vectors(n);
     const real *kappa = p->graph->kappa;
     ops->spread_rows(ops, owned * d, 1, of->q, 1, of->z, vectors, false);
-    ops->whiten(ops, owned, n->base.d, n->shots, kappa, of->layer[0].v + 1, (size_t)n->layer[0].channels,
-                of->z + 1, vectors, false);
+    ops->whiten(ops, owned, n->base.d, response_sources(n) - 1, kappa, of->layer[0].v + 1,
+                (size_t)n->layer[0].channels, of->z + 1, vectors, false);
     for (int l = 0; l < n->layers; l++) {
         const struct destination from = after(n, of, l);
         ops->whiten(ops, owned, n->base.d, n->channels, kappa, from.v, from.ldv,
-                    of->z + 1 + n->shots + l * n->channels, vectors, false);
+                    of->z + response_sources(n) + l * n->channels, vectors, false);
     }
 }
 
@@ -239,6 +239,8 @@ void response_forward(struct response_network *n, const real *weights, const str
                               .tangents = tangents,
                               .kept = kept};
     begin(&pass);
+    if (n->sweeps > 0)
+        sweeps_run(n, graph, tangents);
     for (int l = 0; l < n->layers; l++)
         run_layer(&pass, l);
     finish(&pass);

@@ -21,7 +21,7 @@ static enum status add_layer(struct response_network *n, int l) {
     enum status status = STATUS_OK;
     struct response_layer *w = &n->layer[l];
     const int h = n->hidden, e = n->edge, c = n->channels;
-    w->channels = 1 + n->shots + (l > 0 ? c : 0);
+    w->channels = response_sources(n) + (l > 0 ? c : 0);
     TRY(add(n, edge_numbers(w->channels), e, "edge/w", l, &w->edge_w));
     TRY(add(n, 1, e, "edge/b", l, &w->edge_b));
     TRY(add(n, h, e, "receiver/w", l, &w->receiver_w));
@@ -79,15 +79,25 @@ static void initialise(const struct score_model *model, uint64_t seed, real *wei
 
 /* ---- workspace ---- */
 
-/* The next piece of a block of memory, at a multiple of 64 bytes; only counts while base is NULL. */
-struct cutter {
-    real *base;
-    size_t used;
-};
-static void cut(struct cutter *c, size_t count, real **at) {
+void response_cut(struct cutter *c, size_t count, real **at) {
     enum { ALIGNMENT = 64 / sizeof(real) };
     *at = c->base ? c->base + c->used : NULL;
     c->used += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+enum status response_grow(struct response_network *n, struct response_memory *memory, size_t size) {
+    enum status status = STATUS_OK;
+    if (size <= memory->size)
+        return STATUS_OK;
+    size += size / 8;
+    n->base.ops->release(n->base.ops, memory->base);
+    n->base.bytes -= (double)memory->size * sizeof(real);
+    *memory = (struct response_memory){NULL, 0};
+    TRY(n->base.ops->allocate(n->base.ops, size * sizeof(real), (void **)&memory->base));
+    memory->size = size;
+    n->base.bytes += (double)size * sizeof(real);
+out:
+    return status;
 }
 
 static void cut_layer(const struct response_network *n, const struct graph *g, int l, size_t edges,
@@ -95,18 +105,18 @@ static void cut_layer(const struct response_network *n, const struct graph *g, i
     const struct response_layer *w = &n->layer[l];
     const size_t senders = senders_of(g, l), receivers = receivers_of(g, l), d = (size_t)n->base.d;
     const size_t h = (size_t)n->hidden, e = (size_t)n->edge, channels = (size_t)n->channels;
-    cut(c, senders * response_row(n), &a->x);
-    cut(c, senders * d * (size_t)w->channels, &a->v);
-    cut(c, senders * d * channels, &a->mixed);
-    cut(c, senders * 2 * e, &a->p);
-    cut(c, receivers * d * channels, &a->fresh);
-    cut(c, receivers * h, &a->pre);
-    cut(c, receivers * h, &a->post);
-    cut(c, receivers * channels * channels, &a->turn);
-    cut(c, edges * (size_t)edge_numbers(w->channels), &a->f);
-    cut(c, edges * e, &a->a);
-    cut(c, edges * e, &a->e);
-    cut(c, edges * (h + 3 * channels), &a->y);
+    response_cut(c, senders * response_row(n), &a->x);
+    response_cut(c, senders * d * (size_t)w->channels, &a->v);
+    response_cut(c, senders * d * channels, &a->mixed);
+    response_cut(c, senders * 2 * e, &a->p);
+    response_cut(c, receivers * d * channels, &a->fresh);
+    response_cut(c, receivers * h, &a->pre);
+    response_cut(c, receivers * h, &a->post);
+    response_cut(c, receivers * channels * channels, &a->turn);
+    response_cut(c, edges * (size_t)edge_numbers(w->channels), &a->f);
+    response_cut(c, edges * e, &a->a);
+    response_cut(c, edges * e, &a->e);
+    response_cut(c, edges * (h + 3 * channels), &a->y);
 }
 
 /* kept: edge arrays hold all edges of a layer's receivers; else one range, the same memory for all layers. */
@@ -115,39 +125,31 @@ static void cut_arrays(const struct response_network *n, const struct graph *g, 
     const size_t owned = g->level[0], nodes = g->level[g->layers], d = (size_t)n->base.d,
                  h = (size_t)n->hidden;
     const size_t vectors = (size_t)response_vectors(n);
-    cut(c, g->level[g->layers + 1] * d, &a->u);
-    cut(c, nodes * d, &a->q);
-    cut(c, nodes * STATE_NUMBERS, &a->state);
-    cut(c, nodes * h, &a->pre);
-    cut(c, nodes * h, &a->post);
-    cut(c, g->level[g->layers - 1] * d * (size_t)n->channels, &a->last);
-    cut(c, owned * h, &a->h);
-    cut(c, owned * h, &a->out_pre);
-    cut(c, owned * h, &a->out_post);
-    cut(c, owned * d * vectors, &a->z);
-    cut(c, owned * (vectors + 2), &a->o);
+    response_cut(c, g->moving * d, &a->u);
+    response_cut(c, nodes * d, &a->q);
+    response_cut(c, nodes * STATE_NUMBERS, &a->state);
+    response_cut(c, nodes * h, &a->pre);
+    response_cut(c, nodes * h, &a->post);
+    response_cut(c, g->level[g->layers - 1] * d * (size_t)n->channels, &a->last);
+    response_cut(c, owned * h, &a->h);
+    response_cut(c, owned * h, &a->out_pre);
+    response_cut(c, owned * h, &a->out_post);
+    response_cut(c, owned * d * vectors, &a->z);
+    response_cut(c, owned * (vectors + 2), &a->o);
     for (int l = 0; l < n->layers; l++)
         cut_layer(n, g, l, kept ? g->start_host[receivers_of(g, l)] : n->range, c, &a->layer[l]);
 }
 
 static enum status arrays_reserve(struct response_network *n, const struct graph *g, bool kept,
                                   struct response_memory *memory, struct response_arrays *a) {
+    enum status status = STATUS_OK;
     struct cutter c = {NULL, 0};
     cut_arrays(n, g, kept, &c, a);
-    if (c.used > memory->size) {
-        const size_t size = c.used + c.used / 8;
-        n->base.ops->release(n->base.ops, memory->base);
-        n->base.bytes -= (double)memory->size * sizeof(real);
-        *memory = (struct response_memory){NULL, 0};
-        enum status status = n->base.ops->allocate(n->base.ops, size * sizeof(real), (void **)&memory->base);
-        if (status != STATUS_OK)
-            return status;
-        memory->size = size;
-        n->base.bytes += (double)size * sizeof(real);
-    }
+    TRY(response_grow(n, memory, c.used));
     c = (struct cutter){memory->base, 0};
     cut_arrays(n, g, kept, &c, a);
-    return STATUS_OK;
+out:
+    return status;
 }
 
 /* A range holds at least one receiver, however many edges that has. */
@@ -161,7 +163,7 @@ static size_t widest(const struct graph *g, size_t range) {
 static enum status reserve_nodes(struct response_network *n, const struct graph *g) {
     enum status status = STATUS_OK;
     const struct ops *ops = n->base.ops;
-    const size_t d = (size_t)n->base.d, nodes = g->level[g->layers + 1], owned = g->level[0];
+    const size_t d = (size_t)n->base.d, nodes = g->moving, owned = g->level[0];
     n->range = widest(g, n->range);
     if (nodes > n->nodes) {
         n->nodes = 0;
@@ -208,8 +210,9 @@ out:
 static void destroy(struct score_model *model) {
     struct response_network *n = (struct response_network *)(void *)model;
     const struct ops *ops = model->ops;
-    void *const held[] = {n->values.base, n->tangents.base, n->gradients.base, n->s,
-                          n->ds,          n->direction,     n->rows,           n->drows};
+    void *const held[] = {
+        n->values.base, n->tangents.base, n->gradients.base, n->swept.base, n->swept_tangents.base, n->s,
+        n->ds,          n->direction,     n->rows,           n->drows};
     for (size_t m = 0; m < sizeof held / sizeof *held; m++)
         ops->release(ops, held[m]);
     for (int a = 0; a < MAX_DIMENSION; a++)
@@ -233,12 +236,22 @@ static enum status create(const struct ops *ops, const struct network_parameters
         .channels = r->channels,
         .layers = r->layers,
         .shots = r->shots,
+        .sweeps = r->sweeps == RESPONSE_SWEEPS_ON ? SWEEP_CHANNELS : 0,
+        .intervals = r->sweep_intervals,
+        .interval = r->sweep_interval,
+        .sweep_scale = r->sweep_scale,
         .range = (size_t)rows};
     TRY(add_weights(n));
 out:
     if (status != STATUS_OK)
         score_destroy(out);
     return status;
+}
+
+/* Of the sweeps, a particle with six contacts: 12 products with K an interval, and two stiffnesses of about 60. */
+static double sweep_operations(const struct response_network *n) {
+    const double contacts = 6, product = n->base.d + 2 * n->base.d * n->base.d;
+    return n->sweeps > 0 ? contacts * n->intervals * (12 * product + 2 * 60) : 0;
 }
 
 /* Of a particle with as many edges as the densest packing of discs has within edge_radius. */
@@ -252,7 +265,10 @@ static struct score_cost operations(const struct score_model *model) {
         forward +=
             2 * (2 * h * e + model->d * n->layer[l].channels * c + (2 * h + 2 * c) * h + h * h + h * c * c);
     }
-    return (struct score_cost){.forward = forward, .divergence = 2 * forward, .training = 3 * forward};
+    const double sweeps = sweep_operations(n);
+    return (struct score_cost){.forward = forward + sweeps,
+                               .divergence = 2 * forward + 3 * sweeps,
+                               .training = 3 * forward + sweeps};
 }
 
 /* ---- what score.h asks ---- */
@@ -265,8 +281,10 @@ static enum status run(struct response_network *n, const real *weights, const st
     TRY(arrays_reserve(n, g, kept, &n->values, &n->of));
     if (tangents)
         TRY(arrays_reserve(n, g, false, &n->tangents, &n->along));
+    if (n->sweeps > 0)
+        TRY(sweeps_reserve(n, g, tangents));
     for (int a = 0; a < n->base.d; a++)
-        n->base.ops->gather8(n->base.ops, g->level[g->layers + 1], g->local, in->g[a], n->g[a]);
+        n->base.ops->gather8(n->base.ops, g->moving, g->local, in->g[a], n->g[a]);
     response_forward(n, weights, g, tangents, kept);
 out:
     return status;
@@ -297,8 +315,7 @@ static enum status tangent(struct score_model *model, const real *weights, const
     const struct graph *g = in->graph;
     const size_t d = (size_t)model->d;
     TRY(reserve_nodes(n, g));
-    model->ops->gather_rows(model->ops, g->level[g->layers + 1], model->d, g->local, direction, d,
-                            n->direction, d);
+    model->ops->gather_rows(model->ops, g->moving, model->d, g->local, direction, d, n->direction, d);
     TRY(run(n, weights, in, true, false));
     take_rows(n, in, n->s, s);
     take_rows(n, in, n->ds, ds);
@@ -314,7 +331,7 @@ static void draw_directions(struct response_network *n, const struct score_input
     const size_t d = (size_t)n->base.d;
     ops->rademacher(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
     ops->narrow(ops, in->particles * d, wide, local);
-    ops->gather_rows(ops, g->level[g->layers + 1], n->base.d, g->local, local, d, n->direction, d);
+    ops->gather_rows(ops, g->moving, n->base.d, g->local, local, d, n->direction, d);
 }
 
 /* Of the chosen particles: mean of the probes' products and the variance of that mean (NaN for one probe). */

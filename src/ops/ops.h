@@ -112,7 +112,7 @@ struct step_result {     /* host */
 
 /* ---- graphs: what the response network reads, theory.md section 7 ---------------------------------- */
 
-enum { MOST_SHOTS = 16, STATE_NUMBERS = 4 };
+enum { MOST_SHOTS = 16, SWEEP_CHANNELS = 7, STATE_NUMBERS = 4 };
 
 /* Its constants, by their names there. */
 struct response_law {
@@ -147,6 +147,19 @@ struct edge_range {
     size_t begin, end;
     size_t first, count; /* edges */
 };
+
+/* Directed contacts j -> i that sweeps replay the past of, numbered as edges; x_ij is in float64 before it is rounded. */
+struct contacts {
+    size_t receivers, count;
+    uint32_t *start;    /* (receivers + 1) */
+    uint32_t *sender;   /* (count) j */
+    uint32_t *receiver; /* (count) i */
+    real *x;            /* (d, count) x_i - x_j */
+};
+/* Numbers of a contact's stiffness, a symmetric matrix: the rows of its upper triangle. */
+static inline int stiffness_numbers(int d) {
+    return d * (d + 1) / 2;
+}
 
 struct ops {
     const char *name; /* "cpu", "cuda" */
@@ -403,6 +416,23 @@ struct ops {
     void (*response_sources_tangent)(const struct ops *ops, const struct response_law *law,
                                      const struct edges *edges, const real *kappa, const real *u,
                                      const real *du, real *dq, int channels, real *dv);
+    /* Sweeps: x and receiver of contacts, from positions. */
+    void (*contact_vectors)(const struct ops *ops, const struct box *box, uint64_t *const q[],
+                            struct contacts *contacts);
+    /* stiff (d (d + 1)/2, count) = (kn - kt) n n^T + kt 1, kn = -k f'(r), kt = -k f(r)/r, at x_ij - (D_i - D_j); shift
+     * D (particles, d). As in shots, r^2 is |x|^2 + shot_guard and n = x/r. */
+    void (*contact_stiffness)(const struct ops *ops, const struct response_law *law,
+                              const struct contacts *contacts, const real *shift, real *stiff);
+    void (*contact_stiffness_tangent)(const struct ops *ops, const struct response_law *law,
+                                      const struct contacts *contacts, const real *shift, const real *dshift,
+                                      real *dstiff);
+    /* out = base + factor (source - K x) of all receivers, (K x)_i = sum_j stiff_ij (x_i - x_j); x (particles, d); base
+     * and source NULL: 0. out may be base, not x. */
+    void (*contact_step)(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                         const real *stiff, const real *x, const real *base, const real *source, real *out);
+    void (*contact_step_tangent)(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                                 const real *stiff, const real *x, const real *dstiff, const real *dx,
+                                 const real *dbase, const real *dsource, real *dout);
     /* x (n, 4): log(kappa)/kappa_scale - kappa_shift, lg(|q|^2), lg(kappa |u|^2)/speed_scale - speed_shift,
      * phi/density_shift - 1. */
     void (*response_state)(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,

@@ -193,6 +193,20 @@ void cpu_response_state_tangent(const struct ops *ops, const struct response_law
                                 const real *kappa, const real *q, const real *u, const real *dq,
                                 const real *du, real *dx);
 
+/* ops_cpu_sweeps.c */
+void cpu_contact_vectors(const struct ops *ops, const struct box *box, uint64_t *const q[],
+                         struct contacts *contacts);
+void cpu_contact_stiffness(const struct ops *ops, const struct response_law *law,
+                           const struct contacts *contacts, const real *shift, real *stiff);
+void cpu_contact_stiffness_tangent(const struct ops *ops, const struct response_law *law,
+                                   const struct contacts *contacts, const real *shift, const real *dshift,
+                                   real *dstiff);
+void cpu_contact_step(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                      const real *stiff, const real *x, const real *base, const real *source, real *out);
+void cpu_contact_step_tangent(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                              const real *stiff, const real *x, const real *dstiff, const real *dx,
+                              const real *dbase, const real *dsource, real *dout);
+
 /* ops_cpu_features.c */
 void cpu_edge_features(const struct ops *ops, const struct response_law *law, const struct edges *edges,
                        struct edge_range range, const real *kappa, int channels, const real *v, real *f);

@@ -67,7 +67,13 @@ static void defaults(void **state) {
                                                             .push_factor = 0.3,
                                                             .across_factor = 3,
                                                             .transfer = 0.5,
-                                                            .prior = 0.5}};
+                                                            .prior = 0.5,
+                                                            .sweeps = RESPONSE_SWEEPS_OFF,
+                                                            .sweep_intervals = 8,
+                                                            .sweep_interval = 0.5,
+                                                            .sweep_radius = 3.1,
+                                                            .sweep_reach = 6,
+                                                            .sweep_scale = 1}};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;

@@ -187,6 +187,10 @@ static const struct {
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
+    {GOOD "network: {kind: response}\nresponse: {sweep_intervals: 6}\ntraining: {noise_on: g}\n", NULL,
+     "a.yaml:4: response.sweep_intervals = 6 must be a multiple of 4: sweeps start a quarter, half and all "
+     "of "
+     "them ago"},
     {GOOD "network: {kind: window}\ntraining: {steps: 100}\n", NULL,
      "a.yaml:4: training.warm_up = 10000 (the default with network.kind = window) is longer than "
      "training.steps = 100, which include it"},
