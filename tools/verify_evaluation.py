@@ -127,13 +127,13 @@ def compare(folder):
     trajectory, model = folder / "first/trajectory.h5", folder / "first/model.h5"
     same = ("--set", f"evaluation.trajectories=[{trajectory}]")
     first = (*same, "--set", f"evaluation.models=[{model}]")
-    yield finished("first_exit_code", run(0, "run", source, *SLOW))
+    yield finished("first_exit_code", run(0, "run", source, *SLOW, "--set", "network.kind=response"))
     others = {  # ranks, command, its options
         "ranks": (2, "evaluate", first),
         "gas": (0, "evaluate", (*first, "--set", "evaluation.interface_density=3")),
         "held": (0, "evaluate", (*first, "--set", "evaluation.frames=held_out")),
         "second": (0, "train", ("--set", f"training.trajectories=[{{file: {trajectory}, weight: 1}}]",
-                                "--set", "network.neighbours=5", "--set", "training.sigma=0.3")),
+                                "--set", "network.kind=window", "--set", "training.sigma=0.3")),
     }
     for name, (ranks, command, options) in others.items():
         yield finished(f"{name}_exit_code",
