@@ -36,7 +36,7 @@ def classes_of(name, table, columns):
 
 
 def ratio_error(above, below):
-    """Jackknife over blocks of 1, 2, 4, ... frames, at least 4 of them: the largest error of sum(above) / sum(below)."""
+    """Largest error of sum(above) / sum(below), by the jackknife over blocks of 1, 2, 4, ... frames, at least 4."""
     largest, size = np.nan, 1
     while len(above) // size >= (2 if size == 1 else 4):
         a, b = (x[:len(x) // size * size].reshape(-1, size).sum(axis=1) for x in (above, below))
@@ -122,7 +122,7 @@ def judge_comparison(folder, first, second):
 
 
 def compare(folder):
-    """The certificate by class against NumPy, on 1 and 2 ranks and with empty classes; two models on the same frames."""
+    """The certificate by class against NumPy, also on 2 ranks and with empty classes; two models on the same frames."""
     source = write_small(folder, "first", frames=24)
     trajectory, model = folder / "first/trajectory.h5", folder / "first/model.h5"
     same = ("--set", f"evaluation.trajectories=[{trajectory}]")

@@ -24,6 +24,40 @@ static enum status apply_default(struct reading *r, int index) {
     return parameter_set(config, p, "default", p->fallback);
 }
 
+/* The response network where it can be: for its systems, in a box that it can look around in, unless the input gives
+ * parameters of windows or learns in a way that is not for it. */
+static enum network_kind usual_kind(const struct reading *r) {
+    const struct config *c = r->config;
+    const struct response_parameters *p = &c->network.response;
+    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
+    double side[MAX_DIMENSION];
+    bool suits = config_suits_response(&c->system) && c->training.loss == LOSS_DENOISING &&
+                 c->training.noise_on == NOISE_ON_G &&
+                 (c->system.box_sides > 0 || c->system.packing_fraction > 0);
+    for (int i = 0; i < parameter_count; i++)
+        suits = suits && !(r->origin[i].given && strcmp(parameter_table[i].section, "network") == 0);
+    if (!suits)
+        return NETWORK_WINDOW;
+    config_box(&c->system, side);
+    for (int a = 0; a < c->system.dimension; a++)
+        suits = suits &&
+                side[a] >= 2 * fmax(fmax(p->edge_radius, p->density_radius), config_cutoff(&c->system, &cut));
+    return suits ? NETWORK_RESPONSE : NETWORK_WINDOW;
+}
+
+/* What the input does not give takes the default that goes with its kind of network. */
+static enum status apply_kind_defaults(struct reading *r) {
+    enum status status = STATUS_OK;
+    if (!r->origin[parameter_find("network", "kind")].given)
+        r->config->network.kind = usual_kind(r);
+    for (int i = 0; i < parameter_count; i++)
+        if (parameter_table[i].of_response && !r->origin[i].given &&
+            r->config->network.kind == NETWORK_RESPONSE)
+            TRY(parameter_set(r->config, &parameter_table[i], "default", parameter_table[i].of_response));
+out:
+    return status;
+}
+
 /* "section.key=value". */
 static enum status apply_setting(struct reading *r, const char *setting) {
     static const char where[] = "--set";
@@ -61,6 +95,7 @@ static enum status parse(const char *name, const char *text, int count, const ch
     TRY(config_yaml_document(&r, name, text));
     for (int i = 0; i < count; i++)
         TRY(apply_setting(&r, settings[i]));
+    TRY(apply_kind_defaults(&r));
     TRY(config_check(&r, name, recorded));
 out:
     free(r.origin);
@@ -228,6 +263,18 @@ out:
     return status;
 }
 
+void config_value_text(const struct config_value *v, size_t size, char *out) {
+    if (v->type == CONFIG_STRING) {
+        snprintf(out, size, "%s", v->text);
+    } else if (v->type == CONFIG_INTEGER) {
+        snprintf(out, size, "%lld", (long long)v->integer);
+    } else {
+        snprintf(out, size, "%.15g", v->real);
+        if (strtod(out, NULL) != v->real)
+            snprintf(out, size, "%.17g", v->real);
+    }
+}
+
 static enum status print_value(const struct config_value *v, void *context) {
     const char **section = context;
     if (!*section || strcmp(*section, v->section) != 0)
@@ -302,6 +349,8 @@ static void print_parameter(const struct parameter *p) {
         snprintf(fallback, sizeof fallback, ", default %s", p->fallback);
     printf("  %-*s", HELP_INDENT - 3, p->key);
     printf(" %s%s%s%s\n", type_name(p->type), fallback, allowed[0] ? "; " : "", allowed);
+    if (p->of_response)
+        printf("%*swith network.kind: response %s\n", HELP_INDENT, "", p->of_response);
     print_wrapped(p->help);
 }
 

@@ -58,7 +58,12 @@ enum loss_kind {
 };
 enum divergence_kind { DIVERGENCE_EXACT, DIVERGENCE_HUTCHINSON };
 enum optimizer_kind { OPTIMIZER_RADAM, OPTIMIZER_ADAM };
-enum noise_target { NOISE_ON_G, NOISE_ON_XG }; /* which coordinates the denoising noise moves */
+enum noise_target { NOISE_ON_G, NOISE_ON_XG };        /* which coordinates the denoising noise moves */
+enum noise_kind { NOISE_GAUSSIAN, NOISE_RADEMACHER }; /* standard normal; 1 or -1 */
+enum weighting_kind {
+    WEIGHTING_NONE,
+    WEIGHTING_STIFFNESS
+}; /* of particles in the denoising loss: 1, or less where forces are stiff */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -148,11 +153,17 @@ struct training_parameters {
     enum divergence_kind divergence;
     enum optimizer_kind optimizer;
     enum noise_target noise_on;
-    double sigma; /* width of the denoising noise */
-    int batch;    /* particles per step, over all ranks */
+    enum noise_kind noise; /* what each component of the noise is, in units of its width */
+    double sigma;          /* width of the denoising noise */
+    int batch;             /* particles of a frame in a step, over all ranks */
+    int frames_per_step;
+    enum weighting_kind weighting;
+    double weighting_offset; /* added to the stiffness over gamma */
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */
+    double final_rate;          /* of the last step, as a fraction of the peak */
+    double second_decay;        /* b2 of Adam and RAdam */
     double clip;                /* global norm of the gradient */
     double average;             /* decay of the weights' moving average */
     double held_out;            /* fraction of every trajectory's frames, its last ones, never trained on */
@@ -169,12 +180,14 @@ struct evaluation_parameters {
     char models[CONFIG_FILES][CONFIG_TEXT];
     enum frame_choice frames;
     enum weight_choice weights;
+    int probes;               /* random directions of a graph network's divergences */
     double grid;              /* spacing of the fields */
     double smoothing;         /* width of the Gaussian each particle is spread over */
     double interface_density; /* packing fraction of the contour between gas and dense phase */
     double interface_width;   /* half width of the region called interface */
     double profile_extent;    /* profiles reach this far on both sides of the interface */
     double profile_bin;       /* width of a bin of the profiles */
+    double contact_distance;  /* particles nearer than this are in contact; at most 5 */
 };
 
 /* Files of other programs: where position and self-propulsion are, as H5MD elements; "" for files of epflow. */
@@ -267,6 +280,9 @@ struct config_value {
 };
 typedef enum status config_visitor(const struct config_value *value, void *context);
 enum status config_visit(const struct config *c, config_visitor *visit, void *context);
+
+/* A value as text that reads back to it, with no more digits than that needs. */
+void config_value_text(const struct config_value *value, size_t size, char *out);
 
 /* Prints the help of every parameter of the sections in `sections` (a comma-separated list, NULL for
  * all) to standard output: name, type, unit, default, range, description. */

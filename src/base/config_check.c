@@ -27,6 +27,15 @@ static const char *place_of_pair(const struct reading *r, const char *name, cons
     return given(r, section, key) ? place(r, name, section, key) : place(r, name, other_section, other_key);
 }
 
+/* Says of a key that was not given where its value is from, if that depends on the kind of network. */
+static const char *by_default(const struct reading *r, const char *section, const char *key) {
+    const bool response = r->config->network.kind == NETWORK_RESPONSE;
+    if (given(r, section, key) || !parameter_table[parameter_find(section, key)].of_response)
+        return "";
+    return response ? " (the default with network.kind = response)"
+                    : " (the default with network.kind = window)";
+}
+
 static enum status check_required(const struct reading *r, const char *name) {
     for (int i = 0; i < parameter_count; i++)
         if (!parameter_table[i].fallback && !r->origin[i].given)
@@ -384,6 +393,11 @@ static enum status check_loss(const struct reading *r, const char *name) {
                     "%s: training.noise_on = g leaves the score of x, which system.eps = %g needs, without "
                     "noise to learn it from: use xg, or training.loss = score_matching",
                     place(r, name, "training", "noise_on"), c->system.eps);
+    if (t->weighting == WEIGHTING_STIFFNESS && (t->loss != LOSS_DENOISING || c->system.eps > 0))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, "
+                    "where the score in g alone is learnt: use none",
+                    place(r, name, "training", "weighting"));
     if (t->loss == LOSS_VELOCITY && given(r, "network", "shift") && c->network.shift != SHIFT_NONE)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: network.shift is of scores, and training.loss = velocity learns none: use none or "
@@ -401,9 +415,10 @@ static enum status check_learning(const struct reading *r, const char *name) {
     TRY(check_loss(r, name));
     if (c->training.warm_up > c->training.steps)
         return FAIL(STATUS_BAD_INPUT,
-                    "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
+                    "%s: training.warm_up = %lld%s is longer than training.steps = %lld%s, which include it",
                     place_of_pair(r, name, "training", "warm_up", "training", "steps"),
-                    (long long)c->training.warm_up, (long long)c->training.steps);
+                    (long long)c->training.warm_up, by_default(r, "training", "warm_up"),
+                    (long long)c->training.steps, by_default(r, "training", "steps"));
 out:
     return status;
 }

@@ -1,12 +1,6 @@
 #include "base/config_table.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/text.h"
 
 #define AT(section, field) .offset = offsetof(struct config, section.field)
 #define ABOVE(value) .least = (value), .open_least = true, .most = INFINITY
@@ -100,12 +94,14 @@ const struct parameter parameter_table[] = {
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
     /* ---- network ---- */
-    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window",
+    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "",
      .choices = "window|response",
      .help = "score model: window, a transformer over a particle and its nearest neighbours; response, a "
              "graph network "
              "that sees stiffnesses of contacts and the forces of the recent past, for system.kind = aoup "
-             "with eps = 0"},
+             "with eps = 0 "
+             "in a periodic box. Default response where it applies and nothing else of network is given, "
+             "else window"},
     {"network", "width", TYPE_INTEGER, AT(network, width), .unit = "", .fallback = "256", BETWEEN(2, 4096),
      .help = "W, width of a token; a multiple of 2 and of heads"},
     {"network", "hidden", TYPE_INTEGER, AT(network, hidden), .unit = "", .fallback = "256", BETWEEN(1, 4096),
@@ -254,26 +250,53 @@ const struct parameter parameter_table[] = {
      .help = "of the loss score_matching: exact, or by one random direction a configuration or particle "
              "(hutchinson; unbiased, cheaper, noisier)"},
     {"training", "optimizer", TYPE_CHOICE, AT(training, optimizer), .unit = "", .fallback = "radam",
-     .choices = "radam|adam", .help = "radam, or adam"},
+     .of_response = "adam", .choices = "radam|adam", .help = "radam, or adam"},
+    {"training", "second_decay", TYPE_REAL, AT(training, second_decay), .unit = "", .fallback = "0.999",
+     .of_response = "0.99", .least = 0, .most = 1, .open_most = true,
+     .help = "b2 of radam and adam: how fast the mean square of the gradient forgets"},
     {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "",
      .choices = "g|xg",
      .help =
          "which coordinates the denoising noise moves: g, or x and g. Default g for eps = 0, xg for eps > 0, "
          "where there is a score of x to learn"},
-    {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
-     .open_least = true, .most = 10, .help = "width of the denoising noise"},
+    {"training", "noise", TYPE_CHOICE, AT(training, noise), .unit = "", .fallback = "gaussian",
+     .of_response = "rademacher", .choices = "gaussian|rademacher",
+     .help = "each component of the noise, in units of its width: gaussian, or 1 or -1 (rademacher), with "
+             "which losses "
+             "vary less; the scores that are learnt agree where the width is small"},
+    {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01",
+     .of_response = "1e-3", .least = 0, .open_least = true, .most = 10,
+     .help = "width of the denoising noise"},
     {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",
-     BETWEEN(1, 1 << 24), .help = "particles per step, over all ranks; at most all of a frame"},
-    {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000", BETWEEN(1, 1e12),
-     .help = "training steps, the warm-up included"},
+     .of_response = "16777216", BETWEEN(1, 1 << 24),
+     .help =
+         "particles of each frame in a step, over all ranks; at most all of the frame, which is what a graph "
+         "is computed for in any case"},
+    {"training", "frames_per_step", TYPE_INTEGER, AT(training, frames_per_step), .unit = "", .fallback = "1",
+     .of_response = "4", BETWEEN(1, 65536),
+     .help =
+         "frames in a step, each drawn anew, by the weights of trajectories; the step's loss is the mean of "
+         "theirs"},
+    {"training", "weighting", TYPE_CHOICE, AT(training, weighting), .unit = "", .fallback = "none",
+     .of_response = "stiffness", .choices = "none|stiffness",
+     .help = "of particles in the loss denoising with eps = 0: none, or stiffness, 1 / (weighting_offset - "
+             "div_x F / (d gamma)), so that the large scores of stiff contacts do not outweigh the rest"},
+    {"training", "weighting_offset", TYPE_REAL, AT(training, weighting_offset), .unit = "",
+     .fallback = "1000", ABOVE(0), .help = "see weighting"},
+    {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000",
+     .of_response = "1000", BETWEEN(1, 1e12), .help = "training steps, the warm-up included"},
     {"training", "warm_up", TYPE_LONG, AT(training, warm_up), .unit = "steps", .fallback = "10000",
-     BETWEEN(0, 1e12), .help = "steps over which the rate rises to its peak"},
-    {"training", "rate", TYPE_REAL, AT(training, rate), .unit = "", .fallback = "1e-5", .least = 0,
-     .open_least = true, .most = 10, .help = "peak learning rate; a cosine takes it to 0 at the last step"},
-    {"training", "clip", TYPE_REAL, AT(training, clip), .unit = "", .fallback = "1", FROM(0),
-     .help = "largest global norm of the gradient; 0: not clipped"},
-    {"training", "average", TYPE_REAL, AT(training, average), .unit = "", .fallback = "0.9999", .least = 0,
-     .most = 1, .open_most = true, .help = "decay of the weights' moving average"},
+     .of_response = "100", BETWEEN(0, 1e12), .help = "steps over which the rate rises to its peak"},
+    {"training", "rate", TYPE_REAL, AT(training, rate), .unit = "", .fallback = "1e-5", .of_response = "3e-3",
+     .least = 0, .open_least = true, .most = 10,
+     .help = "peak learning rate; a cosine takes it to final_rate at the last step"},
+    {"training", "final_rate", TYPE_REAL, AT(training, final_rate), .unit = "", .fallback = "0",
+     .of_response = "0.02", BETWEEN(0, 1), .help = "learning rate of the last step, as a fraction of rate"},
+    {"training", "clip", TYPE_REAL, AT(training, clip), .unit = "", .fallback = "1", .of_response = "0.5",
+     FROM(0), .help = "largest global norm of the gradient; 0: not clipped"},
+    {"training", "average", TYPE_REAL, AT(training, average), .unit = "", .fallback = "0.9999",
+     .of_response = "0.995", .least = 0, .most = 1, .open_most = true,
+     .help = "decay of the weights' moving average"},
     {"training", "held_out", TYPE_REAL, AT(training, held_out), .unit = "", .fallback = "0.25", .least = 0,
      .most = 1, .open_most = true,
      .help = "share of every trajectory's frames, its last ones, that training never sees"},
@@ -297,6 +320,11 @@ const struct parameter parameter_table[] = {
      .help = "held_out: the last frames, as training.held_out of the model says; or all"},
     {"evaluation", "weights", TYPE_CHOICE, AT(evaluation, weights), .unit = "", .fallback = "average",
      .choices = "average|current", .help = "the moving average of the weights, or the last ones"},
+    {"evaluation", "probes", TYPE_INTEGER, AT(evaluation, probes), .unit = "", .fallback = "2",
+     BETWEEN(1, 1000),
+     .help = "random directions by which the divergences of the response network are estimated, without "
+             "bias; two or more "
+             "tell their own error"},
     {"evaluation", "grid", TYPE_REAL, AT(evaluation, grid), .unit = "r0", .fallback = "1", ABOVE(0),
      .help = "spacing of the fields"},
     {"evaluation", "smoothing", TYPE_REAL, AT(evaluation, smoothing), .unit = "r0", .fallback = "2", FROM(0),
@@ -309,6 +337,9 @@ const struct parameter parameter_table[] = {
      .fallback = "20", ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
     {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1",
      ABOVE(0), .help = "width of a bin of the profiles"},
+    {"evaluation", "contact_distance", TYPE_REAL, AT(evaluation, contact_distance), .unit = "r0",
+     .fallback = "2.5", .least = 0, .open_least = true, .most = 5,
+     .help = "particles nearer than this are in contact, where results are told apart by contacts"},
     /* ---- data, output, run ---- */
     {"data", "position", TYPE_TEXT, AT(data, position), .unit = "", .fallback = "",
      .help = "H5MD element with the positions, in trajectories that epflow did not write: "
@@ -325,194 +356,3 @@ const struct parameter parameter_table[] = {
 };
 
 const int parameter_count = sizeof parameter_table / sizeof *parameter_table;
-
-int parameter_find(const char *section, const char *key) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0 && strcmp(parameter_table[i].key, key) == 0)
-            return i;
-    return -1;
-}
-
-bool section_is_known(const char *section) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0)
-            return true;
-    return false;
-}
-
-/* ---- names that are not in the table ---- */
-
-/* A value or name of an input as a message shows it: its beginning. */
-#define SHOWN "%.80s"
-
-/* The section that has a key of this name, or NULL. */
-static const char *section_with(const char *key) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].key, key) == 0)
-            return parameter_table[i].section;
-    return NULL;
-}
-
-enum status parameter_unknown_section(const char *where, const char *section) {
-    const char *known[16];
-    int count = 0;
-    for (int i = 0; i < parameter_count; i++)
-        if (count == 0 || strcmp(known[count - 1], parameter_table[i].section) != 0)
-            known[count++] = parameter_table[i].section;
-    const char *nearest = text_nearest(section, count, known), *home = section_with(section);
-    if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s is a key, not a section; did you mean %s.%s?", where, section,
-                    home, section);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section,
-                    nearest);
-    return FAIL(STATUS_BAD_INPUT,
-                "%s: section " SHOWN " is not known; the sections are system, simulation, network, response, "
-                "training, evaluation, data, output and run",
-                where, section);
-}
-
-enum status parameter_unknown(const char *where, const char *section, const char *key) {
-    const char *known[64];
-    int count = 0;
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0)
-            known[count++] = parameter_table[i].key;
-    if (count == 0)
-        return parameter_unknown_section(where, section);
-    const char *nearest = text_nearest(key, count, known), *home = section_with(key);
-    if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key,
-                    home, key);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; did you mean %s.%s?", where, section,
-                    key, section, nearest);
-    return FAIL(STATUS_BAD_INPUT,
-                "%s: %s." SHOWN " is not known; epflow help lists the keys of every section", where, section,
-                key);
-}
-
-/* ---- values ---- */
-
-void parameter_allowed(const struct parameter *p, char *out, size_t size) {
-    char unit[64] = "";
-    if (p->unit[0] != '\0')
-        snprintf(unit, sizeof unit, " (%s)", p->unit);
-    if (p->type == TYPE_CHOICE)
-        snprintf(out, size, "one of %s", p->choices);
-    else if (p->type == TYPE_TEXT)
-        snprintf(out, size, "a text%s", unit);
-    else if (isinf(p->most))
-        snprintf(out, size, "%s %.10g%s", p->open_least ? "above" : "at least", p->least, unit);
-    else
-        snprintf(out, size, "%s %.10g and %s %.10g%s", p->open_least ? "above" : "at least", p->least,
-                 p->open_most ? "below" : "at most", p->most, unit);
-}
-
-static enum status refuse(const struct parameter *p, const char *where, const char *text, const char *what) {
-    char allowed[256];
-    parameter_allowed(p, allowed, sizeof allowed);
-    if (text[0] == '\0')
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s has no value: it must be %s", where, p->section, p->key,
-                    allowed);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " %s: it must be %s", where, p->section, p->key, text,
-                what, allowed);
-}
-
-/* A number in decimal, the whole of the text, finite. */
-static bool read_number(const char *text, double *out) {
-    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
-        return false;
-    char *end;
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
-}
-
-static bool in_range(const struct parameter *p, double value) {
-    return (p->open_least ? value > p->least : value >= p->least) &&
-           (p->open_most ? value < p->most : value <= p->most);
-}
-
-static bool read_seed(const char *text, uint64_t *out) {
-    char *end;
-    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
-        return false;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0;
-}
-
-static int choice_of(const char *choices, const char *text) {
-    size_t length = strlen(text);
-    int index = 0;
-    for (const char *c = choices; length > 0; c++, index++) {
-        size_t word = strcspn(c, "|");
-        if (word == length && strncmp(c, text, word) == 0)
-            return index;
-        c += word;
-        if (*c == '\0')
-            break;
-    }
-    return -1;
-}
-
-enum status parameter_set_text(const struct parameter *p, const char *where, const char *text,
-                               char out[CONFIG_TEXT]) {
-    const size_t length = strlen(text);
-    bool plain = text[0] != '[';
-    for (size_t i = 0; i < length; i++)
-        plain =
-            plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    const bool may_be_empty = p->fallback && p->fallback[0] == '\0';
-    if ((length == 0 && !may_be_empty) || length >= CONFIG_TEXT)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section,
-                    p->key, CONFIG_TEXT - 1);
-    if (!plain)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s: %s.%s: a text must not hold double quotes, backslashes or control characters, "
-                    "nor begin with [",
-                    where, p->section, p->key);
-    memset(out, 0, CONFIG_TEXT);
-    memcpy(out, text, length);
-    return STATUS_OK;
-}
-
-enum status parameter_set(struct config *config, const struct parameter *p, const char *where,
-                          const char *text) {
-    char *target = (char *)config + p->offset;
-    double number = 0;
-    uint64_t seed;
-    int choice;
-    switch (p->type) {
-    case TYPE_TEXT:
-        return parameter_set_text(p, where, text, target);
-    case TYPE_CHOICE:
-        choice = choice_of(p->choices, text);
-        if (choice < 0)
-            return refuse(p, where, text, "is not known");
-        *(int *)target = choice;
-        return STATUS_OK;
-    case TYPE_SEED:
-        if (!read_seed(text, &seed))
-            return FAIL(STATUS_BAD_INPUT,
-                        "%s: %s.%s = " SHOWN " is not a whole number from 0 to 18446744073709551615", where,
-                        p->section, p->key, text);
-        memcpy(target, &seed, sizeof seed);
-        return STATUS_OK;
-    default:
-        break;
-    }
-    if (!read_number(text, &number))
-        return refuse(p, where, text, "is not a number");
-    if ((p->type == TYPE_INTEGER || p->type == TYPE_LONG) && number != floor(number))
-        return refuse(p, where, text, "is not a whole number");
-    if (!in_range(p, number))
-        return refuse(p, where, text, "is out of range");
-    if (p->type == TYPE_INTEGER)
-        *(int *)target = (int)number;
-    else if (p->type == TYPE_LONG)
-        *(int64_t *)target = (int64_t)number;
-    else
-        *(double *)target = number;
-    return STATUS_OK;
-}

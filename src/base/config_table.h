@@ -24,6 +24,7 @@ struct parameter {
     int room;             /* most numbers of a list (TYPE_REALS) */
     const char *unit;     /* "" where there is none */
     const char *fallback; /* default as it would be written, NULL: required, "": computed (help says how) */
+    const char *of_response; /* default with network.kind = response, if it is another; a scalar */
     double least, most;
     bool open_least, open_most; /* the bound itself is not allowed */
     const char *choices;        /* "a|b|c" in order of the enum */
@@ -45,7 +46,7 @@ struct reading {
     struct origin *origin; /* (parameter_count) */
 };
 
-/* Index of section.key in the table, or -1. */
+/* config_values.c. Index of section.key in the table, or -1. */
 int parameter_find(const char *section, const char *key);
 
 bool section_is_known(const char *section);

@@ -127,10 +127,14 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
         .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
         .scores = r->model.scores,
         .weights = r->model.weights,
+        .contact_distance = s->config.evaluation.contact_distance,
         .sigma = config_smoothing(&r->model.config.training),
-        .noise_on = r->model.config.training.noise_on,
-        .seed = c->simulation.seed,
-        .noise = m};
+        .noise = {.kind = r->model.config.training.noise,
+                  .on = r->model.config.training.noise_on,
+                  .seed = c->simulation.seed,
+                  .stream = STREAM_PROBE,
+                  .number = m},
+        .probes = s->config.evaluation.probes};
     timer_begin(&r->timings, r->timer_network);
     status = snapshot_compute(&in, s->comm, r->snapshot);
     timer_end(&r->timings, r->timer_network);

@@ -83,6 +83,7 @@ static void mean_of(struct session *s, const struct evaluation_run *r, enum cert
 
 struct totals {
     struct estimate exact, captured, resolved, fraction; /* per particle */
+    double probe_error;
 };
 
 static void say_result(const struct session *s, const struct evaluation_run *r, const struct totals *t) {
@@ -100,6 +101,10 @@ static void say_result(const struct session *s, const struct evaluation_run *r, 
              t->fraction.value, t->fraction.error);
     log_info("per particle: at least %.5g +- %.2g of %.5g +- %.2g (%s)", t->resolved.value, t->resolved.error,
              t->exact.value, t->exact.error, convention);
+    if (t->probe_error > 0)
+        log_info("of the error of the resolved fraction %.2g at most is that of the random directions of "
+                 "divergences",
+                 t->probe_error);
     if (!(t->resolved.value > 0))
         log_info("the network is worse than none: what it resolves is not above 0");
 }
@@ -133,7 +138,8 @@ static void say_phases(const struct evaluation_run *r, const struct totals *all)
         const struct totals t = {rate[RATE_EXACT],
                                  rate[RATE_CAPTURED],
                                  rate[RATE_RESOLVED],
-                                 {v->fraction[k], v->fraction_error[k]}};
+                                 {v->fraction[k], v->fraction_error[k]},
+                                 0};
         if (v->count[k] > 0)
             say_row(info->names[k], v->count[k], &t);
     }
@@ -164,6 +170,7 @@ static enum status compute_results(struct session *s, struct evaluation_run *r, 
     mean_of(s, r, TERM_CAPTURED, &t->captured);
     mean_of(s, r, TERM_RESOLVED, &t->resolved);
     t->fraction = certificate_resolved_fraction(r->certificate, s->comm);
+    t->probe_error = certificate_probe_error(r->certificate, s->comm);
 out:
     return status;
 }
@@ -175,6 +182,7 @@ enum status evaluation_results(struct session *s, struct evaluation_run *r) {
     TRY(compute_results(s, r, &t));
     const struct evaluation_result result = {.resolved_fraction = t.fraction.value,
                                              .resolved_fraction_error = t.fraction.error,
+                                             .probe_error = t.probe_error,
                                              .exact = t.exact.value,
                                              .exact_error = t.exact.error,
                                              .resolved = t.resolved.value,

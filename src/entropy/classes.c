@@ -15,7 +15,8 @@ static const char *const contact_names[CONTACT_CLASSES] = {"0", "1", "2", "3", "
 const struct class_table_info class_table_info[CLASS_TABLES] = {
     [BY_PHASE] = {"by_phase", "phase", PHASE_CLASSES, phase_names},
     [BY_DENSITY] = {"by_density", "local density", DENSITY_CLASSES, NULL},
-    [BY_CONTACTS] = {"by_contacts", "number of contacts", CONTACT_CLASSES, contact_names},
+    [BY_CONTACTS] = {"by_contacts", "number of contacts (evaluation.contact_distance)", CONTACT_CLASSES,
+                     contact_names},
 };
 
 /* Local densities are multiples of a unit, and the range of them is known only at the end: until then every multiple

@@ -116,6 +116,7 @@ static enum status write_result(struct evaluation *e, const struct evaluation_re
     enum status status = STATUS_OK;
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction", r->resolved_fraction));
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_error", r->resolved_fraction_error));
+    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_probe_error", r->probe_error));
     const double of_all[] = {r->exact * r->particles, r->exact_error * r->particles,
                              r->resolved * r->particles, r->resolved_error * r->particles};
     TRY(h5_write_real(e->file, "/certificate", "exact", r->exact));
@@ -211,7 +212,7 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
     TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
     TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
     TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
-    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     for (int m = 0; m < s->tables; m++)
         TRY(make_table(e, &s->table[m]));
     TRY(h5_write_integer(e->file, "/", "complete", 0));
@@ -250,11 +251,20 @@ out:
     return status;
 }
 
+/* Files of earlier versions hold less. */
+static enum status expect_dataset(struct evaluation *e, const char *name) {
+    if (h5_has(e->file, name))
+        return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s has no %s: another version of epflow made it. Start anew with --overwrite",
+                h5_path(e->file), name);
+}
+
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
-    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)];
+    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)], name[160];
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
@@ -270,11 +280,15 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         goto out;
     }
     TRY(h5_expect(e->file, GROUP "/step", H5_INT64, 1, &shape->frames));
+    for (int m = 0; m < shape->tables; m++) {
+        table_path(&shape->table[m], "count", name);
+        TRY(expect_dataset(e, name));
+    }
     for (int c = 0; c < shape->columns; c++) {
-        char name[160];
         size_t dims[3];
         int rank = column_dims(e, c, dims);
         column_path(e, c, name);
+        TRY(expect_dataset(e, name));
         TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
 out:

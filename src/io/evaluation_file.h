@@ -53,9 +53,10 @@ struct evaluation_shape {
 /* What is known at the end. */
 struct evaluation_result {
     double resolved_fraction, resolved_fraction_error; /* of the exact entropy production */
-    double exact, exact_error;                         /* entropy production rate, mean per particle */
-    double resolved, resolved_error;                   /* a lower bound of it */
-    double particles;                                  /* times which they are of the total rate */
+    double probe_error;        /* the part of it that the random directions of divergences make, at most */
+    double exact, exact_error; /* entropy production rate, mean per particle */
+    double resolved, resolved_error; /* a lower bound of it */
+    double particles;                /* times which they are of the total rate */
 };
 
 struct evaluation;

@@ -201,6 +201,19 @@ out:
     return status;
 }
 
+enum status frame_divergence(struct frame *f, struct comm *comm, const struct force_law *law) {
+    const struct particles *p = f->particles;
+    double *force = malloc((p->owned * (size_t)p->d + 1) * sizeof *force);
+    enum status status = STATUS_OK;
+    f->divergence = malloc((p->owned + 1) * sizeof *f->divergence);
+    if (!force || !f->divergence)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    if (status == STATUS_OK)
+        status = law->compute(law->context, p, &f->domain->box, force, f->divergence);
+    free(force);
+    return comm_agree(comm, status);
+}
+
 enum status frame_graph(struct frame *f, struct comm *comm, const struct response_parameters *p,
                         const struct system_parameters *s) {
     return comm_agree(comm, graph_create(f->particles, f->domain, p, s, &f->graph));
@@ -220,6 +233,7 @@ void frame_destroy(struct frame **frame) {
     for (int a = 0; a < MAX_DIMENSION; a++)
         f->ops->release(f->ops, f->push[a]);
     free(f->rate);
+    free(f->divergence);
     free(f);
     *frame = NULL;
 }
@@ -261,10 +275,10 @@ void dataset_free(struct dataset *dataset) {
     *dataset = (struct dataset){0};
 }
 
-struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step) {
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t number) {
     uint32_t word[4];
     double total = 0;
-    rng_words(seed, STREAM_BATCH, 0, step, 1, word);
+    rng_words(seed, STREAM_BATCH, 0, number, 1, word);
     for (int p = 0; p < dataset->parts; p++)
         total += dataset->part[p].weight;
     double at = rng_uniform(word[0]) * total;

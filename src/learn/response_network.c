@@ -312,9 +312,32 @@ static void draw_directions(struct response_network *n, const struct score_input
     const struct ops *ops = n->base.ops;
     const struct graph *g = in->graph;
     const size_t d = (size_t)n->base.d;
-    ops->normal(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
+    ops->rademacher(ops, in->probes.seed, STREAM_DIRECTION, step, in->particles, in->id, n->base.d, wide);
     ops->narrow(ops, in->particles * d, wide, local);
     ops->gather_rows(ops, g->level[g->layers + 1], n->base.d, g->local, local, d, n->direction, d);
+}
+
+/* Of the chosen particles: mean of the probes' products and the variance of that mean (NaN for one probe). */
+static void probe_moments(size_t count, int probes, const double *sum, const double *square, real *mean,
+                          real *variance) {
+    for (size_t i = 0; i < count; i++) {
+        mean[i] = (real)(sum[i] / probes);
+        const double spread = square[i] - sum[i] * sum[i] / probes;
+        variance[i] = probes > 1 ? (real)(fmax(0, spread) / (probes - 1) / probes) : (real)NAN;
+    }
+}
+
+/* Adds direction . tangent of one probe to sum and its square to square (in->count). */
+static void add_probe(struct response_network *n, const struct score_input *in, real *product, real *chosen,
+                      real *host, double *sum, double *square) {
+    const struct ops *ops = n->base.ops;
+    ops->probe(ops, in->graph->level[0], n->base.d, n->direction, n->ds, product);
+    ops->gather_rows(ops, in->count, 1, in->centre, product, 1, chosen, 1);
+    ops->to_host(ops, host, chosen, in->count * sizeof *host);
+    for (size_t i = 0; i < in->count; i++) {
+        sum[i] += (double)host[i];
+        square[i] += (double)host[i] * (double)host[i];
+    }
 }
 
 /* The mean over the probes of direction . tangent. */
@@ -323,25 +346,32 @@ static enum status divergence(struct score_model *model, const real *weights, co
     enum status status = STATUS_OK;
     struct response_network *n = (struct response_network *)(void *)model;
     const struct ops *ops = model->ops;
-    const size_t d = (size_t)model->d, owned = in->graph->level[0];
+    const size_t d = (size_t)model->d, owned = in->graph->level[0], count = in->count;
     const int probes = in->probes.count > 1 ? in->probes.count : 1;
-    double *wide = NULL;
-    real *local = NULL, *product = NULL, *chosen = NULL;
+    double *wide = NULL, *sum = calloc(2 * count + 1, sizeof *sum);
+    real *local = NULL, *product = NULL, *chosen = NULL, *host = malloc((2 * count + 1) * sizeof *host);
+    if (!sum || !host) {
+        status = FAIL(STATUS_FAILURE, "out of memory for the divergences of %zu particles", count);
+        goto out;
+    }
     TRY(reserve_nodes(n, in->graph));
     TRY(ops->allocate(ops, (in->particles * d + 1) * sizeof *wide, (void **)&wide));
     TRY(ops->allocate(ops, (in->particles * d + 1) * sizeof *local, (void **)&local));
     TRY(ops->allocate(ops, (owned + 1) * sizeof *product, (void **)&product));
-    TRY(ops->allocate(ops, (in->count + 1) * sizeof *chosen, (void **)&chosen));
-    ops->zero(ops, divergence, in->count * sizeof *divergence);
+    TRY(ops->allocate(ops, (count + 1) * sizeof *chosen, (void **)&chosen));
     for (int m = 0; m < probes; m++) {
         draw_directions(n, in, in->probes.step * (uint64_t)probes + (uint64_t)m, wide, local);
         TRY(run(n, weights, in, true, false));
-        ops->probe(ops, owned, model->d, n->direction, n->ds, product);
-        ops->gather_rows(ops, in->count, 1, in->centre, product, 1, chosen, 1);
-        ops->add_column(ops, in->count, 1.0 / probes, chosen, 1, divergence);
+        add_probe(n, in, product, chosen, host, sum, sum + count);
     }
+    probe_moments(count, probes, sum, sum + count, host, host + count);
+    ops->to_device(ops, divergence, host, count * sizeof *host);
+    if (in->probes.variance)
+        ops->to_device(ops, in->probes.variance, host + count, count * sizeof *host);
     take_rows(n, in, n->s, s);
 out:
+    free(sum);
+    free(host);
     ops->release(ops, wide);
     ops->release(ops, local);
     ops->release(ops, product);

@@ -27,7 +27,9 @@ struct score_input {
     struct {
         uint64_t seed, step;
         int count;
-    } probes; /* random directions of a graph's divergences; count 0: one */
+        real *
+            variance; /* (count of windows) device: of each divergence, as the probes differ; NULL: not wanted */
+    } probes;         /* random directions of a graph's divergences; count 0: one */
     const struct lattice
         *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
     const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */

@@ -230,6 +230,9 @@ struct ops {
     /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
     void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                    const uint32_t *id, int d, double *out);
+    /* The same with 1 or -1, each half of the time. */
+    void (*rademacher)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                       const uint32_t *id, int d, double *out);
     /* q_out = q + amount zeta, g_out = g + amount zeta; zeta (n, d), one axis after the other in q and g. */
     void (*shift_positions)(const struct ops *ops, const struct box *box, size_t n, double amount,
                             const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
@@ -488,10 +491,11 @@ struct ops {
                       const real *weight, double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
-    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale` first (clipping), then the
-     * moving average: theory.md section 4. */
-    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-                  double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
+    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale`
+     * first (clipping), then the moving average: theory.md section 4. b2: decay of nu. */
+    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+                  double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+                  real *average);
 };
 
 /* The table of this machine's processor; static, always there. */

@@ -28,6 +28,7 @@ static const struct ops table = {
     .kick = cpu_kick,
     .move = cpu_move,
     .normal = cpu_normal,
+    .rademacher = cpu_rademacher,
     .shift_positions = cpu_shift_positions,
     .shift_propulsion = cpu_shift_propulsion,
     .window_offsets = cpu_window_offsets,

@@ -72,6 +72,8 @@ void cpu_move(const struct ops *ops, const struct box *box, const struct step_la
               struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out);
+void cpu_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                    const uint32_t *id, int d, double *out);
 void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
                          const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
 void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
@@ -171,8 +173,9 @@ void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int he
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
                    const real *weight, double sign, double sigma, double scale, double *term, real *ds);
 double cpu_sum_squares(const struct ops *ops, size_t count, const real *x);
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+               double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+               real *average);
 
 /* ops_cpu_edges.c */
 void cpu_edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,

@@ -34,10 +34,11 @@ double cpu_sum_squares(const struct ops *ops, size_t count, const real *x) {
     return sum;
 }
 
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average) {
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+               double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+               real *average) {
     (void)ops;
-    const double b1 = 0.9, b2 = 0.999, threshold = 5, power = pow(b2, (double)t);
+    const double b1 = 0.9, threshold = 5, power = pow(b2, (double)t);
     const double rho_end = 2 / (1 - b2) - 1, rho = rho_end - 2 * (double)t * power / (1 - power);
     const bool rectified = !rectify || rho >= threshold;
     const real unbias_mu = (real)(1 / (1 - pow(b1, (double)t))), unbias_nu = (real)(1 / (1 - power));

@@ -164,6 +164,17 @@ void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, ui
     }
 }
 
+void cpu_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                    const uint32_t *id, int d, double *out) {
+    (void)ops;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t word[WORDS];
+        rng_words(seed, stream, id[i], step, 0, word);
+        for (int a = 0; a < d; a++)
+            out[i * (size_t)d + (size_t)a] = (word[0] >> a) & 1 ? 1 : -1;
+    }
+}
+
 void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
                          const double *zeta, uint64_t *const q[], uint64_t *const q_out[]) {
     (void)ops;

@@ -285,10 +285,17 @@ static void test_model(void **state) {
                               .mu = tree[2],
                               .nu = tree[3]};
     struct model_state in = {.size = SIZE, .weights = back[0], .average = back[1]};
+    const struct model_data data = {
+        2, {"trajectory.h5", "b.h5"}, {"frames = 3\nmade = now\n", "frames = 4\n"}};
     struct config then;
     int64_t step;
     const char *path = in_folder("model.h5");
-    assert_int_equal(model_write(comm, path, &config, "cpu", "trajectory.h5", 3, tensors, &out), STATUS_OK);
+    assert_int_equal(model_write(comm, path, &config, "cpu", &data, 3, tensors, &out), STATUS_OK);
+    for (int m = 0; m < 3; m++) {
+        char identity[MODEL_IDENTITY] = "before";
+        assert_int_equal(model_read_identity(comm, path, m, identity), STATUS_OK);
+        assert_string_equal(identity, m < 2 ? data.identity[m] : "");
+    }
     assert_int_equal(model_read_header(comm, path, &then, &step), STATUS_OK);
     assert_int_equal(step, 20);
     assert_memory_equal(&then.training.sigma, &config.training.sigma, sizeof(double));
@@ -315,7 +322,7 @@ static void test_model(void **state) {
         assert_int_equal(number(file, "/", "dimension"), 2);
         assert_true(number(file, "/", "sigma") == 0.02);
         assert_int_equal(number(file, "/network", "width"), config.network.width);
-        assert_text(file, "/training", "data", "trajectory.h5");
+        assert_text(file, "/training", "data", "trajectory.h5, b.h5");
         H5Fclose(file);
     }
 }

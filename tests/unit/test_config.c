@@ -5,7 +5,7 @@
 
 static void defaults(void **state) {
     (void)state;
-    struct config c = parse(GOOD, 0, NULL), zero = {0};
+    struct config c = parse(GOOD, 1, (const char *const[]){"network.kind=window"}), zero = {0};
     const struct system_parameters system = {.kind = SYSTEM_AOUP,
                                              .dimension = 2,
                                              .particles = 1024,
@@ -75,9 +75,12 @@ static void defaults(void **state) {
     training.noise_on = NOISE_ON_G;
     training.sigma = 0.01;
     training.batch = 1024;
+    training.frames_per_step = 1;
+    training.weighting_offset = 1000;
     training.steps = 500000;
     training.warm_up = 10000;
     training.rate = 1e-5;
+    training.second_decay = 0.999;
     training.clip = 1;
     training.average = 0.9999;
     training.held_out = 0.25;
@@ -94,6 +97,8 @@ static void defaults(void **state) {
     evaluation.interface_width = 4;
     evaluation.profile_extent = 20;
     evaluation.profile_bin = 1;
+    evaluation.contact_distance = 2.5;
+    evaluation.probes = 2;
     assert_memory_equal(&c.evaluation, &evaluation, sizeof evaluation);
     assert_string_equal(c.output.directory, "out");
     assert_int_equal(c.run.device, DEVICE_AUTO);
@@ -173,6 +178,104 @@ static void computed_learning(void **state) {
         assert_int_equal(c.network.shift, want[i].shift);
         assert_int_equal(c.training.noise_on, want[i].noise_on);
     }
+}
+
+/* The response network is the default where it applies and nothing of windows is asked for. */
+static void usual_network(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting;
+        enum network_kind kind;
+    } want[] = {
+        {"system.gamma=1e-2", NETWORK_RESPONSE},
+        {"network.kind=window", NETWORK_WINDOW},
+        {"system.eps=0.1", NETWORK_WINDOW},
+        {"system.particles=15", NETWORK_WINDOW}, /* a box of less than twice what the network looks at */
+        {"network.neighbours=32", NETWORK_WINDOW},
+        {"training.loss=velocity", NETWORK_WINDOW},
+        {"training.noise_on=xg", NETWORK_WINDOW},
+        {"training.rate=1e-4", NETWORK_RESPONSE},
+        {"response.layers=3", NETWORK_RESPONSE}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_int_equal(parse(GOOD, 1, &want[i].setting).network.kind, want[i].kind);
+    assert_int_equal(parse(GOOD, 0, NULL).network.kind, NETWORK_RESPONSE);
+}
+
+/* The keys whose defaults go with network.kind. */
+static const struct training_parameters of_kind[] = {
+    [NETWORK_WINDOW] = {.optimizer = OPTIMIZER_RADAM,
+                        .second_decay = 0.999,
+                        .sigma = 0.01,
+                        .noise = NOISE_GAUSSIAN,
+                        .frames_per_step = 1,
+                        .weighting = WEIGHTING_NONE,
+                        .steps = 500000,
+                        .warm_up = 10000,
+                        .rate = 1e-5,
+                        .final_rate = 0,
+                        .clip = 1,
+                        .average = 0.9999},
+    [NETWORK_RESPONSE] = {.optimizer = OPTIMIZER_ADAM,
+                          .second_decay = 0.99,
+                          .sigma = 1e-3,
+                          .noise = NOISE_RADEMACHER,
+                          .frames_per_step = 4,
+                          .weighting = WEIGHTING_STIFFNESS,
+                          .steps = 1000,
+                          .warm_up = 100,
+                          .rate = 3e-3,
+                          .final_rate = 0.02,
+                          .clip = 0.5,
+                          .average = 0.995},
+};
+
+static void assert_recipe(const struct training_parameters *t, const struct training_parameters *want) {
+    assert_true(t->optimizer == want->optimizer && t->second_decay == want->second_decay);
+    assert_true(t->sigma == want->sigma && t->noise == want->noise);
+    assert_true(t->frames_per_step == want->frames_per_step && t->weighting == want->weighting);
+    assert_true(t->steps == want->steps && t->warm_up == want->warm_up);
+    assert_true(t->rate == want->rate && t->final_rate == want->final_rate);
+    assert_true(t->clip == want->clip && t->average == want->average);
+}
+
+/* Keys that the input does not give follow network.kind, wherever and in whatever order that is given. */
+static void defaults_of_kinds(void **state) {
+    (void)state;
+    static const char *const response[] = {"network.kind=response"},
+                             *const window[] = {"network.kind=window"},
+                             *const some[] = {"training.rate=1e-5", "training.optimizer=radam",
+                                              "training.weighting=none", "network.kind=response"};
+    static const char text[] = GOOD "training: {steps: 70000, noise: gaussian}\nnetwork: {kind: response}\n";
+    struct config c = parse(GOOD, 1, window);
+    assert_recipe(&c.training, &of_kind[NETWORK_WINDOW]);
+    c = parse(GOOD, 0, NULL);
+    assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
+    c = parse(GOOD, 1, response);
+    assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
+    struct training_parameters want = of_kind[NETWORK_RESPONSE];
+    want.rate = 1e-5;
+    want.optimizer = OPTIMIZER_RADAM;
+    want.weighting = WEIGHTING_NONE;
+    c = parse(GOOD, 4, some);
+    assert_recipe(&c.training, &want);
+    want = of_kind[NETWORK_RESPONSE];
+    want.steps = 70000;
+    want.noise = NOISE_GAUSSIAN;
+    c = parse(text, 0, NULL);
+    assert_recipe(&c.training, &want);
+    want = of_kind[NETWORK_WINDOW];
+    want.steps = 70000;
+    c = parse(text, 1, window);
+    assert_recipe(&c.training, &want);
+    /* what a file does not have, too */
+    static const char *const recorded[] = {"system.particles=64",  "system.box=100",
+                                           "output.directory=out", "network.kind=response",
+                                           "training.sigma=0.5",   "training.clip=1"};
+    want = of_kind[NETWORK_RESPONSE];
+    want.sigma = 0.5;
+    want.clip = 1;
+    assert_int_equal(config_restore("a.h5", 6, recorded, &c), STATUS_OK);
+    assert_recipe(&c.training, &want);
 }
 
 /* Small systems have fewer neighbours than the default. */
@@ -395,6 +498,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
                                        cmocka_unit_test(computed_defaults),
                                        cmocka_unit_test(computed_learning),
+                                       cmocka_unit_test(defaults_of_kinds),
+                                       cmocka_unit_test(usual_network),
                                        cmocka_unit_test(computed_refine),
                                        cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),

@@ -187,8 +187,15 @@ static const struct {
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
-    {GOOD "training: {steps: 100}\n", NULL,
-     "a.yaml:3: training.warm_up = 10000 is longer than training.steps = 100, which include it"},
+    {GOOD "network: {kind: window}\ntraining: {steps: 100}\n", NULL,
+     "a.yaml:4: training.warm_up = 10000 (the default with network.kind = window) is longer than "
+     "training.steps = 100, which include it"},
+    {GOOD "network: {kind: response}\ntraining: {warm_up: 2000}\n", NULL,
+     "a.yaml:4: training.warm_up = 2000 is longer than training.steps = 1000 (the default with network.kind "
+     "= "
+     "response), which include it"},
+    {GOOD "training: {warm_up: 3, steps: 2}\n", NULL,
+     "a.yaml:3: training.warm_up = 3 is longer than training.steps = 2, which include it"},
     {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: "
      "{directory: out}\n",
      NULL, "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},
@@ -275,6 +282,22 @@ static const struct {
      "a.yaml:3: training.divergence = trace is not known: it must be one of exact|hutchinson"},
     {GOOD "training: {optimizer: sgd}\n", NULL,
      "a.yaml:3: training.optimizer = sgd is not known: it must be one of radam|adam"},
+    {GOOD "training: {second_decay: 1}\n", NULL,
+     "a.yaml:3: training.second_decay = 1 is out of range: it must be at least 0 and below 1"},
+    {GOOD "training: {noise: binary}\n", NULL,
+     "a.yaml:3: training.noise = binary is not known: it must be one of gaussian|rademacher"},
+    {GOOD "training: {weighting_offset: 0}\n", NULL,
+     "a.yaml:3: training.weighting_offset = 0 is out of range: it must be above 0"},
+    {GOOD "training: {frames_per_step: 0}\n", NULL,
+     "a.yaml:3: training.frames_per_step = 0 is out of range: it must be at least 1 and at most 65536"},
+    {SYSTEM("eps: 0.1") "training: {weighting: stiffness}\n", NULL,
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
+    {GOOD "training: {weighting: stiffness}\n", "training.loss=score_matching",
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
     {GOOD "data: {position: 'a\"b'}\n", NULL,
      "a.yaml:3: data.position: a text must not hold double quotes, backslashes or control characters, nor "
      "begin with ["},

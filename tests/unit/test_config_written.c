@@ -25,10 +25,11 @@ static void printed_reads_back(void **state) {
     (void)state;
     const char *trap[] = {"system.trap=0.3", "system.box=123.456"}, *denormal[] = {"system.v0=4.9e-324"};
     const char *velocity[] = {"training.loss=velocity", "system.eps=0.1"};
-    struct config configs[] = {parse(GOOD, 0, NULL),       parse(everything, 0, NULL),
-                               parse(everything, 2, trap), parse(GOOD, 1, denormal),
-                               parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
-                               parse(trapped, 0, NULL),    parse(GOOD, 2, velocity)};
+    const char *response[] = {"network.kind=response"};
+    struct config configs[] = {
+        parse(GOOD, 0, NULL),     parse(everything, 0, NULL), parse(everything, 2, trap),
+        parse(GOOD, 1, denormal), parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
+        parse(trapped, 0, NULL),  parse(GOOD, 2, velocity),   parse(GOOD, 1, response)};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         char *text = captured(config_print, &configs[i]);
         struct config again = parse(text, 0, NULL);
@@ -80,6 +81,25 @@ static enum status stop_at_third(const struct config_value *v, void *context) {
     return ++*(int *)context == 3 ? STATUS_STORAGE : STATUS_OK;
 }
 
+static void values_as_text(void **state) {
+    (void)state;
+    static const double values[] = {0.9, 0.1 + 0.2, 1.0 / 3, 1e-300, 5e-324, 100, -0.025, 6.02214076e23};
+    static const char *const want[] = {"0.9",    "0.30000000000000004", NULL, "1e-300", NULL, "100",
+                                       "-0.025", "6.02214076e+23"};
+    char text[64];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        config_value_text(&(struct config_value){.type = CONFIG_REAL, .real = values[i]}, sizeof text, text);
+        assert_true(strtod(text, NULL) == values[i]);
+        if (want[i])
+            assert_string_equal(text, want[i]);
+    }
+    config_value_text(&(struct config_value){.type = CONFIG_INTEGER, .integer = -INT64_C(9007199254740993)},
+                      sizeof text, text);
+    assert_string_equal(text, "-9007199254740993");
+    config_value_text(&(struct config_value){.type = CONFIG_STRING, .text = "radam"}, sizeof text, text);
+    assert_string_equal(text, "radam");
+}
+
 static void visitor_stops(void **state) {
     (void)state;
     struct config c = parse(GOOD, 0, NULL);
@@ -120,13 +140,18 @@ static void help(void **state) {
     assert_non_null(strstr(two, "\noutput:\n"));
     assert_non_null(strstr(two, "\nrun:\n"));
     assert_null(strstr(two, "\nsystem:\n"));
+    const char *rate = strstr(all, "\n  rate "); /* the defaults of either kind */
+    assert_non_null(rate);
+    const char *window = strstr(rate, " default 1e-5;"),
+               *response = strstr(rate, " with network.kind: response 3e-3\n");
+    assert_true(window && window < rate + 60 && response && response < rate + 160);
     free(all);
     free(two);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(printed_reads_back),
-                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(visitor_stops),
-                                       cmocka_unit_test(help)};
+                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(values_as_text),
+                                       cmocka_unit_test(visitor_stops), cmocka_unit_test(help)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

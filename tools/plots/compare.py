@@ -15,7 +15,8 @@ from plots.style import BLUE, GREY, ORANGE, colour_bar, colours, frame_of_box, r
 COLOURS = (BLUE, ORANGE)
 HATCHES = ("", "//")  # bars are told apart without colours, too
 TABLES = (("by_phase", "phase"), ("by_contacts", "contacts"), ("by_density", "local density"))
-OF_FRAMES = ("grid", "smoothing", "interface_density", "interface_width", "profile_bin", "profile_extent")
+OF_FRAMES = ("grid", "smoothing", "interface_density", "interface_width", "profile_bin", "profile_extent",
+             "contact_distance")
 
 
 class Different(Exception):
