@@ -34,7 +34,7 @@ CROWDED = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_id
 SMALL = """
 system: {particles: %(particles)d, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
 simulation:
-  {dt: 0.05, burn_in: 100, frames: %(frames)d, frame_interval: 10, refine: 2, seed: 7, restart_interval: 0.001}
+  {dt: 0.05, burn_in: 100, frames: %(frames)d, frame_interval: 10, refine: 1, seed: 7, restart_interval: 0.001}
 network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
 training:
   {sigma: 0.1, batch: 64, steps: 2000, warm_up: 50, rate: 1e-3, average: 0.99, checkpoint_interval: 0.001}
