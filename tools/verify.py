@@ -33,7 +33,8 @@ CROWDED = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_id
 # A system that moves fast: particles cross between ranks, lists and rank boxes are made anew.
 SMALL = """
 system: {particles: %(particles)d, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
-simulation: {dt: 0.05, burn_in: 100, frames: %(frames)d, frame_interval: 10, seed: 7, restart_interval: 0.001}
+simulation:
+  {dt: 0.05, burn_in: 100, frames: %(frames)d, frame_interval: 10, refine: 1, seed: 7, restart_interval: 0.001}
 network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
 training:
   {sigma: 0.1, batch: 64, steps: 2000, warm_up: 50, rate: 1e-3, average: 0.99, checkpoint_interval: 0.001}
@@ -276,10 +277,15 @@ def learns(folder):
 
 sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases use what is above under this name
 import verify_data  # noqa: E402
+import verify_evaluation  # noqa: E402
 import verify_physics  # noqa: E402
+import verify_refine  # noqa: E402
+import verify_response  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
-         "foreign": verify_data.foreign, "learns": learns, "network-speed": network_speed, "crystal": verify_physics.crystal,
+         "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
+         "refine": verify_refine.refine, "tiles": verify_refine.tiles, "learns": learns,
+         "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity}
 
 

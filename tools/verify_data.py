@@ -1,4 +1,7 @@
-"""Cases of tools/verify about data that epflow did not write itself; verify.py names them in CASES."""
+"""Cases of tools/verify about data: of other programs, and of several trajectories. verify.py names them in CASES."""
+import re
+import sys
+
 import h5py
 import numpy as np
 
@@ -69,3 +72,77 @@ def foreign(folder):
                          *named[2:])
     said = missing.returncode == 2 and "particles/all/director" in missing.stderr
     yield verify.equal("missing_element", "refused" if said else "not", "refused")
+
+
+# ---- several trajectories ----
+
+def held_out(result):
+    """The fractions that a training reports last: of all trajectories, and of each by its file."""
+    said = re.findall(r"resolved fraction (\S+) \+- \S+, of (\S+)", result.stderr + result.stdout)
+    return {name: float(value) for value, name in said}
+
+
+def tensors(path):
+    """All weights of a model, one after the other."""
+    values = []
+    with h5py.File(path, "r") as file:
+        file["average"].visititems(lambda _, item: values.append(item[()].ravel())
+                                   if isinstance(item, h5py.Dataset) else None)
+    return np.concatenate(values)
+
+
+def refused(quantity, result, *words):
+    said = [line for line in result.stderr.splitlines() if line.startswith("epflow: error:")]
+    good = result.returncode == 2 and len(said) == 1 and all(word in said[0] for word in words)
+    if not good:
+        print(result.stderr, file=sys.stderr)
+    return verify.equal(quantity, "refused" if good else "not", "refused")
+
+
+def mix(folder):
+    """Trajectories of two densities and sizes are trained on together, on any number of ranks alike; other physics
+    are refused, and so is going on with trajectories that changed."""
+    source = verify.write_small(folder, "mix", particles=200)
+    thin = folder / "thin/trajectory.h5"
+    make_thin = ["simulate", verify.write_small(folder, "thin", particles=128, frames=20), "--set",
+                 "system.packing_fraction=0.3"]
+    yield verify.finished("thin_exit_code", verify.run(1, *make_thin))
+    yield verify.finished("dense_exit_code", verify.run(2, "simulate", verify.write_small(folder, "dense", 200, 20)))
+    files = f"[{{file: {thin}, weight: 1}}, {{file: {folder}/dense/trajectory.h5, weight: 3}}]"
+    options = ["--set", f"training.trajectories={files}", "--set", "training.steps=200", "--set",
+               "training.frames_per_step=3", "--set", "training.noise=rademacher", "--set",
+               "training.weighting=stiffness"]
+    plan = verify.run(1, "train", source, *options, "--dry-run")
+    said = plan.stdout + plan.stderr
+    for words in ("thin/trajectory.h5: phi 0.3, N = 128, 15 frames to train on, 5 held out, share 0.25",
+                  "dense/trajectory.h5: phi 0.5, N = 200, 15 frames to train on, 5 held out, share 0.75"):
+        yield verify.equal("plan_" + words.split("/")[0], "said" if words in said else "not", "said")
+    results, models = {}, {}
+    for ranks in (1, 2, 4):
+        output = folder / f"mix{ranks}"
+        result = verify.run(ranks, "train", source, *options, "--output", output)
+        yield verify.finished(f"exit_code_{ranks}", result)
+        results[ranks], models[ranks] = held_out(result), tensors(output / "model.h5")
+    yield verify.equal("trajectories_tested", len(results[1]), 3)  # and all together
+    parts = [value for name, value in results[1].items() if name != "all"]
+    yield verify.equal("fractions_differ", "yes" if len(set(parts)) == 2 else "no", "yes")
+    yield verify.equal("all_between", "yes" if min(parts) < results[1]["all"] < max(parts) else "no", "yes")
+    for ranks in (2, 4):
+        yield verify.at_most(f"weights_{ranks}", distance(models[ranks], models[1]), 1e-3)
+        yield verify.at_most(f"fractions_{ranks}", max(abs(results[ranks][name] - results[1][name])
+                                                       for name in results[1]), 1e-3)
+
+    again = ["train", source, *options, "--output", folder / "mix2", "--resume"]
+    yield verify.finished("complete_exit_code", verify.run(2, *again))
+    yield refused("other_key", verify.run(2, *again, "--set", "training.second_decay=0.9"),
+                  "training.second_decay = 0.999", "0.9 now")
+    for name, change, words in (
+            ("grown", "simulation.frames=25", ("frames = 25, then 20", "simulation.frames = 25, then 20")),
+            ("other_seed", "simulation.seed=8", ("simulation.seed = 8, then 7",)),
+            ("other_density", "system.packing_fraction=0.4", ("system.packing_fraction = 0.4", "then 0.3"))):
+        yield verify.finished(f"{name}_exit_code", verify.run(1, *make_thin, "--set", change, "--overwrite"))
+        yield refused(name, verify.run(2, *again), str(thin), "mix2/model.h5", "--overwrite", "made = ", *words)
+    yield verify.finished("other_gamma_exit_code",
+                          verify.run(1, *make_thin, "--set", "system.gamma=0.2", "--overwrite"))
+    for name, option in (("other_gamma_plan", "--dry-run"), ("other_gamma", "--overwrite")):
+        yield refused(name, verify.run(2, *again[:-1], option), str(thin), "system.gamma = 0.2", "0.1")

@@ -12,12 +12,50 @@ enum { LARGEST_INPUT = 1 << 20 };
 
 /* ---- reading ---- */
 
-static enum status apply_default(struct config *config, const struct parameter *p) {
-    bool list = p->type == TYPE_SIDES || p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
+static enum status apply_default(struct reading *r, int index) {
+    struct config *config = r->config;
+    const struct parameter *p = &parameter_table[index];
+    bool list = p->type == TYPE_FILES || p->type == TYPE_WEIGHTED;
     bool none = !p->fallback || p->fallback[0] == '\0';
     if (list || none || (p->type == TYPE_REAL && strcmp(p->fallback, "0") == 0))
         return STATUS_OK; /* the struct is zero */
+    if (p->type == TYPE_REALS)
+        return config_yaml_value(r, index, "default", p->fallback);
     return parameter_set(config, p, "default", p->fallback);
+}
+
+/* The response network where it can be: for its systems, in a box that it can look around in, unless the input gives
+ * parameters of windows or learns in a way that is not for it. */
+static enum network_kind usual_kind(const struct reading *r) {
+    const struct config *c = r->config;
+    const struct response_parameters *p = &c->network.response;
+    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
+    double side[MAX_DIMENSION];
+    bool suits = config_suits_response(&c->system) && c->training.loss == LOSS_DENOISING &&
+                 c->training.noise_on == NOISE_ON_G &&
+                 (c->system.box_sides > 0 || c->system.packing_fraction > 0);
+    for (int i = 0; i < parameter_count; i++)
+        suits = suits && !(r->origin[i].given && strcmp(parameter_table[i].section, "network") == 0);
+    if (!suits)
+        return NETWORK_WINDOW;
+    config_box(&c->system, side);
+    for (int a = 0; a < c->system.dimension; a++)
+        suits = suits &&
+                side[a] >= 2 * fmax(fmax(p->edge_radius, p->density_radius), config_cutoff(&c->system, &cut));
+    return suits ? NETWORK_RESPONSE : NETWORK_WINDOW;
+}
+
+/* What the input does not give takes the default that goes with its kind of network. */
+static enum status apply_kind_defaults(struct reading *r) {
+    enum status status = STATUS_OK;
+    if (!r->origin[parameter_find("network", "kind")].given)
+        r->config->network.kind = usual_kind(r);
+    for (int i = 0; i < parameter_count; i++)
+        if (parameter_table[i].of_response && !r->origin[i].given &&
+            r->config->network.kind == NETWORK_RESPONSE)
+            TRY(parameter_set(r->config, &parameter_table[i], "default", parameter_table[i].of_response));
+out:
+    return status;
 }
 
 /* "section.key=value". */
@@ -53,10 +91,11 @@ static enum status parse(const char *name, const char *text, int count, const ch
     if (!r.origin)
         return FAIL(STATUS_FAILURE, "out of memory while reading %s", name);
     for (int i = 0; i < parameter_count; i++)
-        TRY(apply_default(out, &parameter_table[i]));
+        TRY(apply_default(&r, i));
     TRY(config_yaml_document(&r, name, text));
     for (int i = 0; i < count; i++)
         TRY(apply_setting(&r, settings[i]));
+    TRY(apply_kind_defaults(&r));
     TRY(config_check(&r, name, recorded));
 out:
     free(r.origin);
@@ -131,6 +170,15 @@ int64_t config_interval_steps(const struct config *c) {
     return (int64_t)fmin(round(c->simulation.frame_interval / c->simulation.dt), 9e15);
 }
 
+int64_t config_refine_steps(const struct config *c) {
+    return (int64_t)fmin(round(c->simulation.refine / c->simulation.dt), 9e15);
+}
+
+int64_t config_fine_steps(const struct config *c) {
+    const double interval = (double)config_refine_steps(c) * c->simulation.dt;
+    return interval > 0 ? (int64_t)fmin(ceil(interval / c->simulation.refine_dt * (1 - 1e-9)), 9e15) : 0;
+}
+
 /* ---- writing ---- */
 
 static void choice_word(const char *choices, int index, char *out, size_t size) {
@@ -151,8 +199,9 @@ static enum status write_list(const struct config *c, const struct parameter *p,
     strcpy(text, "[");
     for (int i = 0; i < count; i++) {
         const char *comma = i > 0 ? ", " : "";
-        if (p->type == TYPE_SIDES)
-            used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma, c->system.box[i]);
+        if (p->type == TYPE_REALS)
+            used += (size_t)snprintf(text + used, room - used, "%s%.17g", comma,
+                                     ((const double *)(const void *)at)[i]);
         else if (p->type == TYPE_FILES)
             used +=
                 (size_t)snprintf(text + used, room - used, "%s\"%s\"", comma, at + (size_t)i * CONFIG_TEXT);
@@ -214,6 +263,18 @@ out:
     return status;
 }
 
+void config_value_text(const struct config_value *v, size_t size, char *out) {
+    if (v->type == CONFIG_STRING) {
+        snprintf(out, size, "%s", v->text);
+    } else if (v->type == CONFIG_INTEGER) {
+        snprintf(out, size, "%lld", (long long)v->integer);
+    } else {
+        snprintf(out, size, "%.15g", v->real);
+        if (strtod(out, NULL) != v->real)
+            snprintf(out, size, "%.17g", v->real);
+    }
+}
+
 static enum status print_value(const struct config_value *v, void *context) {
     const char **section = context;
     if (!*section || strcmp(*section, v->section) != 0)
@@ -222,7 +283,9 @@ static enum status print_value(const struct config_value *v, void *context) {
     bool optional_zero = strcmp(v->key, "packing_fraction") == 0 && v->real == 0;
     bool list = v->type == CONFIG_STRING && v->text[0] == '[';
     bool empty = v->type == CONFIG_STRING && v->text[0] == '\0';
-    if (optional_zero || empty || (list && strcmp(v->text, "[]") == 0))
+    const char *fallback = parameter_table[parameter_find(v->section, v->key)].fallback;
+    const bool none = list && strcmp(v->text, "[]") == 0 && strcmp(fallback, "[]") == 0;
+    if (optional_zero || empty || none)
         return STATUS_OK; /* not given */
     if (v->type == CONFIG_REAL)
         printf("  %s: %.17g\n", v->key, v->real);
@@ -266,7 +329,7 @@ static const char *type_name(enum parameter_type type) {
                                        [TYPE_SEED] = "whole number",
                                        [TYPE_TEXT] = "text",
                                        [TYPE_CHOICE] = "choice",
-                                       [TYPE_SIDES] = "number or list",
+                                       [TYPE_REALS] = "number or list",
                                        [TYPE_FILES] = "list of files",
                                        [TYPE_WEIGHTED] = "list"};
     return name[type];
@@ -286,6 +349,8 @@ static void print_parameter(const struct parameter *p) {
         snprintf(fallback, sizeof fallback, ", default %s", p->fallback);
     printf("  %-*s", HELP_INDENT - 3, p->key);
     printf(" %s%s%s%s\n", type_name(p->type), fallback, allowed[0] ? "; " : "", allowed);
+    if (p->of_response)
+        printf("%*swith network.kind: response %s\n", HELP_INDENT, "", p->of_response);
     print_wrapped(p->help);
 }
 

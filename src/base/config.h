@@ -15,7 +15,7 @@
 #include "base/real.h"
 #include "base/status.h"
 
-enum { CONFIG_TEXT = 512, CONFIG_FILES = 32 };
+enum { CONFIG_TEXT = 512, CONFIG_FILES = 32, RESPONSE_SHOTS = 16, RESPONSE_LAYERS = 16 };
 
 enum system_kind {
     SYSTEM_AOUP,    /* active Ornstein-Uhlenbeck particles that repel each other, theory section 1 */
@@ -25,8 +25,11 @@ enum system_kind {
 enum spring_kind {
     SPRING_ISOTROPIC,
     SPRING_LONGITUDINAL
-};                                    /* -kappa (u_i - u_j), or its part along the bond */
-enum network_kind { NETWORK_WINDOW }; /* windowed transformer, theory section 3 */
+}; /* -kappa (u_i - u_j), or its part along the bond */
+enum network_kind {
+    NETWORK_WINDOW,  /* windowed transformer, theory section 3 */
+    NETWORK_RESPONSE /* graph network of contacts and their recent past, theory section 7 */
+};
 enum window_kind {
     WINDOW_LOCAL,    /* one window per particle, tokens see x_i - x_j; token 0 is decoded */
     WINDOW_PERIODIC, /* the same, but they see sine and cosine of 2 pi (x_i - x_j) / L */
@@ -55,7 +58,12 @@ enum loss_kind {
 };
 enum divergence_kind { DIVERGENCE_EXACT, DIVERGENCE_HUTCHINSON };
 enum optimizer_kind { OPTIMIZER_RADAM, OPTIMIZER_ADAM };
-enum noise_target { NOISE_ON_G, NOISE_ON_XG }; /* which coordinates the denoising noise moves */
+enum noise_target { NOISE_ON_G, NOISE_ON_XG };        /* which coordinates the denoising noise moves */
+enum noise_kind { NOISE_GAUSSIAN, NOISE_RADEMACHER }; /* standard normal; 1 or -1 */
+enum weighting_kind {
+    WEIGHTING_NONE,
+    WEIGHTING_STIFFNESS
+}; /* of particles in the denoising loss: 1, or less where forces are stiff */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -86,10 +94,36 @@ struct simulation_parameters {
     double burn_in;          /* time units */
     double frame_interval;   /* time units */
     int frames;              /* number of frames written */
+    double refine;           /* time before every frame that is integrated finely; 0: none */
+    double refine_dt;        /* longest fine step */
     uint64_t seed;
     double cutoff_tolerance; /* f(r_c) = this */
     double skin;             /* added to r_c in neighbour lists; 0: chosen from the system */
     double restart_interval; /* minutes of wall clock between restart files */
+};
+
+enum response_sweeps { RESPONSE_SWEEPS_OFF, RESPONSE_SWEEPS_ON };
+
+/* Sizes and constants of the response network, by their names in theory.md section 7. */
+struct response_parameters {
+    int hidden;   /* H */
+    int edge;     /* E */
+    int channels; /* C */
+    int layers;
+    int shots;
+    double shot[RESPONSE_SHOTS]; /* tau */
+    double edge_radius;          /* r_e */
+    double force_tolerance;      /* F is cut where f(r_c) is this */
+    double window_rate, window_centre;
+    double density_radius, density_shift;
+    double shot_scale, shot_offset, shot_guard;
+    double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
+    enum response_sweeps sweeps;
+    int sweep_intervals;
+    double sweep_interval, sweep_radius, sweep_reach, sweep_scale;
 };
 
 struct network_parameters {
@@ -107,6 +141,7 @@ struct network_parameters {
         displacement_unit; /* lengths that lattice vectors and displacements are seen in units of */
     enum score_heads scores;
     enum score_shift shift;
+    struct response_parameters response;
 };
 
 struct file_choice {
@@ -123,11 +158,17 @@ struct training_parameters {
     enum divergence_kind divergence;
     enum optimizer_kind optimizer;
     enum noise_target noise_on;
-    double sigma; /* width of the denoising noise */
-    int batch;    /* particles per step, over all ranks */
+    enum noise_kind noise; /* what each component of the noise is, in units of its width */
+    double sigma;          /* width of the denoising noise */
+    int batch;             /* particles of a frame in a step, over all ranks */
+    int frames_per_step;
+    enum weighting_kind weighting;
+    double weighting_offset; /* added to the stiffness over gamma */
     int64_t steps;
     int64_t warm_up;            /* steps */
     double rate;                /* peak learning rate */
+    double final_rate;          /* of the last step, as a fraction of the peak */
+    double second_decay;        /* b2 of Adam and RAdam */
     double clip;                /* global norm of the gradient */
     double average;             /* decay of the weights' moving average */
     double held_out;            /* fraction of every trajectory's frames, its last ones, never trained on */
@@ -144,12 +185,14 @@ struct evaluation_parameters {
     char models[CONFIG_FILES][CONFIG_TEXT];
     enum frame_choice frames;
     enum weight_choice weights;
+    int probes;               /* random directions of a graph network's divergences */
     double grid;              /* spacing of the fields */
     double smoothing;         /* width of the Gaussian each particle is spread over */
     double interface_density; /* packing fraction of the contour between gas and dense phase */
     double interface_width;   /* half width of the region called interface */
     double profile_extent;    /* profiles reach this far on both sides of the interface */
     double profile_bin;       /* width of a bin of the profiles */
+    double contact_distance;  /* particles nearer than this are in contact; at most 5 */
 };
 
 /* Files of other programs: where position and self-propulsion are, as H5MD elements; "" for files of epflow. */
@@ -203,6 +246,8 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
+/* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
+bool config_suits_response(const struct system_parameters *s);
 /* Width of the noise that smooths what a loss learns; 0 where there is none. */
 static inline double config_smoothing(const struct training_parameters *p) {
     return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;
@@ -224,6 +269,9 @@ double config_stiffest(const struct system_parameters *s);
 /* Length of a burn-in, of the interval between frames, in steps. */
 int64_t config_burn_in_steps(const struct config *c);
 int64_t config_interval_steps(const struct config *c);
+/* Before every frame, how many steps of dt give place to how many fine ones; 0: none. */
+int64_t config_refine_steps(const struct config *c);
+int64_t config_fine_steps(const struct config *c);
 
 /* Visits every parameter in the table's order as (section, key, value), for the attributes of outputs.
  * Numbers come as CONFIG_REAL or CONFIG_INTEGER, the rest as text. */
@@ -237,6 +285,9 @@ struct config_value {
 };
 typedef enum status config_visitor(const struct config_value *value, void *context);
 enum status config_visit(const struct config *c, config_visitor *visit, void *context);
+
+/* A value as text that reads back to it, with no more digits than that needs. */
+void config_value_text(const struct config_value *value, size_t size, char *out);
 
 /* Prints the help of every parameter of the sections in `sections` (a comma-separated list, NULL for
  * all) to standard output: name, type, unit, default, range, description. */

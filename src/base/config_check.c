@@ -27,6 +27,15 @@ static const char *place_of_pair(const struct reading *r, const char *name, cons
     return given(r, section, key) ? place(r, name, section, key) : place(r, name, other_section, other_key);
 }
 
+/* Says of a key that was not given where its value is from, if that depends on the kind of network. */
+static const char *by_default(const struct reading *r, const char *section, const char *key) {
+    const bool response = r->config->network.kind == NETWORK_RESPONSE;
+    if (given(r, section, key) || !parameter_table[parameter_find(section, key)].of_response)
+        return "";
+    return response ? " (the default with network.kind = response)"
+                    : " (the default with network.kind = window)";
+}
+
 static enum status check_required(const struct reading *r, const char *name) {
     for (int i = 0; i < parameter_count; i++)
         if (!parameter_table[i].fallback && !r->origin[i].given)
@@ -35,7 +44,28 @@ static enum status check_required(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
-static void fill_defaults(struct reading *r) {
+/* Whether the fine steps fit before every frame, after a step of dt at least: runs stop between those. */
+static bool refine_fits(const struct config *c) {
+    const int64_t steps = config_refine_steps(c);
+    return steps < config_interval_steps(c) && steps <= config_burn_in_steps(c);
+}
+
+/* recorded: of a run, which had no fine steps if it does not speak of them. */
+static void fill_refine(struct reading *r, bool recorded) {
+    struct config *c = r->config;
+    const bool repels = c->system.kind == SYSTEM_AOUP && c->system.k > 0;
+    const bool suited = repels && c->system.eps == 0 && c->system.trap == 0;
+    if (!given(r, "simulation", "refine_dt"))
+        c->simulation.refine_dt =
+            repels ? fmin(0.04 / c->system.k, c->simulation.dt) : 0.4 * c->simulation.dt;
+    if (given(r, "simulation", "refine"))
+        return;
+    c->simulation.refine = suited && !recorded ? 10 / c->system.k : 0;
+    if (!refine_fits(c))
+        c->simulation.refine = 0;
+}
+
+static void fill_defaults(struct reading *r, bool recorded) {
     struct config *c = r->config;
     const bool diffuses = c->system.eps > 0, velocity = c->training.loss == LOSS_VELOCITY;
     const double slowest = diffuses ? fmin(c->system.gamma, c->system.eps) : c->system.gamma;
@@ -49,6 +79,7 @@ static void fill_defaults(struct reading *r) {
         c->simulation.burn_in = 20 / slowest;
     if (!given(r, "simulation", "frame_interval"))
         c->simulation.frame_interval = 0.1 / c->system.gamma;
+    fill_refine(r, recorded);
 }
 
 static enum status check_box(const struct reading *r, const char *name) {
@@ -161,6 +192,36 @@ static enum status check_reach(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
+static enum status check_refine(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const struct simulation_parameters *s = &c->simulation;
+    const char *where = place(r, name, "simulation", "refine");
+    if (s->refine == 0)
+        return STATUS_OK;
+    if (c->system.eps > 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine = %g needs system.eps = 0, and it is %g: use refine = 0", where,
+                    s->refine, c->system.eps);
+    if (config_refine_steps(c) < 1)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine = %g is shorter than half a step of simulation.dt = %g; 0 leaves "
+                    "fine steps out",
+                    where, s->refine, s->dt);
+    if (!refine_fits(c))
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.refine = %g must be shorter than simulation.frame_interval = %g and not longer "
+            "than simulation.burn_in = %g: every frame comes after so much time of fine steps",
+            where, s->refine, s->frame_interval, s->burn_in);
+    if (s->refine_dt > s->dt)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: simulation.refine_dt = %g is longer than simulation.dt = %g: fine steps are at most "
+                    "as long",
+                    place_of_pair(r, name, "simulation", "refine_dt", "simulation", "dt"), s->refine_dt,
+                    s->dt);
+    return STATUS_OK;
+}
+
 static enum status check_simulation(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const struct simulation_parameters *s = &c->simulation;
@@ -246,6 +307,35 @@ static enum status check_network(const struct reading *r, const char *name) {
     return STATUS_OK;
 }
 
+bool config_suits_response(const struct system_parameters *s) {
+    return s->kind == SYSTEM_AOUP && s->eps == 0 && !config_is_open(s) && s->v0 > 0;
+}
+
+/* The response network is of the score in g of one kind of system, learnt with noise on g. */
+static enum status check_response(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    if (c->network.kind != NETWORK_RESPONSE)
+        return STATUS_OK;
+    const char *where = place(r, name, "network", "kind");
+    if (!config_suits_response(&c->system))
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: network.kind = response is for system.kind = aoup in a periodic box, with system.eps = 0 "
+            "and system.v0 above 0: use window",
+            where);
+    if (c->training.loss != LOSS_DENOISING || c->training.noise_on != NOISE_ON_G)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: network.kind = response learns by training.loss = denoising with training.noise_on = g",
+            where);
+    if (c->network.response.sweep_intervals % 4 != 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: response.sweep_intervals = %d must be a multiple of 4: sweeps start a quarter, half "
+                    "and all of them ago",
+                    place(r, name, "response", "sweep_intervals"), c->network.response.sweep_intervals);
+    return STATUS_OK;
+}
+
 /* Windows that see displacements need something to be displaced from, and room for what they hold. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where) {
@@ -308,6 +398,11 @@ static enum status check_loss(const struct reading *r, const char *name) {
                     "%s: training.noise_on = g leaves the score of x, which system.eps = %g needs, without "
                     "noise to learn it from: use xg, or training.loss = score_matching",
                     place(r, name, "training", "noise_on"), c->system.eps);
+    if (t->weighting == WEIGHTING_STIFFNESS && (t->loss != LOSS_DENOISING || c->system.eps > 0))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, "
+                    "where the score in g alone is learnt: use none",
+                    place(r, name, "training", "weighting"));
     if (t->loss == LOSS_VELOCITY && given(r, "network", "shift") && c->network.shift != SHIFT_NONE)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: network.shift is of scores, and training.loss = velocity learns none: use none or "
@@ -320,13 +415,15 @@ static enum status check_learning(const struct reading *r, const char *name) {
     enum status status = STATUS_OK;
     const struct config *c = r->config;
     TRY(check_network(r, name));
+    TRY(check_response(r, name));
     TRY(check_window(r, name));
     TRY(check_loss(r, name));
     if (c->training.warm_up > c->training.steps)
         return FAIL(STATUS_BAD_INPUT,
-                    "%s: training.warm_up = %lld is longer than training.steps = %lld, which include it",
+                    "%s: training.warm_up = %lld%s is longer than training.steps = %lld%s, which include it",
                     place_of_pair(r, name, "training", "warm_up", "training", "steps"),
-                    (long long)c->training.warm_up, (long long)c->training.steps);
+                    (long long)c->training.warm_up, by_default(r, "training", "warm_up"),
+                    (long long)c->training.steps, by_default(r, "training", "steps"));
 out:
     return status;
 }
@@ -352,7 +449,7 @@ static enum status check_evaluation(const struct reading *r, const char *name) {
 enum status config_check(struct reading *r, const char *name, bool recorded) {
     enum status status = STATUS_OK;
     TRY(check_required(r, name));
-    fill_defaults(r);
+    fill_defaults(r, recorded);
     TRY(check_box(r, name));
     if (recorded) /* by a run that was content with them; another command may use other parts of them */
         goto out;
@@ -361,6 +458,7 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
     if (r->config->system.kind != SYSTEM_UNKNOWN) { /* of data: nothing is simulated */
         TRY(check_reach(r, name));
         TRY(check_simulation(r, name));
+        TRY(check_refine(r, name));
     }
     TRY(check_learning(r, name));
     TRY(check_evaluation(r, name));

@@ -1,12 +1,6 @@
 #include "base/config_table.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/text.h"
 
 #define AT(section, field) .offset = offsetof(struct config, section.field)
 #define ABOVE(value) .least = (value), .open_least = true, .most = INFINITY
@@ -33,8 +27,8 @@ const struct parameter parameter_table[] = {
      .least = 0, .open_least = true, .most = 4,
      .help = "phi, volume of N particles of radius 1 over that of the box; gives the side of a cubic box. "
              "Give this or box, exactly one"},
-    {"system", "box", TYPE_SIDES, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
-     .unit = "r0", .fallback = "[]", ABOVE(0),
+    {"system", "box", TYPE_REALS, AT(system, box), .count_offset = offsetof(struct config, system.box_sides),
+     .room = MAX_DIMENSION, .unit = "r0", .fallback = "[]", ABOVE(0),
      .help = "side of the box, or d sides [Lx, Ly, ...]; with a trap the open side, of which only the middle "
              "half may "
              "be reached"},
@@ -71,7 +65,9 @@ const struct parameter parameter_table[] = {
          "random (a Gaussian blob of width L/4 if the packing fraction is 0.25 or more, uniform below; with "
          "a "
          "trap a ball of packing 1/2), lattice, or FILE@FRAME of a trajectory of another seed (FRAME from 0, "
-         "or last); a crystal starts on its sites, random or lattice"},
+         "or last), which in a periodic box may be of a smaller one that fits into it a whole number of "
+         "times; "
+         "a crystal starts on its sites, random or lattice"},
     {"simulation", "burn_in", TYPE_REAL, AT(simulation, burn_in), .unit = "time", .fallback = "", FROM(0),
      .help = "time before the first frame, rounded to whole steps; default 20 / gamma, with eps > 0 "
              "20 / min(gamma, eps / r0^2)"},
@@ -79,6 +75,16 @@ const struct parameter parameter_table[] = {
      .fallback = "", ABOVE(0), .help = "time between frames, rounded to whole steps; default 0.1 / gamma"},
     {"simulation", "frames", TYPE_INTEGER, AT(simulation, frames), .unit = "", .fallback = "20",
      BETWEEN(1, 1000000), .help = "number of frames written"},
+    {"simulation", "refine", TYPE_REAL, AT(simulation, refine), .unit = "time", .fallback = "", FROM(0),
+     .help = "this long before every frame the steps are fine ones, whose stationary density is off by their "
+             "dt^2 and not by dt (Strang splitting: half an exact step of g, a midpoint step of x, half a "
+             "step of g), rounded to whole steps of dt; 0: none. Needs eps = 0. Default 10 / k for kind aoup "
+             "with eps = 0 and no trap, if that is less than the time between frames and not more than the "
+             "burn-in; else 0"},
+    {"simulation", "refine_dt", TYPE_REAL, AT(simulation, refine_dt), .unit = "time", .fallback = "",
+     ABOVE(0),
+     .help = "fine steps are at most this long, as many as fit; at most dt. Default 0.04 / k for kind aoup, "
+             "0.4 dt for others, if that is not longer than dt"},
     {"simulation", "seed", TYPE_SEED, AT(simulation, seed), .unit = "", .fallback = "1",
      BETWEEN(0, 1.8446744073709551e19), .help = "seed of the noise and of the start"},
     {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "",
@@ -88,8 +94,14 @@ const struct parameter parameter_table[] = {
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
     /* ---- network ---- */
-    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "window", .choices = "window",
-     .help = "score model: window, a transformer over a particle and its nearest neighbours"},
+    {"network", "kind", TYPE_CHOICE, AT(network, kind), .unit = "", .fallback = "",
+     .choices = "window|response",
+     .help = "score model: window, a transformer over a particle and its nearest neighbours; response, a "
+             "graph network "
+             "that sees stiffnesses of contacts and the forces of the recent past, for system.kind = aoup "
+             "with eps = 0 "
+             "in a periodic box. Default response where it applies and nothing else of network is given, "
+             "else window"},
     {"network", "width", TYPE_INTEGER, AT(network, width), .unit = "", .fallback = "256", BETWEEN(2, 4096),
      .help = "W, width of a token; a multiple of 2 and of heads"},
     {"network", "hidden", TYPE_INTEGER, AT(network, hidden), .unit = "", .fallback = "256", BETWEEN(1, 4096),
@@ -137,6 +149,98 @@ const struct parameter parameter_table[] = {
      .choices = "none|force|drift",
      .help = "what is added to the network: none; force, -g to s_g and F/eps to s_x; drift, -g to s_g and "
              "b/eps to s_x. Default none for eps = 0 and for the loss velocity, force for eps > 0"},
+    /* ---- response ---- */
+    {"response", "hidden", TYPE_INTEGER, AT(network, response.hidden), .unit = "", .fallback = "32",
+     BETWEEN(1, 1024), .help = "H, numbers that describe a particle"},
+    {"response", "edge", TYPE_INTEGER, AT(network, response.edge), .unit = "", .fallback = "48",
+     BETWEEN(1, 1024), .help = "E, hidden width of the network on pairs"},
+    {"response", "channels", TYPE_INTEGER, AT(network, response.channels), .unit = "", .fallback = "4",
+     BETWEEN(1, 64), .help = "C, vectors that a layer makes"},
+    {"response", "layers", TYPE_INTEGER, AT(network, response.layers), .unit = "", .fallback = "2",
+     BETWEEN(1, RESPONSE_LAYERS), .help = "layers: each lets a particle see one edge_radius farther"},
+    {"response", "shots", TYPE_REALS, AT(network, response.shot),
+     .count_offset = offsetof(struct config, network.response.shots), .room = RESPONSE_SHOTS, .unit = "time",
+     .fallback = "[1.5, 4, 10, 25]", ABOVE(0),
+     .help =
+         "times ago at which the forces are evaluated, had every particle kept its velocity; [] for none"},
+    {"response", "edge_radius", TYPE_REAL, AT(network, response.edge_radius), .unit = "r0", .fallback = "2.8",
+     ABOVE(0), .help = "r_e, distance within which particles see each other in a layer"},
+    {"response", "force_tolerance", TYPE_REAL, AT(network, response.force_tolerance), .unit = "",
+     .fallback = "1e-9", .least = 1e-14, .most = 0.1,
+     .help = "the forces that the network sees are cut where f(r_c) is this"},
+    {"response", "window_rate", TYPE_REAL, AT(network, response.window_rate), .unit = "1/r0",
+     .fallback = "12", ABOVE(0), .help = "pairs are weighed by logistic(window_rate (window_centre - r))"},
+    {"response", "window_centre", TYPE_REAL, AT(network, response.window_centre), .unit = "r0",
+     .fallback = "2.65", ABOVE(0), .help = "see window_rate; somewhat below edge_radius"},
+    {"response", "density_radius", TYPE_REAL, AT(network, response.density_radius), .unit = "r0",
+     .fallback = "5", ABOVE(0), .help = "the local packing fraction is that of a ball of this radius"},
+    {"response", "density_shift", TYPE_REAL, AT(network, response.density_shift), .unit = "",
+     .fallback = "0.27", ABOVE(0),
+     .help = "local packing fractions are seen in units of this, about their mean"},
+    {"response", "shot_scale", TYPE_REAL, AT(network, response.shot_scale), .unit = "", .fallback = "3000",
+     ABOVE(0),
+     .help = "shots are seen times shot_scale / (kappa + shot_offset), kappa the stiffness of a particle's "
+             "contacts over "
+             "gamma"},
+    {"response", "shot_offset", TYPE_REAL, AT(network, response.shot_offset), .unit = "", .fallback = "300",
+     ABOVE(0), .help = "see shot_scale"},
+    {"response", "shot_guard", TYPE_REAL, AT(network, response.shot_guard), .unit = "r0^2",
+     .fallback = "1e-9", ABOVE(0), .help = "added to squared distances in shots"},
+    {"response", "lg_floor", TYPE_REAL, AT(network, response.lg_floor), .unit = "", .fallback = "0.01",
+     ABOVE(0), .help = "added to squares before their logarithm is taken"},
+    {"response", "log_guard", TYPE_REAL, AT(network, response.log_guard), .unit = "", .fallback = "1e-6",
+     ABOVE(0), .help = "added to lengths before their logarithm is taken"},
+    {"response", "kappa_scale", TYPE_REAL, AT(network, response.kappa_scale), .unit = "", .fallback = "4",
+     ABOVE(0), .help = "log(kappa) is seen as log(kappa) / kappa_scale - kappa_shift"},
+    {"response", "kappa_shift", TYPE_REAL, AT(network, response.kappa_shift), .unit = "", .fallback = "1",
+     FROM(-1000), .help = "see kappa_scale"},
+    {"response", "speed_scale", TYPE_REAL, AT(network, response.speed_scale), .unit = "", .fallback = "2",
+     ABOVE(0), .help = "lg(kappa |u|^2) is seen divided by this, less speed_shift"},
+    {"response", "speed_shift", TYPE_REAL, AT(network, response.speed_shift), .unit = "", .fallback = "1",
+     FROM(-1000), .help = "see speed_scale"},
+    {"response", "distance_scale", TYPE_REAL, AT(network, response.distance_scale), .unit = "1/r0",
+     .fallback = "3", ABOVE(0), .help = "distances are seen as distance_scale (r - distance_shift)"},
+    {"response", "distance_shift", TYPE_REAL, AT(network, response.distance_shift), .unit = "r0",
+     .fallback = "2", FROM(-1000), .help = "see distance_scale"},
+    {"response", "contact_scale", TYPE_REAL, AT(network, response.contact_scale), .unit = "", .fallback = "3",
+     ABOVE(0), .help = "stiffnesses of pairs are seen as log(1 + kn) / contact_scale - contact_shift"},
+    {"response", "contact_shift", TYPE_REAL, AT(network, response.contact_shift), .unit = "", .fallback = "2",
+     FROM(-1000), .help = "see contact_scale"},
+    {"response", "cross_factor", TYPE_REAL, AT(network, response.cross_factor), .unit = "", .fallback = "0.3",
+     ABOVE(0), .help = "factor of products across a pair"},
+    {"response", "own_factor", TYPE_REAL, AT(network, response.own_factor), .unit = "", .fallback = "0.5",
+     ABOVE(0), .help = "factor of what a pair sees of its receiver alone"},
+    {"response", "message_factor", TYPE_REAL, AT(network, response.message_factor), .unit = "",
+     .fallback = "0.4", ABOVE(0), .help = "factor of the sum of messages"},
+    {"response", "push_factor", TYPE_REAL, AT(network, response.push_factor), .unit = "", .fallback = "0.3",
+     ABOVE(0), .help = "factor of the part of new vectors that does not depend on old ones"},
+    {"response", "across_factor", TYPE_REAL, AT(network, response.across_factor), .unit = "", .fallback = "3",
+     ABOVE(0), .help = "factor of the part of new vectors across a pair"},
+    {"response", "transfer", TYPE_REAL, AT(network, response.transfer), .unit = "", .fallback = "0.5",
+     FROM(0), .help = "what a pair hands on of old vectors before anything is learnt"},
+    {"response", "prior", TYPE_REAL, AT(network, response.prior), .unit = "", .fallback = "0.5", FROM(0),
+     .help = "the score begins as -g - prior times the harmonic part, sqrt(kappa) q"},
+    {"response", "gain", TYPE_REAL, AT(network, response.gain), .unit = "", .fallback = "625", ABOVE(0),
+     .help = "squared size of the vectors beyond which the score saturates; without shots 9 is good"},
+    {"response", "sweeps", TYPE_CHOICE, AT(network, response.sweeps), .unit = "", .fallback = "off",
+     .choices = "off|on",
+     .help = "on: the network also sees velocities as they relax along the recent past, replayed at the "
+             "stiffnesses of then: seven more vectors a particle"},
+    {"response", "sweep_interval", TYPE_REAL, AT(network, response.sweep_interval), .unit = "time",
+     .fallback = "0.5", ABOVE(0), .help = "time step of the sweeps"},
+    {"response", "sweep_intervals", TYPE_INTEGER, AT(network, response.sweep_intervals), .unit = "",
+     .fallback = "8", BETWEEN(4, 64),
+     .help =
+         "time steps of the longest sweep, a multiple of 4: others start halfway and a quarter of it ago"},
+    {"response", "sweep_radius", TYPE_REAL, AT(network, response.sweep_radius), .unit = "r0",
+     .fallback = "3.1", ABOVE(0), .help = "distance within which particles are in contact in sweeps"},
+    {"response", "sweep_reach", TYPE_REAL, AT(network, response.sweep_reach), .unit = "r0", .fallback = "6",
+     FROM(0),
+     .help = "on several ranks, particles farther than this from those that need sweeps keep their velocity "
+             "in them"},
+    {"response", "sweep_scale", TYPE_REAL, AT(network, response.sweep_scale), .unit = "", .fallback = "1",
+     ABOVE(0),
+     .help = "factor of the vectors of the sweeps, which are to be of order 1 in units of 1/sqrt(kappa)"},
     /* ---- training ---- */
     {"training", "trajectories", TYPE_WEIGHTED, AT(training, trajectories),
      .count_offset = offsetof(struct config, training.trajectory_count), .unit = "", .fallback = "[]",
@@ -165,26 +269,53 @@ const struct parameter parameter_table[] = {
      .help = "of the loss score_matching: exact, or by one random direction a configuration or particle "
              "(hutchinson; unbiased, cheaper, noisier)"},
     {"training", "optimizer", TYPE_CHOICE, AT(training, optimizer), .unit = "", .fallback = "radam",
-     .choices = "radam|adam", .help = "radam, or adam"},
+     .of_response = "adam", .choices = "radam|adam", .help = "radam, or adam"},
+    {"training", "second_decay", TYPE_REAL, AT(training, second_decay), .unit = "", .fallback = "0.999",
+     .of_response = "0.99", .least = 0, .most = 1, .open_most = true,
+     .help = "b2 of radam and adam: how fast the mean square of the gradient forgets"},
     {"training", "noise_on", TYPE_CHOICE, AT(training, noise_on), .unit = "", .fallback = "",
      .choices = "g|xg",
      .help =
          "which coordinates the denoising noise moves: g, or x and g. Default g for eps = 0, xg for eps > 0, "
          "where there is a score of x to learn"},
-    {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01", .least = 0,
-     .open_least = true, .most = 10, .help = "width of the denoising noise"},
+    {"training", "noise", TYPE_CHOICE, AT(training, noise), .unit = "", .fallback = "gaussian",
+     .of_response = "rademacher", .choices = "gaussian|rademacher",
+     .help = "each component of the noise, in units of its width: gaussian, or 1 or -1 (rademacher), with "
+             "which losses "
+             "vary less; the scores that are learnt agree where the width is small"},
+    {"training", "sigma", TYPE_REAL, AT(training, sigma), .unit = "", .fallback = "0.01",
+     .of_response = "1e-3", .least = 0, .open_least = true, .most = 10,
+     .help = "width of the denoising noise"},
     {"training", "batch", TYPE_INTEGER, AT(training, batch), .unit = "particles", .fallback = "1024",
-     BETWEEN(1, 1 << 24), .help = "particles per step, over all ranks; at most all of a frame"},
-    {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000", BETWEEN(1, 1e12),
-     .help = "training steps, the warm-up included"},
+     .of_response = "16777216", BETWEEN(1, 1 << 24),
+     .help =
+         "particles of each frame in a step, over all ranks; at most all of the frame, which is what a graph "
+         "is computed for in any case"},
+    {"training", "frames_per_step", TYPE_INTEGER, AT(training, frames_per_step), .unit = "", .fallback = "1",
+     .of_response = "4", BETWEEN(1, 65536),
+     .help =
+         "frames in a step, each drawn anew, by the weights of trajectories; the step's loss is the mean of "
+         "theirs"},
+    {"training", "weighting", TYPE_CHOICE, AT(training, weighting), .unit = "", .fallback = "none",
+     .of_response = "stiffness", .choices = "none|stiffness",
+     .help = "of particles in the loss denoising with eps = 0: none, or stiffness, 1 / (weighting_offset - "
+             "div_x F / (d gamma)), so that the large scores of stiff contacts do not outweigh the rest"},
+    {"training", "weighting_offset", TYPE_REAL, AT(training, weighting_offset), .unit = "",
+     .fallback = "1000", ABOVE(0), .help = "see weighting"},
+    {"training", "steps", TYPE_LONG, AT(training, steps), .unit = "", .fallback = "500000",
+     .of_response = "1000", BETWEEN(1, 1e12), .help = "training steps, the warm-up included"},
     {"training", "warm_up", TYPE_LONG, AT(training, warm_up), .unit = "steps", .fallback = "10000",
-     BETWEEN(0, 1e12), .help = "steps over which the rate rises to its peak"},
-    {"training", "rate", TYPE_REAL, AT(training, rate), .unit = "", .fallback = "1e-5", .least = 0,
-     .open_least = true, .most = 10, .help = "peak learning rate; a cosine takes it to 0 at the last step"},
-    {"training", "clip", TYPE_REAL, AT(training, clip), .unit = "", .fallback = "1", FROM(0),
-     .help = "largest global norm of the gradient; 0: not clipped"},
-    {"training", "average", TYPE_REAL, AT(training, average), .unit = "", .fallback = "0.9999", .least = 0,
-     .most = 1, .open_most = true, .help = "decay of the weights' moving average"},
+     .of_response = "100", BETWEEN(0, 1e12), .help = "steps over which the rate rises to its peak"},
+    {"training", "rate", TYPE_REAL, AT(training, rate), .unit = "", .fallback = "1e-5", .of_response = "3e-3",
+     .least = 0, .open_least = true, .most = 10,
+     .help = "peak learning rate; a cosine takes it to final_rate at the last step"},
+    {"training", "final_rate", TYPE_REAL, AT(training, final_rate), .unit = "", .fallback = "0",
+     .of_response = "0.02", BETWEEN(0, 1), .help = "learning rate of the last step, as a fraction of rate"},
+    {"training", "clip", TYPE_REAL, AT(training, clip), .unit = "", .fallback = "1", .of_response = "0.5",
+     FROM(0), .help = "largest global norm of the gradient; 0: not clipped"},
+    {"training", "average", TYPE_REAL, AT(training, average), .unit = "", .fallback = "0.9999",
+     .of_response = "0.995", .least = 0, .most = 1, .open_most = true,
+     .help = "decay of the weights' moving average"},
     {"training", "held_out", TYPE_REAL, AT(training, held_out), .unit = "", .fallback = "0.25", .least = 0,
      .most = 1, .open_most = true,
      .help = "share of every trajectory's frames, its last ones, that training never sees"},
@@ -208,6 +339,11 @@ const struct parameter parameter_table[] = {
      .help = "held_out: the last frames, as training.held_out of the model says; or all"},
     {"evaluation", "weights", TYPE_CHOICE, AT(evaluation, weights), .unit = "", .fallback = "average",
      .choices = "average|current", .help = "the moving average of the weights, or the last ones"},
+    {"evaluation", "probes", TYPE_INTEGER, AT(evaluation, probes), .unit = "", .fallback = "2",
+     BETWEEN(1, 1000),
+     .help = "random directions by which the divergences of the response network are estimated, without "
+             "bias; two or more "
+             "tell their own error"},
     {"evaluation", "grid", TYPE_REAL, AT(evaluation, grid), .unit = "r0", .fallback = "1", ABOVE(0),
      .help = "spacing of the fields"},
     {"evaluation", "smoothing", TYPE_REAL, AT(evaluation, smoothing), .unit = "r0", .fallback = "2", FROM(0),
@@ -220,6 +356,9 @@ const struct parameter parameter_table[] = {
      .fallback = "20", ABOVE(0), .help = "profiles reach this far on both sides of the interface"},
     {"evaluation", "profile_bin", TYPE_REAL, AT(evaluation, profile_bin), .unit = "r0", .fallback = "1",
      ABOVE(0), .help = "width of a bin of the profiles"},
+    {"evaluation", "contact_distance", TYPE_REAL, AT(evaluation, contact_distance), .unit = "r0",
+     .fallback = "2.5", .least = 0, .open_least = true, .most = 5,
+     .help = "particles nearer than this are in contact, where results are told apart by contacts"},
     /* ---- data, output, run ---- */
     {"data", "position", TYPE_TEXT, AT(data, position), .unit = "", .fallback = "",
      .help = "H5MD element with the positions, in trajectories that epflow did not write: "
@@ -236,194 +375,3 @@ const struct parameter parameter_table[] = {
 };
 
 const int parameter_count = sizeof parameter_table / sizeof *parameter_table;
-
-int parameter_find(const char *section, const char *key) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0 && strcmp(parameter_table[i].key, key) == 0)
-            return i;
-    return -1;
-}
-
-bool section_is_known(const char *section) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0)
-            return true;
-    return false;
-}
-
-/* ---- names that are not in the table ---- */
-
-/* A value or name of an input as a message shows it: its beginning. */
-#define SHOWN "%.80s"
-
-/* The section that has a key of this name, or NULL. */
-static const char *section_with(const char *key) {
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].key, key) == 0)
-            return parameter_table[i].section;
-    return NULL;
-}
-
-enum status parameter_unknown_section(const char *where, const char *section) {
-    const char *known[16];
-    int count = 0;
-    for (int i = 0; i < parameter_count; i++)
-        if (count == 0 || strcmp(known[count - 1], parameter_table[i].section) != 0)
-            known[count++] = parameter_table[i].section;
-    const char *nearest = text_nearest(section, count, known), *home = section_with(section);
-    if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s is a key, not a section; did you mean %s.%s?", where, section,
-                    home, section);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: section " SHOWN " is not known; did you mean %s?", where, section,
-                    nearest);
-    return FAIL(STATUS_BAD_INPUT,
-                "%s: section " SHOWN " is not known; the sections are system, simulation, network, "
-                "training, evaluation, data, output and run",
-                where, section);
-}
-
-enum status parameter_unknown(const char *where, const char *section, const char *key) {
-    const char *known[64];
-    int count = 0;
-    for (int i = 0; i < parameter_count; i++)
-        if (strcmp(parameter_table[i].section, section) == 0)
-            known[count++] = parameter_table[i].key;
-    if (count == 0)
-        return parameter_unknown_section(where, section);
-    const char *nearest = text_nearest(key, count, known), *home = section_with(key);
-    if (home)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s is not known; did you mean %s.%s?", where, section, key,
-                    home, key);
-    if (nearest)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s." SHOWN " is not known; did you mean %s.%s?", where, section,
-                    key, section, nearest);
-    return FAIL(STATUS_BAD_INPUT,
-                "%s: %s." SHOWN " is not known; epflow help lists the keys of every section", where, section,
-                key);
-}
-
-/* ---- values ---- */
-
-void parameter_allowed(const struct parameter *p, char *out, size_t size) {
-    char unit[64] = "";
-    if (p->unit[0] != '\0')
-        snprintf(unit, sizeof unit, " (%s)", p->unit);
-    if (p->type == TYPE_CHOICE)
-        snprintf(out, size, "one of %s", p->choices);
-    else if (p->type == TYPE_TEXT)
-        snprintf(out, size, "a text%s", unit);
-    else if (isinf(p->most))
-        snprintf(out, size, "%s %.10g%s", p->open_least ? "above" : "at least", p->least, unit);
-    else
-        snprintf(out, size, "%s %.10g and %s %.10g%s", p->open_least ? "above" : "at least", p->least,
-                 p->open_most ? "below" : "at most", p->most, unit);
-}
-
-static enum status refuse(const struct parameter *p, const char *where, const char *text, const char *what) {
-    char allowed[256];
-    parameter_allowed(p, allowed, sizeof allowed);
-    if (text[0] == '\0')
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s has no value: it must be %s", where, p->section, p->key,
-                    allowed);
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s = " SHOWN " %s: it must be %s", where, p->section, p->key, text,
-                what, allowed);
-}
-
-/* A number in decimal, the whole of the text, finite. */
-static bool read_number(const char *text, double *out) {
-    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
-        return false;
-    char *end;
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
-}
-
-static bool in_range(const struct parameter *p, double value) {
-    return (p->open_least ? value > p->least : value >= p->least) &&
-           (p->open_most ? value < p->most : value <= p->most);
-}
-
-static bool read_seed(const char *text, uint64_t *out) {
-    char *end;
-    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
-        return false;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0;
-}
-
-static int choice_of(const char *choices, const char *text) {
-    size_t length = strlen(text);
-    int index = 0;
-    for (const char *c = choices; length > 0; c++, index++) {
-        size_t word = strcspn(c, "|");
-        if (word == length && strncmp(c, text, word) == 0)
-            return index;
-        c += word;
-        if (*c == '\0')
-            break;
-    }
-    return -1;
-}
-
-enum status parameter_set_text(const struct parameter *p, const char *where, const char *text,
-                               char out[CONFIG_TEXT]) {
-    const size_t length = strlen(text);
-    bool plain = text[0] != '[';
-    for (size_t i = 0; i < length; i++)
-        plain =
-            plain && text[i] != '"' && text[i] != '\\' && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    const bool may_be_empty = p->fallback && p->fallback[0] == '\0';
-    if ((length == 0 && !may_be_empty) || length >= CONFIG_TEXT)
-        return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be a text of 1 to %d characters", where, p->section,
-                    p->key, CONFIG_TEXT - 1);
-    if (!plain)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s: %s.%s: a text must not hold double quotes, backslashes or control characters, "
-                    "nor begin with [",
-                    where, p->section, p->key);
-    memset(out, 0, CONFIG_TEXT);
-    memcpy(out, text, length);
-    return STATUS_OK;
-}
-
-enum status parameter_set(struct config *config, const struct parameter *p, const char *where,
-                          const char *text) {
-    char *target = (char *)config + p->offset;
-    double number = 0;
-    uint64_t seed;
-    int choice;
-    switch (p->type) {
-    case TYPE_TEXT:
-        return parameter_set_text(p, where, text, target);
-    case TYPE_CHOICE:
-        choice = choice_of(p->choices, text);
-        if (choice < 0)
-            return refuse(p, where, text, "is not known");
-        *(int *)target = choice;
-        return STATUS_OK;
-    case TYPE_SEED:
-        if (!read_seed(text, &seed))
-            return FAIL(STATUS_BAD_INPUT,
-                        "%s: %s.%s = " SHOWN " is not a whole number from 0 to 18446744073709551615", where,
-                        p->section, p->key, text);
-        memcpy(target, &seed, sizeof seed);
-        return STATUS_OK;
-    default:
-        break;
-    }
-    if (!read_number(text, &number))
-        return refuse(p, where, text, "is not a number");
-    if ((p->type == TYPE_INTEGER || p->type == TYPE_LONG) && number != floor(number))
-        return refuse(p, where, text, "is not a whole number");
-    if (!in_range(p, number))
-        return refuse(p, where, text, "is out of range");
-    if (p->type == TYPE_INTEGER)
-        *(int *)target = (int)number;
-    else if (p->type == TYPE_LONG)
-        *(int64_t *)target = (int64_t)number;
-    else
-        *(double *)target = number;
-    return STATUS_OK;
-}

@@ -11,7 +11,7 @@ enum parameter_type {
     TYPE_SEED,    /* uint64_t */
     TYPE_TEXT,    /* char[CONFIG_TEXT] */
     TYPE_CHOICE,  /* enum stored as int */
-    TYPE_SIDES,   /* system.box: one number or d of them */
+    TYPE_REALS,   /* one number or a list of up to `room` of them */
     TYPE_FILES,   /* list of texts */
     TYPE_WEIGHTED /* list of {file, weight} */
 };
@@ -21,8 +21,10 @@ struct parameter {
     enum parameter_type type;
     size_t offset;        /* in struct config */
     size_t count_offset;  /* of the int that holds a list's length */
+    int room;             /* most numbers of a list (TYPE_REALS) */
     const char *unit;     /* "" where there is none */
     const char *fallback; /* default as it would be written, NULL: required, "": computed (help says how) */
+    const char *of_response; /* default with network.kind = response, if it is another; a scalar */
     double least, most;
     bool open_least, open_most; /* the bound itself is not allowed */
     const char *choices;        /* "a|b|c" in order of the enum */
@@ -44,7 +46,7 @@ struct reading {
     struct origin *origin; /* (parameter_count) */
 };
 
-/* Index of section.key in the table, or -1. */
+/* config_values.c. Index of section.key in the table, or -1. */
 int parameter_find(const char *section, const char *key);
 
 bool section_is_known(const char *section);

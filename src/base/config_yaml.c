@@ -125,31 +125,31 @@ static bool is_word(const yaml_node_t *node, const char *word) {
 
 /* ---- lists ---- */
 
-static enum status sides_expected(const struct parameter *p, const char *where) {
-    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one side or a list of up to %d sides", where, p->section,
-                p->key, MAX_DIMENSION);
+static enum status numbers_expected(const struct parameter *p, const char *where) {
+    return FAIL(STATUS_BAD_INPUT, "%s: %s.%s must be one number or a list of up to %d numbers", where,
+                p->section, p->key, p->room);
 }
 
-static enum status read_sides(struct config *config, const struct parameter *p, const char *where,
-                              yaml_document_t *document, yaml_node_t *node) {
+static enum status read_numbers(struct config *config, const struct parameter *p, const char *where,
+                                yaml_document_t *document, yaml_node_t *node) {
     int *count = (int *)(void *)((char *)config + p->count_offset);
     struct parameter one = *p;
     one.type = TYPE_REAL;
     *count = 0;
     memset((char *)config + p->offset, 0,
-           MAX_DIMENSION * sizeof(double)); /* a setting replaces the file's sides */
+           (size_t)p->room * sizeof(double)); /* a setting replaces the file's list */
     if (node->type == YAML_SCALAR_NODE) {
         *count = 1;
         return parameter_set(config, &one, where, scalar_text(node));
     }
     if (node->type != YAML_SEQUENCE_NODE)
-        return sides_expected(p, where);
+        return numbers_expected(p, where);
     for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
          item++) {
-        const yaml_node_t *side = yaml_document_get_node(document, *item);
-        if (side->type != YAML_SCALAR_NODE || *count == MAX_DIMENSION)
-            return sides_expected(p, where);
-        enum status status = parameter_set(config, &one, where, scalar_text(side));
+        const yaml_node_t *number = yaml_document_get_node(document, *item);
+        if (number->type != YAML_SCALAR_NODE || *count == p->room)
+            return numbers_expected(p, where);
+        enum status status = parameter_set(config, &one, where, scalar_text(number));
         if (status != STATUS_OK)
             return status;
         one.offset += sizeof(double);
@@ -235,8 +235,8 @@ static enum status read_value(struct config *config, const struct parameter *p, 
                               yaml_document_t *document, yaml_node_t *node) {
     if (p->type == TYPE_FILES || p->type == TYPE_WEIGHTED)
         return read_list(config, p, where, document, node);
-    if (p->type == TYPE_SIDES)
-        return read_sides(config, p, where, document, node);
+    if (p->type == TYPE_REALS)
+        return read_numbers(config, p, where, document, node);
     if (node->type != YAML_SCALAR_NODE) {
         char allowed[256];
         parameter_allowed(p, allowed, sizeof allowed);

@@ -11,13 +11,14 @@
 #include <Random123/philox.h>
 
 enum rng_stream {
-    STREAM_STEP = 1,     /* noise of the dynamics: x and g */
-    STREAM_START = 2,    /* initial positions and propulsions */
-    STREAM_WEIGHTS = 3,  /* initial weights of a network */
-    STREAM_ZETA = 4,     /* noise of the denoising loss */
-    STREAM_BATCH = 5,    /* which particles and which frame */
-    STREAM_PROBE = 6,    /* noise of evaluations */
-    STREAM_DIRECTION = 7 /* directions of divergences */
+    STREAM_STEP = 1,      /* noise of the dynamics: x and g */
+    STREAM_START = 2,     /* initial positions and propulsions */
+    STREAM_WEIGHTS = 3,   /* initial weights of a network */
+    STREAM_ZETA = 4,      /* noise of the denoising loss */
+    STREAM_BATCH = 5,     /* which particles and which frame */
+    STREAM_PROBE = 6,     /* noise of evaluations */
+    STREAM_DIRECTION = 7, /* directions of divergences */
+    STREAM_REFINE = 8     /* noise of the fine steps before a frame */
 };
 
 /* Four 32-bit words. item: particle id or index (below 2^32); block: 0, 1, ... where one call is not

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* The jackknife with blocks of `size` frames; blocks without weight do not count. */
+/* The jackknife with blocks of `size` frames; blocks that add to neither sum do not count. */
 static double jackknife(int n, int size, const double *above, const double *below) {
     double total_above = 0, total_below = 0, spread = 0;
     int used = 0;
@@ -16,7 +16,7 @@ static double jackknife(int n, int size, const double *above, const double *belo
             block_above += above[t];
             block_below += below[t];
         }
-        if (block_below == 0)
+        if (block_above == 0 && block_below == 0)
             continue;
         double without =
             (total_above - block_above) / (total_below - block_below) - total_above / total_below;
@@ -24,6 +24,10 @@ static double jackknife(int n, int size, const double *above, const double *belo
         used++;
     }
     return used > 1 ? sqrt(spread * (used - 1) / used) : NAN;
+}
+
+double jackknife_error(int n, const double *above, const double *below) {
+    return jackknife(n, 1, above, below);
 }
 
 double ratio_error(int n, const double *above, const double *below) {

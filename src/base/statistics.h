@@ -7,4 +7,7 @@
  * to show them. NaN where fewer than two frames have below > 0. */
 double ratio_error(int n, const double *above, const double *below);
 
+/* The same of n independent pairs, in any order: blocks of 1. */
+double jackknife_error(int n, const double *above, const double *below);
+
 #endif

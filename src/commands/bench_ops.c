@@ -88,7 +88,7 @@ static enum status call_attention_backward(void *context) {
 
 static enum status call_radam(void *context) {
     struct arrays *a = context;
-    a->ops->radam(a->ops, WEIGHTS, 10, true, 1e-4, 1, 0.9999, a->theta[0], a->theta[1], a->theta[2],
+    a->ops->radam(a->ops, WEIGHTS, 10, true, 0.999, 1e-4, 1, 0.9999, a->theta[0], a->theta[1], a->theta[2],
                   a->theta[3], a->theta[4]);
     return STATUS_OK;
 }

@@ -1,4 +1,4 @@
-/* Whole steps: of a simulation, and of two networks on the particles that it leaves. */
+/* Whole steps: of a simulation, and of three networks on the particles that it leaves. */
 #include "commands/bench.h"
 #include "dynamics/simulation.h"
 #include "learn/score.h"
@@ -140,6 +140,9 @@ struct learning {
     real *weights, *gradient, *s, *divergence;
     double *term;
     uint32_t *centre;
+    struct simulation *simulation; /* where graphs are made from */
+    const struct config *config;
+    struct graph *graph;
 };
 
 static enum status call_forward(void *context) {
@@ -157,8 +160,8 @@ static enum status call_training(void *context) {
     struct learning *l = context;
     enum status status = STATUS_OK;
     for (int sign = 1; sign >= -1; sign -= 2)
-        TRY(score_denoising(l->model, l->weights, &l->in, l->s, sign, 1, 1.0 / (double)l->in.count, l->term,
-                            l->gradient, NULL));
+        TRY(score_denoising(l->model, l->weights, &l->in, l->s, NULL, sign, 1, 1.0 / (double)l->in.count,
+                            l->term, l->gradient, NULL));
 out:
     return status;
 }
@@ -209,7 +212,66 @@ static void destroy_learning(const struct ops *ops, struct learning *l) {
     for (size_t m = 0; m < sizeof all / sizeof *all; m++)
         ops->release(ops, all[m]);
     score_destroy(&l->model);
+    graph_destroy(&l->graph);
 }
+
+/* ---- the response network, which reads a graph ---- */
+
+static enum status call_graph(void *context) {
+    struct learning *l = context;
+    struct simulation *s = l->simulation;
+    graph_destroy(&l->graph);
+    enum status status =
+        graph_create(s->particles, s->domain, &l->config->network.response, &l->config->system, &l->graph);
+    l->in.graph = l->graph;
+    return status;
+}
+
+static enum status call_graph_and_forward(void *context) {
+    enum status status = STATUS_OK;
+    TRY(call_graph(context));
+    TRY(call_forward(context));
+out:
+    return status;
+}
+
+static enum status bench_response(struct bench *b, struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct learning l = {.simulation = s, .config = b->config};
+    struct network_parameters network = b->config->network;
+    struct halo *halo = NULL;
+    network.kind = NETWORK_RESPONSE;
+    TRY(halo_create(s->particles, s->domain, b->comm, graph_reach(&network.response, &b->config->system),
+                    &halo));
+    status = create_learning(b, s, NULL, &network, s->particles->owned, &l);
+    if (status == STATUS_OK)
+        status = call_graph(&l);
+    TRY(comm_agree(b->comm, status));
+    l.in.id = s->particles->id;
+    const struct score_cost cost = score_operations(l.model);
+    const double n = (double)l.in.count;
+    TRY(bench_time(b, &(struct bench_work){"response network: graph of a frame", .particles = n}, REPEATS,
+                   call_graph, &l));
+    TRY(bench_time(b,
+                   &(struct bench_work){"response network: scores", n * cost.forward, 0, n, CEILING_PRODUCT},
+                   REPEATS, call_forward, &l));
+    TRY(bench_time(b, &(struct bench_work){"response network: graph and scores", .particles = n}, REPEATS,
+                   call_graph_and_forward, &l));
+    TRY(bench_time(b,
+                   &(struct bench_work){"response network: scores and divergence", n * cost.divergence, 0, n,
+                                        CEILING_PRODUCT},
+                   REPEATS, call_divergence, &l));
+    TRY(bench_time(
+        b,
+        &(struct bench_work){"response network: training step", n * 2 * cost.training, 0, n, CEILING_PRODUCT},
+        REPEATS, call_training, &l));
+out:
+    destroy_learning(b->ops, &l);
+    halo_destroy(&halo);
+    return status;
+}
+
+/* ---- windowed networks ---- */
 
 struct bench_network {
     const char *forward, *divergence, *training;
@@ -274,6 +336,8 @@ enum status bench_steps(struct bench *b) {
     TRY(bench_dynamics(b, s, 64));
     for (size_t m = 0; m < sizeof networks / sizeof *networks; m++)
         TRY(bench_network(b, s, &networks[m]));
+    if (config_suits_response(&b->config->system))
+        TRY(bench_response(b, s));
 out:
     simulation_destroy(&s);
     return status;

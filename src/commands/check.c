@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "commands/commands.h"
 #include "commands/compare.h"
+#include "commands/totals.h"
 #include "entropy/certificate.h"
-#include "io/trajectory.h"
 
 /* One line: mean over frames of a difference of two numbers per particle. */
 static void report(const char *name, size_t frames, const double *left, const double *right,
@@ -21,45 +21,52 @@ static void report(const char *name, size_t frames, const double *left, const do
              d.value / d.error);
 }
 
-static void check_scalars(const struct config *c, size_t frames, const struct trajectory_scalars *s,
+/* (I0) of the states that Euler steps made, or of refined frames. */
+static void report_energy(const struct config *c, const struct trajectory_totals *totals, bool euler,
                           double *work) {
+    const struct trajectory_scalars *scalars = euler ? totals->of_euler : totals->of_frame;
+    double *left = work, *right = work + totals->frames;
+    for (size_t i = 0; i < totals->frames; i++)
+        totals_energy(c, &scalars[i], euler, &left[i], &right[i]);
+    const char *name = c->system.eps > 0 ? "I0  <F.b> + eps <div F> = dt/2 <bKb>"
+                       : !euler          ? "I0  <F.b> = 0"
+                       : totals->refined ? "    before: <F.b> = dt/2 <b.Kb>"
+                                         : "I0  <F.b> = dt/2 <b.Kb>";
+    report(name, totals->frames, left, right, work + 2 * totals->frames);
+}
+
+/* work (3 frames) */
+static enum status check_totals(const struct config *c, const struct trajectory_totals *totals,
+                                double *work) {
+    const size_t frames = totals->frames;
+    const struct trajectory_scalars *s = totals->of_frame;
     const double n = (double)config_total(&c->system), eps = c->system.eps;
-    double *left = work, *right = work + frames, *difference = work + 2 * frames;
+    double *left = work, *right = work + frames;
     log_info("%-34s %14s %14s %12s %11s %8s", "identity, per particle", "left", "right", "difference",
              "error", "z");
-    for (size_t i = 0; i < frames; i++) {
-        left[i] = (s[i].force_b + eps * s[i].div_b) / n;
-        right[i] = c->simulation.dt / 2 * s[i].b_stiffness_b / n;
+    if (totals->refined)
+        report_energy(c, totals, false, work);
+    report_energy(c, totals, true, work);
+    for (size_t i = 0; eps > 0 && i < frames; i++) {
+        left[i] = totals_exact(c, &s[i]);
+        right[i] = (c->system.v0 * s[i].g_b + c->simulation.dt / 2 * s[i].b_stiffness_b) / (eps * n);
     }
-    report(eps > 0 ? "I0  <F.b> + eps <div F> = dt/2 <bKb>" : "I0  <F.b> = dt/2 <b.Kb>", frames, left, right,
-           difference);
-    if (eps > 0) {
-        for (size_t i = 0; i < frames; i++) {
-            left[i] = (s[i].b_squared / eps + s[i].div_b) / n;
-            right[i] = (c->system.v0 * s[i].g_b + c->simulation.dt / 2 * s[i].b_stiffness_b) / (eps * n);
-        }
-        report("I4  exact EPR, two ways (dt incl.)", frames, left, right, difference);
-        return;
-    }
-    for (size_t i = 0; i < frames; i++)
-        left[i] = -s[i].div_b / n;
-    struct estimate exact = block_estimate((int)frames, left);
-    log_info("I3  exact EPR (informatic, g part): %.6g +- %.2g per particle, %.6g in all", exact.value,
-             exact.error, exact.value * n);
+    if (eps > 0)
+        report("I4  exact EPR, two ways (dt incl.)", frames, left, right, work + 2 * frames);
+    return totals_log(c, totals);
 }
 
 static enum status check_trajectory(struct session *s, const char *path) {
     enum status status = STATUS_OK;
     struct trajectory *t = NULL;
-    struct trajectory_scalars *scalars = NULL;
+    struct trajectory_totals totals = {0};
     double *work = NULL;
     size_t frames = 0;
     struct config *config = malloc(sizeof *config);
     TRY(trajectory_open(s->comm, path, &t));
     TRY(trajectory_written(t, &frames));
-    scalars = calloc(frames + 1, sizeof *scalars);
     work = calloc(3 * frames + 1, sizeof *work);
-    if (!scalars || !work || !config)
+    if (!work || !config)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
     TRY(comm_agree(s->comm, status));
     if (frames == 0) {
@@ -67,12 +74,12 @@ static enum status check_trajectory(struct session *s, const char *path) {
         goto out;
     }
     TRY(file_parameters(trajectory_file(t), s->comm, config));
-    TRY(trajectory_read_scalars(t, frames, scalars));
+    TRY(totals_read(t, s->comm, config, frames, &totals));
     log_info("%zu frames of %lld particles", frames, (long long)config_total(&config->system));
-    check_scalars(config, frames, scalars, work);
+    TRY(comm_agree(s->comm, check_totals(config, &totals, work)));
 out:
     trajectory_close(&t);
-    free(scalars);
+    totals_release(&totals);
     free(work);
     free(config);
     return status;

@@ -16,7 +16,6 @@ enum status command_bench(struct session *s);
 void plan_simulate(const struct session *s);
 /* An error where the input has no dynamics, only data. */
 enum status simulate_refuse_data(const struct session *s);
-enum status plan_train(const struct session *s);
 void plan_evaluate(const struct session *s);
 
 #endif

@@ -6,80 +6,8 @@
 
 #include "base/log.h"
 #include "commands/commands.h"
-#include "commands/frames.h"
+#include "commands/evaluate_run.h"
 #include "commands/learning.h"
-#include "commands/model.h"
-#include "entropy/certificate.h"
-#include "entropy/profile.h"
-#include "io/evaluation_file.h"
-
-enum { PROFILES = 3 + 2 * PROFILE_QUANTITIES };
-
-/* The identities of theory.md section 5. Where one does not apply (eps = 0 or not) its numbers are NaN. */
-enum { ALWAYS, NOT_DIFFUSING, DIFFUSING };
-static const struct {
-    const char *name, *description;
-    enum certificate_term left, right;
-    int where;
-} identity_info[] = {
-    {"I0",
-     "stationarity of the energy, no network: <F.b> + eps <div_x F> = (dt/2) <b.K b>; per particle, all "
-     "frames",
-     TERMS, TERMS, ALWAYS},
-    {"I1_x", "<|s_x|^2> = -<div_x s_x> on samples noised as in training; per particle", TERM_S_X_SQUARED,
-     TERM_MINUS_DIV_S_X, DIFFUSING},
-    {"I1_g", "<|s_g|^2> = -<div_g s_g> on samples noised as in training; per particle", TERM_S_G_SQUARED,
-     TERM_MINUS_DIV_S_G, ALWAYS},
-    {"I2", "<div v> = 0: <div_g v_g> = -<div_x v_x>; per particle", TERM_DIV_G, TERM_MINUS_DIV_X, ALWAYS},
-    {"I2_vs", "<v.s> = 0: <v_x.s_x> = -<v_g.s_g>; per particle", TERM_V_X_S_X, TERM_MINUS_V_G_S_G, DIFFUSING},
-    {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle", TERM_CAPTURED, TERM_EXACT,
-     NOT_DIFFUSING},
-    {"I4",
-     "total entropy production: <|v_x|^2>/eps + <|v_g|^2>/gamma = <|b|^2>/eps + <div_x b>; per particle",
-     TERM_CAPTURED, TERM_EXACT, DIFFUSING},
-    {"resolved", "resolved entropy production (a lower bound) against the exact one; per particle",
-     TERM_RESOLVED, TERM_EXACT, ALWAYS},
-};
-enum { IDENTITIES = sizeof identity_info / sizeof *identity_info, RESOLVED = IDENTITIES - 1 };
-enum { IDENTITY_I3 = 5, IDENTITY_I4 = 6 };
-
-static const struct {
-    const char *name, *unit, *description;
-} profile_info[PROFILES] = {
-    {"count", "1", "particles in the bin, over all frames"},
-    {"density", "r0^-d", "particles per volume"},
-    {"density_error", "r0^-d", "its standard error"},
-    {"epr", "1/time", "mean entropy production rate of a particle, as the network sees it"},
-    {"epr_error", "1/time", "its standard error"},
-    {"exact", "1/time", "mean entropy production rate of a particle without a network"},
-    {"exact_error", "1/time", "its standard error"},
-    {"resolved", "1/time", "mean resolved entropy production rate of a particle"},
-    {"resolved_error", "1/time", "its standard error"},
-    {"local_density", "1", "mean packing fraction within 5 radii of a particle"},
-    {"local_density_error", "1", "its standard error"},
-};
-
-/* An evaluation in progress. */
-struct evaluation_run {
-    struct source *source[CONFIG_FILES];
-    int sources;
-    struct loaded_model model;
-    struct system_force force;
-    struct snapshot *snapshot;
-    struct field_grid *grid;
-    struct certificate *certificate;
-    struct profile *profile;
-    struct evaluation *file;
-    struct evaluation_shape shape;
-    struct evaluation_column column[COLUMNS];
-    struct evaluation_field field[FIELDS];
-    struct evaluation_profile profile_table[PROFILES];
-    struct evaluation_identity identity[IDENTITIES];
-    double *profile_values, *time;
-    char path[SESSION_PATH], trajectories[4096]; /* what is evaluated, told apart from any other */
-    struct timings timings;
-    int timer_read, timer_network, timer_fields, timer_files;
-};
 
 void plan_evaluate(const struct session *s) {
     const struct config *c = &s->config;
@@ -138,42 +66,6 @@ out:
     return status;
 }
 
-/* The tables of what the file will hold. */
-static void describe_shape(struct evaluation_run *r) {
-    const struct source *source = r->source[0];
-    struct evaluation_shape *shape = &r->shape;
-    shape->particles = source->slice->n;
-    shape->d = source->box.d;
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        shape->cells[a] = r->grid->cells[a];
-        shape->spacing[a] = r->grid->spacing[a];
-        shape->origin[a] = r->grid->origin[a];
-    }
-    for (int c = 0; c < COLUMNS; c++)
-        r->column[c] =
-            (struct evaluation_column){column_info[c].name, column_info[c].unit, column_info[c].description,
-                                       column_width(r->snapshot, c), column_info[c].integer};
-    for (int f = 0; f < FIELDS; f++)
-        r->field[f] = (struct evaluation_field){field_info[f].name, field_info[f].unit,
-                                                field_info[f].description, field_columns(r->grid, f)};
-    for (int m = 0; m < PROFILES; m++)
-        r->profile_table[m] = (struct evaluation_profile){profile_info[m].name, profile_info[m].unit,
-                                                          profile_info[m].description,
-                                                          r->profile_values + (m + 1) * r->profile->bins};
-    for (int m = 0; m < IDENTITIES; m++)
-        r->identity[m] = (struct evaluation_identity){
-            identity_info[m].name, identity_info[m].description, NAN, NAN, NAN, NAN, NAN, 0};
-    shape->columns = COLUMNS;
-    shape->column = r->column;
-    shape->fields = FIELDS;
-    shape->field = r->field;
-    shape->profiles = PROFILES;
-    shape->profile = r->profile_table;
-    shape->identities = IDENTITIES;
-    shape->identity = r->identity;
-    shape->bins = r->profile->bins;
-}
-
 static enum status prepare(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     const struct evaluation_parameters *p = &s->config.evaluation;
@@ -184,6 +76,8 @@ static enum status prepare(struct session *s, struct evaluation_run *r) {
     if (status == STATUS_OK)
         status = certificate_create(r->snapshot, (int)r->shape.frames, &r->certificate);
     if (status == STATUS_OK)
+        status = classes_create(r->snapshot, (int)r->shape.frames, &r->classes);
+    if (status == STATUS_OK)
         status = profile_create(p->profile_extent, p->profile_bin, (int)r->shape.frames, &r->profile);
     if (status == STATUS_OK) {
         r->profile_values = calloc((size_t)((PROFILES + 1) * r->profile->bins), sizeof *r->profile_values);
@@ -192,7 +86,7 @@ static enum status prepare(struct session *s, struct evaluation_run *r) {
             status = FAIL(STATUS_FAILURE, "out of memory for the results");
     }
     TRY(comm_agree(s->comm, status));
-    describe_shape(r);
+    evaluation_describe(s, r);
     static const char *const section[] = {"reading and halos", "network", "fields and profiles", "files"};
     int *const timer[] = {&r->timer_read, &r->timer_network, &r->timer_fields, &r->timer_files};
     for (int m = 0; m < 4; m++)
@@ -233,10 +127,14 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
         .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
         .scores = r->model.scores,
         .weights = r->model.weights,
+        .contact_distance = s->config.evaluation.contact_distance,
         .sigma = config_smoothing(&r->model.config.training),
-        .noise_on = r->model.config.training.noise_on,
-        .seed = c->simulation.seed,
-        .noise = m};
+        .noise = {.kind = r->model.config.training.noise,
+                  .on = r->model.config.training.noise_on,
+                  .seed = c->simulation.seed,
+                  .stream = STREAM_PROBE,
+                  .number = m},
+        .probes = s->config.evaluation.probes};
     timer_begin(&r->timings, r->timer_network);
     status = snapshot_compute(&in, s->comm, r->snapshot);
     timer_end(&r->timings, r->timer_network);
@@ -255,6 +153,7 @@ static enum status digest(struct session *s, struct evaluation_run *r) {
     if (status == STATUS_OK) {
         profile_add(r->profile, r->grid, r->snapshot, s->comm);
         certificate_add(r->certificate, r->snapshot, s->comm);
+        classes_add(r->classes, r->snapshot, s->comm);
     }
     timer_end(&r->timings, r->timer_fields);
     return status;
@@ -323,121 +222,6 @@ out:
     return status;
 }
 
-/* ---- results ---- */
-
-/* (I0) from the scalars of all frames of all trajectories: no network, no held-out frames. */
-static enum status energy_identity(struct session *s, struct evaluation_run *r,
-                                   struct evaluation_identity *out) {
-    enum status status = STATUS_OK;
-    size_t frames = 0, at = 0;
-    for (int m = 0; m < r->sources; m++)
-        frames += r->source[m]->frames;
-    struct trajectory_scalars *scalars = calloc(frames + 1, sizeof *scalars);
-    double *left = calloc(3 * frames + 1, sizeof *left), *right = left ? left + frames : NULL;
-    if (!scalars || !left)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
-    TRY(comm_agree(s->comm, status));
-    for (int m = 0; m < r->sources; m++) {
-        const struct config *c = &r->source[m]->config;
-        const double n = (double)config_total(&c->system);
-        TRY(trajectory_read_scalars(r->source[m]->trajectory, r->source[m]->frames, scalars));
-        for (size_t i = 0; i < r->source[m]->frames; i++, at++) {
-            left[at] = (scalars[i].force_b + c->system.eps * scalars[i].div_b) / n;
-            right[at] = c->simulation.dt / 2 * scalars[i].b_stiffness_b / n;
-            left[2 * frames + at] = left[at] - right[at];
-        }
-    }
-    struct estimate difference = block_estimate((int)frames, left + 2 * frames);
-    out->left = block_estimate((int)frames, left).value;
-    out->right = block_estimate((int)frames, right).value;
-    out->difference = difference.value;
-    out->error = difference.error;
-    out->samples = (int64_t)frames;
-    if (isnan(difference.value)) {
-        out->error = NAN;
-        log_info("I0 is not available: files of other programs do not have its sums");
-    }
-out:
-    free(scalars);
-    free(left);
-    return status;
-}
-
-static void fill_identity(struct session *s, struct evaluation_run *r, int which) {
-    double factor[TERMS] = {0};
-    struct evaluation_identity *out = &r->identity[which];
-    factor[identity_info[which].left] = 1;
-    out->left = certificate_mean(r->certificate, factor, s->comm).value;
-    factor[identity_info[which].right] = -1;
-    struct estimate difference = certificate_mean(r->certificate, factor, s->comm);
-    factor[identity_info[which].left] = 0;
-    out->right = -certificate_mean(r->certificate, factor, s->comm).value;
-    out->difference = difference.value;
-    out->error = difference.error;
-    out->samples = (int64_t)(r->shape.frames * r->shape.particles);
-}
-
-static void fill_profiles(struct evaluation_run *r) {
-    const int bins = r->profile->bins;
-    for (int b = 0; b < bins; b++) {
-        r->profile_values[b] = profile_distance(r->profile, b);
-        r->profile_table[0].values[b] = profile_count(r->profile, b);
-    }
-    profile_density(r->profile, r->profile_table[1].values, r->profile_table[2].values);
-    for (int q = 0; q < PROFILE_QUANTITIES; q++)
-        profile_mean(r->profile, q, r->profile_table[3 + 2 * q].values, r->profile_table[4 + 2 * q].values);
-}
-
-static const char *convention(const struct session *s) {
-    return s->config.system.eps > 0 ? "informatic" : "informatic, g part";
-}
-
-static void say_result(const struct session *s, const struct evaluation_run *r,
-                       const struct evaluation_result *result) {
-    if (isnan(result->exact)) {
-        log_info("entropy production rate per particle (%s), of the velocities learnt: %.5g; the exact one "
-                 "needs the "
-                 "dynamics",
-                 convention(s), r->identity[s->config.system.eps > 0 ? IDENTITY_I4 : IDENTITY_I3].left);
-        return;
-    }
-    log_info("resolved fraction of the exact entropy production: %.4g +- %.2g", result->resolved_fraction,
-             result->resolved_fraction_error);
-    log_info("entropy production rate per particle (%s): exact %.5g, resolved %.5g", convention(s),
-             result->exact, result->resolved);
-}
-
-static enum status finish(struct session *s, struct evaluation_run *r) {
-    enum status status = STATUS_OK;
-    struct estimate fraction = certificate_resolved_fraction(r->certificate, s->comm);
-    char path[SESSION_PATH];
-    const int where = s->config.system.eps > 0 ? DIFFUSING : NOT_DIFFUSING;
-    TRY(energy_identity(s, r, &r->identity[0]));
-    for (int m = 1; m < IDENTITIES; m++)
-        if (identity_info[m].where == ALWAYS || identity_info[m].where == where)
-            fill_identity(s, r, m);
-    for (int m = 0; m < IDENTITIES; m++)
-        r->identity[m].z = r->identity[m].difference / r->identity[m].error;
-    fill_profiles(r);
-    const struct evaluation_result result = {.resolved_fraction = fraction.value,
-                                             .resolved_fraction_error = fraction.error,
-                                             .exact = r->identity[RESOLVED].right,
-                                             .resolved = r->identity[RESOLVED].left,
-                                             .certified =
-                                                 r->identity[RESOLVED].left * (double)r->shape.particles};
-    TRY(evaluation_finish(r->file, r->profile_values, &result));
-    session_path(s, "fields.xdmf", path);
-    TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
-    say_result(s, r, &result);
-    log_info("%-10s %14s %14s %14s %11s %8s", "identity", "left", "right", "difference", "error", "z");
-    for (int m = 0; m < IDENTITIES; m++)
-        if (!isnan(r->identity[m].difference))
-            log_info("%-10s %14.6g %14.6g %14.4g %11.3g %8.2f", r->identity[m].name, r->identity[m].left,
-                     r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
-out:
-    return status;
-}
-
 /* A complete evaluation of the same frames need not be made again. */
 static enum status open_file(struct session *s, struct evaluation_run *r, size_t *done, bool *complete) {
     const double sigma = config_smoothing(&r->model.config.training);
@@ -455,7 +239,7 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
         return status;
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
-                             r->model.text, convention(s), noise, &r->file);
+                             r->model.text, evaluation_convention(s), noise, &r->file);
 }
 
 enum status command_evaluate(struct session *s) {
@@ -482,7 +266,7 @@ enum status command_evaluate(struct session *s) {
         goto out;
     }
     TRY(evaluate_frames(s, r, done));
-    TRY(finish(s, r));
+    TRY(evaluation_results(s, r));
     session_print_timings(s, &r->timings, timer_now() - begun);
 out:
     if (r) {
@@ -494,6 +278,7 @@ out:
         snapshot_destroy(&r->snapshot);
         field_grid_destroy(&r->grid);
         certificate_destroy(&r->certificate);
+        classes_destroy(&r->classes);
         profile_destroy(&r->profile);
         free(r->profile_values);
         free(r->time);

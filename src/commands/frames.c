@@ -64,6 +64,7 @@ enum status source_open(struct session *s, const char *path, double held_out, bo
     source->push = network->linear_term == LINEAR_TERM_VELOCITY ? source->config.system.v0 : 0;
     source->by_site =
         source->lattice.d > 0 && (network->window == WINDOW_LATTICE || network->window == WINDOW_ANCHORED);
+    source->graph = network->kind == NETWORK_RESPONSE ? &network->response : NULL;
     if (network->window == WINDOW_ALL) { /* a rank has all of a configuration, even of the only one */
         source->box.group = (uint32_t)source->config.system.particles;
         source->box.groups = (uint32_t)source->config.system.copies;
@@ -173,12 +174,16 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     enum status status = STATUS_OK;
     struct trajectory_frame f;
     *out = NULL;
+    if (source->graph)
+        least = fmax(least, graph_reach(source->graph, &source->config.system));
     TRY(read_slice(s, source, frame, source->slice, &f));
     const bool given = !isnan(f.scalars.div_b);
     TRY(frame_create(s->ops, s->comm, &source->box, source->slice, &source->lattice, source->by_site, k,
                      given && source->push == 0 ? least : exact_reach(source, least), margin, out));
     if (source->push > 0)
         TRY(push_frame(s, source, *out));
+    if (source->graph)
+        TRY(frame_graph(*out, s->comm, source->graph, &source->config.system));
     const double eps = source->config.system.eps;
     (*out)->exact = eps > 0 ? f.scalars.b_squared / eps + f.scalars.div_b : -f.scalars.div_b;
     if (!given && force_is_known(&source->config.system))

@@ -13,17 +13,19 @@ struct source {
     struct trajectory *trajectory;
     struct config config; /* it was made with; of a file of another program, the input's own */
     struct box box;
-    struct lattice lattice; /* of a crystal */
-    double push;            /* v0, where the network sees velocities; else 0 */
-    bool by_site;           /* windows are of neighbouring sites */
-    size_t frames;          /* written */
-    size_t held_out;        /* its last frames, never trained on */
-    struct slice *slice;    /* room for one frame */
+    struct lattice lattice;                  /* of a crystal */
+    double push;                             /* v0, where the network sees velocities; else 0 */
+    bool by_site;                            /* windows are of neighbouring sites */
+    const struct response_parameters *graph; /* where the network reads graphs; else NULL */
+    size_t frames;                           /* written */
+    size_t held_out;                         /* its last frames, never trained on */
+    struct slice *slice;                     /* room for one frame */
     double *position;
 };
 
 /* Opens a trajectory whose physics agrees with the input's, for this network; with data.position a
- * file of another program, whose physics is taken to be the input's. held_out: share of its frames; whole: it must have the number of particles of the input. Collective. */
+ * file of another program, whose physics is taken to be the input's. held_out: share of its frames; whole: it must have the
+ * number of particles of the input. `network` stays where it is until source_close. Collective. */
 enum status source_open(struct session *s, const char *path, double held_out, bool whole,
                         const struct network_parameters *network, struct source **out);
 void source_close(struct source **source);

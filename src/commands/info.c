@@ -142,6 +142,89 @@ out:
     return status;
 }
 
+/* ---- the certificate by class ---- */
+
+enum { CLASSES = 64 };
+enum { CLASS_COUNT, CLASS_FRACTION, CLASS_ERROR, CLASS_COLUMNS };
+
+/* A table of /certificate: names of its classes, and some of its columns. */
+struct class_rows {
+    size_t classes;
+    char name[CLASSES][32];
+    double column[CLASS_COLUMNS][CLASSES];
+};
+
+static enum status read_column(struct h5_file *file, const char *table, const char *name, enum h5_type type,
+                               size_t *count, void *out) {
+    enum status status = STATUS_OK;
+    size_t dims[H5_RANK], zero = 0;
+    int rank;
+    char path[96];
+    snprintf(path, sizeof path, "/certificate/%s/%s", table, name);
+    TRY(h5_shape(file, path, &rank, dims));
+    if (rank != 1 || dims[0] > CLASSES)
+        return FAIL(STATUS_STORAGE, "%s: %s has more classes than are shown", h5_path(file), path);
+    *count = dims[0];
+    TRY(h5_read(file, path, type, 1, &zero, dims, out));
+out:
+    return status;
+}
+
+static enum status read_classes(struct h5_file *file, const char *table, bool edges, struct class_rows *out) {
+    static const char *const names[CLASS_COLUMNS] = {"count", "resolved_fraction", "resolved_fraction_error"};
+    enum status status = STATUS_OK;
+    double edge[CLASSES];
+    if (edges) {
+        TRY(read_column(file, table, "edges", H5_FLOAT64, &out->classes, edge));
+        for (size_t k = 0; k + 1 < out->classes; k++)
+            snprintf(out->name[k], sizeof out->name[k], "to %.3g", edge[k + 1]);
+    } else {
+        TRY(read_column(file, table, "names", H5_TEXT32, &out->classes, out->name));
+    }
+    for (int m = 0; m < CLASS_COLUMNS; m++)
+        TRY(read_column(file, table, names[m], H5_FLOAT64, &out->classes, out->column[m]));
+out:
+    return status;
+}
+
+/* Resolved fractions by class on one line, with errors where the classes have names. */
+static enum status say_classes(struct h5_file *file, const char *what, const char *table) {
+    enum status status = STATUS_OK;
+    struct class_rows c = {0};
+    const char *between = "";
+    char path[96];
+    snprintf(path, sizeof path, "/certificate/%s", table);
+    if (!h5_has(file, path))
+        return STATUS_OK;
+    snprintf(path, sizeof path, "/certificate/%s/edges", table);
+    const bool edges = h5_has(file, path);
+    TRY(read_classes(file, table, edges, &c));
+    printf("%-22s ", what);
+    for (size_t k = 0; k < c.classes; k++)
+        if (c.column[CLASS_COUNT][k] > 0) {
+            printf("%s%s: %.3g", between, c.name[k], c.column[CLASS_FRACTION][k]);
+            if (!edges && !isnan(c.column[CLASS_ERROR][k]))
+                printf(" +- %.1g", c.column[CLASS_ERROR][k]);
+            between = ", ";
+        }
+    printf("\n");
+out:
+    return status;
+}
+
+static enum status say_with_error(struct h5_file *file, const char *what, const char *name,
+                                  const char *error_name, const char *unit) {
+    enum status status = STATUS_OK;
+    double value, error;
+    if (!h5_has_attribute(file, "/certificate", error_name))
+        return say_real(file, what, "/certificate", name, unit);
+    TRY(h5_read_real(file, "/certificate", name, &value));
+    TRY(h5_read_real(file, "/certificate", error_name, &error));
+    printf("%-22s %.6g +- %.2g %s\n", what, value, error, unit);
+out:
+    return status;
+}
+
 static enum status say_certificate(struct h5_file *file) {
     enum status status = STATUS_OK;
     double fraction, error;
@@ -152,9 +235,14 @@ static enum status say_certificate(struct h5_file *file) {
         goto out;
     }
     printf("%-22s %.5g +- %.2g of the exact entropy production\n", "resolved fraction", fraction, error);
-    TRY(say_real(file, "exact EPR", "/certificate", "exact", "per particle and time"));
-    TRY(say_real(file, "resolved EPR", "/certificate", "resolved", "per particle and time"));
-    TRY(say_real(file, "certified total", "/certificate", "certified_total", "per time, a lower bound"));
+    TRY(say_with_error(file, "exact EPR", "exact", "exact_error", "per particle and time"));
+    TRY(say_with_error(file, "resolved EPR", "resolved", "resolved_error", "per particle and time"));
+    TRY(say_with_error(file, "exact total EPR", "exact_total", "exact_total_error", "per time"));
+    TRY(say_with_error(file, "certified total", "certified_total", "certified_total_error",
+                       "per time, a lower bound"));
+    TRY(say_classes(file, "resolved by phase", "by_phase"));
+    TRY(say_classes(file, "      by local density", "by_density"));
+    TRY(say_classes(file, "      by contacts", "by_contacts"));
     TRY(say_text(file, "convention", "/certificate", "epr_convention"));
     TRY(say_text(file, "model", "/provenance", "model"));
     TRY(say_text(file, "trajectories", "/provenance", "trajectories"));

@@ -5,6 +5,8 @@ struct network_parameters learning_network(const struct network_parameters *netw
     struct network_parameters p = *network;
     if (p.window == WINDOW_ALL)
         p.neighbours = (int)system->particles - 1;
+    if (p.kind == NETWORK_RESPONSE) /* its graph has all within a radius */
+        p.neighbours = 0;
     return p;
 }
 

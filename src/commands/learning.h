@@ -6,7 +6,8 @@
 #include "dynamics/system.h"
 #include "learn/trainer.h"
 
-/* The network's own parameters, for this system: a window of all holds every particle of a copy. */
+/* The network's own parameters, for this system: a window of all holds every particle of a copy, and
+ * a graph has no number of neighbours. */
 struct network_parameters learning_network(const struct network_parameters *network,
                                            const struct system_parameters *system);
 /* Scores (or velocities) of x are learnt, too. */

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "commands/start_frame.h"
+#include "commands/totals.h"
 #include "dynamics/simulation.h"
 #include "io/trajectory.h"
 
@@ -60,58 +62,20 @@ void plan_simulate(const struct session *s) {
              " steps: %.3g particle-steps",
              config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
              n * (double)frame_step(c, (uint64_t)c->simulation.frames - 1));
+    if (config_refine_steps(c) > 0)
+        log_info("          before every frame %" PRId64 " of the steps are replaced by %" PRId64
+                 " fine ones of %.4g",
+                 config_refine_steps(c), config_fine_steps(c), system_fine_law(c).dt);
+    else if (c->system.eps == 0)
+        log_info("          frames are what Euler steps of %g sample: simulation.refine is 0%s",
+                 c->simulation.dt,
+                 c->system.kind == SYSTEM_AOUP && c->system.trap == 0 && c->system.k > 0
+                     ? " (by default 10 / k, where that is less than the time between frames)"
+                     : "");
     log_info("          writes %s/trajectory.h5 (%s), restart.h5", c->output.directory, file);
 }
 
 /* ---- where to start ---- */
-
-/* FILE@FRAME: another trajectory's frame, of as many particles in the same box. */
-static enum status start_from_frame(struct session *s, struct run *r) {
-    enum status status = STATUS_OK;
-    const struct config *c = &s->config;
-    struct box box = system_box(&c->system);
-    struct trajectory *t = NULL;
-    struct config *source = malloc(sizeof *source);
-    char path[CONFIG_TEXT];
-    const char *at = strrchr(c->simulation.start, '@');
-    size_t frame = 0, written = 0;
-    snprintf(path, sizeof path, "%.*s", (int)(at - c->simulation.start), c->simulation.start);
-    if (!source)
-        status = FAIL(STATUS_FAILURE, "out of memory while reading %s", path);
-    TRY(comm_agree(s->comm, status));
-    TRY(trajectory_open(s->comm, path, &t));
-    const struct trajectory_shape *shape = trajectory_shape(t);
-    bool same = shape->particles == r->slice->n && shape->d == box.d && shape->periodic == box.periodic;
-    for (int a = 0; same && a < box.d; a++)
-        same = shape->side[a] < box.side[a] * (1 + 1e-12) && shape->side[a] > box.side[a] * (1 - 1e-12);
-    if (!same) {
-        status = FAIL(STATUS_BAD_INPUT,
-                      "simulation.start: %s has another number of particles, dimension or box", path);
-        goto out;
-    }
-    TRY(file_parameters(trajectory_file(t), s->comm, source));
-    if (source->simulation.seed == c->simulation.seed) {
-        status = FAIL(STATUS_BAD_INPUT,
-                      "simulation.start: %s was made with simulation.seed = %" PRIu64
-                      " too, and its noise would be repeated: give another seed",
-                      path, c->simulation.seed);
-        goto out;
-    }
-    TRY(trajectory_written(t, &written));
-    frame = strcmp(at + 1, "last") == 0 ? written - (written > 0) : strtoull(at + 1, NULL, 10);
-    struct trajectory_frame f = {.begin = r->slice->begin,
-                                 .count = r->slice->count,
-                                 .position = r->position,
-                                 .g = r->slice->g,
-                                 .image = r->slice->image};
-    TRY(trajectory_read(t, frame, &f));
-    for (size_t i = 0; i < r->slice->count * (size_t)box.d; i++)
-        r->slice->q[i] = position_to_integer(&box, (int)(i % (size_t)box.d), r->position[i]);
-out:
-    trajectory_close(&t);
-    free(source);
-    return status;
-}
 
 static struct restart restart_of(struct run *r) {
     return (struct restart){.step = r->simulation ? r->simulation->step_law.step : 0,
@@ -189,7 +153,7 @@ static enum status find_start(struct session *s, struct run *r, bool *resuming, 
     if (status != STATUS_OK || *resuming)
         return status;
     if (strchr(s->config.simulation.start, '@'))
-        return start_from_frame(s, r);
+        return start_from_frame(s, r->slice);
     system_start(&s->config, r->slice);
     return STATUS_OK;
 }
@@ -231,7 +195,17 @@ out:
     return status;
 }
 
-static enum status save_frame(struct session *s, struct run *r) {
+static struct trajectory_scalars scalars_of(const struct simulation_sums *sums) {
+    return (struct trajectory_scalars){.div_b = sums->div_b,
+                                       .b_squared = sums->b_squared,
+                                       .force_b = sums->force_b,
+                                       .b_stiffness_b = sums->b_stiffness_b,
+                                       .g_b = sums->g_b,
+                                       .stiffness_squared = sums->stiffness_squared};
+}
+
+/* euler: sums of the state before the fine steps, if there were any. */
+static enum status save_frame(struct session *s, struct run *r, const struct simulation_sums *euler) {
     enum status status = STATUS_OK;
     struct simulation_sums sums;
     timer_begin(&r->simulation->timings, r->timer_files);
@@ -241,15 +215,15 @@ static enum status save_frame(struct session *s, struct run *r) {
         r->position[i] =
             position_to_real(&r->simulation->box, (int)(i % (size_t)r->slice->d), r->slice->q[i]);
     uint64_t step = r->simulation->step_law.step;
-    struct trajectory_frame f = {
-        .step = (int64_t)step,
-        .time = (double)step * s->config.simulation.dt,
-        .begin = r->slice->begin,
-        .count = r->slice->count,
-        .position = r->position,
-        .g = r->slice->g,
-        .image = r->slice->image,
-        .scalars = {sums.div_b, sums.b_squared, sums.force_b, sums.b_stiffness_b, sums.g_b}};
+    struct trajectory_frame f = {.step = (int64_t)step,
+                                 .time = (double)step * s->config.simulation.dt,
+                                 .begin = r->slice->begin,
+                                 .count = r->slice->count,
+                                 .position = r->position,
+                                 .g = r->slice->g,
+                                 .image = r->slice->image,
+                                 .scalars = scalars_of(&sums),
+                                 .euler = scalars_of(euler)};
     TRY(trajectory_write(r->trajectory, r->frames, &f));
     r->frames++;
 out:
@@ -285,29 +259,47 @@ out:
     return status;
 }
 
+/* The next frame: Euler steps, then the fine ones, which are too few to be interrupted. */
+static enum status next_frame(struct session *s, struct run *r, struct progress *progress) {
+    enum status status = STATUS_OK;
+    struct simulation *simulation = r->simulation;
+    const uint64_t target = frame_step(&s->config, r->frames);
+    struct simulation_sums euler = {0};
+    TRY(advance_to(s, r, target - simulation->refine_steps, progress));
+    if (simulation->refine_steps > 0) {
+        TRY(simulation_sums(simulation, &euler));
+        TRY(simulation_refine(simulation, r->frames));
+    }
+    TRY(save_frame(s, r, &euler));
+out:
+    return status;
+}
+
 static enum status simulate(struct session *s, struct run *r, bool resuming, uint64_t step) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     const uint64_t frames = (uint64_t)c->simulation.frames;
     const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
+    struct trajectory_totals totals = {0};
     char rate[96];
     TRY(begin(s, r, resuming, step));
     const uint64_t first = r->simulation->step_law.step;
     r->last_restart = timer_now();
     progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
-    while (r->frames < frames) {
-        TRY(advance_to(s, r, frame_step(c, r->frames), &progress));
-        TRY(save_frame(s, r));
-    }
+    while (r->frames < frames)
+        TRY(next_frame(s, r, &progress));
     TRY(save_restart(s, r));
     TRY(trajectory_finish(r->trajectory));
+    TRY(totals_read(r->trajectory, s->comm, c, (size_t)frames, &totals));
     double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - first);
     snprintf(rate, sizeof rate, "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps", done,
              done / seconds / 1e6, done / n / (double)r->simulation->builds);
     progress_end(&progress, rate);
     session_print_timings(s, &r->simulation->timings, seconds);
+    TRY(comm_agree(s->comm, totals_log(c, &totals)));
 out:
+    totals_release(&totals);
     return status;
 }
 

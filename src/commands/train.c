@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "commands/commands.h"
-#include "commands/frames.h"
 #include "commands/learning.h"
+#include "commands/training_data.h"
 #include "io/model_file.h"
 
 enum { LOG_ROWS = 20000 }; /* about as many rows of the training log are kept */
@@ -18,22 +18,25 @@ struct training_run {
     struct system_force force;
     struct trainer_setup setup;
     struct trainer *trainer;
-    struct dataset train, held_out;
+    struct training_data data;
     struct model_state state; /* log and test rows; arrays for checkpoints */
     struct model_tensor *tensor;
-    char path[SESSION_PATH], data[4096];
+    char path[SESSION_PATH];
     int64_t log_every;
     double last_checkpoint;
     struct training_log_row sum; /* since the last row; step counts the steps */
-    double sum_started;
+    double sum_drawn, sum_started;
 };
 
-/* "denoising, noise 0.01 on g" */
+/* "denoising, Gaussian noise 0.01 on g" */
 static void describe_loss(const struct training_parameters *p, char *out, size_t size) {
     const char *on = p->noise_on == NOISE_ON_G ? "g" : "x and g";
     size_t used = 0;
     if (p->loss == LOSS_DENOISING) {
-        snprintf(out, size, "denoising, noise %g on %s", p->sigma, on);
+        used = (size_t)snprintf(out, size, "denoising, %s noise %g on %s",
+                                p->noise == NOISE_GAUSSIAN ? "Gaussian" : "Rademacher", p->sigma, on);
+        if (p->weighting == WEIGHTING_STIFFNESS)
+            snprintf(out + used, size - used, ", weights 1 / (%g + stiffness / gamma)", p->weighting_offset);
     } else if (p->loss == LOSS_VELOCITY) {
         snprintf(out, size, "velocities from pairs of successive frames");
     } else {
@@ -66,118 +69,57 @@ static void warn_of_jumps(const struct config *c) {
             "periodic does not");
 }
 
-enum status plan_train(const struct session *s) {
+/* What stays in memory of a particle of a frame, but for halos: id, q, image, g, neighbours, tables; of a graph edges
+ * and what is known of nodes. */
+static double bytes_of_particle(const struct network_parameters *n, int d) {
+    const double window = 12 + 20.0 * d + 4.0 * n->neighbours, edges = pow(n->response.edge_radius, d);
+    return n->kind == NETWORK_RESPONSE ? window + edges * (8 + sizeof(real) * (d + 4.0)) + 24 + 8.0 * d
+                                       : window;
+}
+
+static void describe_steps(const struct config *c, const struct trainer_setup *setup, double operations) {
+    const struct training_parameters *p = &c->training;
+    const int64_t n = c->system.particles, all = config_total(&c->system);
+    const int64_t wanted = p->batch < all ? p->batch : all;
+    const int64_t batch = training_by_configuration(setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
+    char what[160], frames[48] = "";
+    describe_loss(p, what, sizeof what);
+    if (p->frames_per_step > 1)
+        snprintf(frames, sizeof frames, " of each of %d frames", p->frames_per_step);
+    log_info("          %" PRId64 " steps of %" PRId64
+             " particles%s; the last %.0f %% of the frames held out",
+             p->steps, batch, frames, 100 * p->held_out);
+    log_info("          %s", what);
+    if (p->loss == LOSS_DENOISING)
+        log_info("          %.3g GFLOP a step", 2e-9 * operations * (double)batch * p->frames_per_step);
+}
+
+static enum status plan(struct session *s) {
+    enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct system_force force;
     const struct trainer_setup setup = learning_setup(c, &force);
     struct scores *scores = NULL;
-    char memory[32], what[160];
-    enum status status = scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores);
-    if (status != STATUS_OK)
-        return status;
+    char memory[32];
+    double held = 0;
+    TRY(comm_agree(s->comm,
+                   scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores)));
     const size_t weights = scores->tensors.size;
-    const int64_t n = c->system.particles, all = config_total(&c->system);
-    const int64_t wanted = c->training.batch < all ? c->training.batch : all;
-    const int64_t batch = training_by_configuration(&setup) ? (wanted / n > 0 ? wanted / n : 1) * n : wanted;
-    const double per_step = 2 * scores_operations(scores).training * (double)batch;
-    /* what stays in memory of a particle: id, q, image, g, neighbours, tables; halos add to it */
-    const double particle = 12 + 20.0 * c->system.dimension + 4.0 * setup.network.neighbours;
-    const double held =
-        particle * (double)config_total(&c->system) * c->simulation.frames / comm_size(s->comm);
-    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
-    log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
-             setup.network.neighbours, c->run.chunk);
-    log_info("          about %s per rank with all frames of a trajectory as planned here, and their halos",
-             memory);
-    describe_loss(&c->training, what, sizeof what);
-    log_info("          %" PRId64 " steps of %" PRId64
-             " particles, %s; the last %.0f %% of the frames held out",
-             c->training.steps, batch, what, 100 * c->training.held_out);
-    if (c->training.loss == LOSS_DENOISING)
-        log_info("          %.3g GFLOP a step", per_step * 1e-9);
+    if (setup.network.kind == NETWORK_RESPONSE)
+        log_info("train:    response network of %zu weights, %d layers; a score depends on %.3g r0 around it",
+                 weights, setup.network.response.layers, graph_reach(&setup.network.response, &c->system));
+    else
+        log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
+                 setup.network.neighbours, c->run.chunk);
+    describe_steps(c, &setup, scores_operations(scores).training);
     warn_of_jumps(c);
-    if (c->training.trajectory_count == 0)
-        log_info("          reads %s/trajectory.h5", c->output.directory);
-    for (int m = 0; m < c->training.trajectory_count; m++)
-        log_info("          reads %s, weight %g", c->training.trajectories[m].file,
-                 c->training.trajectories[m].weight);
+    TRY(training_data_plan(s, &setup, &held));
+    held *= bytes_of_particle(&setup.network, setup.d) / comm_size(s->comm);
+    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
+    log_info("          about %s per rank with all frames, but for their halos", memory);
     log_info("          writes %s/model.h5", c->output.directory);
+out:
     scores_destroy(&scores);
-    return STATUS_OK;
-}
-
-/* ---- data ---- */
-
-/* The halo reaches the neighbours, and the force where the loss needs it. */
-static enum status load_frame(struct session *s, struct training_run *r, struct source *source, size_t frame,
-                              double margin, struct frame **out) {
-    const double least = r->setup.force.compute ? r->force.law.cutoff + margin : 0;
-    const int k = r->setup.network.neighbours;
-    if (s->config.training.loss == LOSS_VELOCITY)
-        return source_pair(s, source, frame, k, least, margin, out);
-    return source_frame(s, source, frame, k, least, margin, out, NULL, NULL);
-}
-
-static enum status load_frames(struct session *s, struct training_run *r, struct source *source, size_t first,
-                               size_t count, struct dataset_part *part) {
-    enum status status = STATUS_OK;
-    const double margin = training_margin(&s->config.training, source->box.d);
-    part->frame = calloc(count + 1, sizeof *part->frame);
-    if (!part->frame)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", count);
-    TRY(comm_agree(s->comm, status));
-    for (size_t m = 0; m < count; m++) {
-        TRY(load_frame(s, r, source, first + m, margin, &part->frame[m]));
-        part->frames++;
-    }
-out:
-    return status;
-}
-
-static enum status load_trajectory(struct session *s, struct training_run *r, const char *path,
-                                   double weight) {
-    enum status status = STATUS_OK;
-    struct source *source = NULL;
-    TRY(source_open(s, path, s->config.training.held_out, training_by_configuration(&r->setup),
-                    &r->setup.network, &source));
-    /* Of n successive frames there are n - 1 pairs. */
-    const size_t last = s->config.training.loss == LOSS_VELOCITY ? 1 : 0, used = strlen(r->data);
-    const size_t training = source->frames - source->held_out;
-    const size_t held_out = source->held_out > last ? source->held_out - last : 0;
-    if (training <= last) {
-        status = FAIL(STATUS_BAD_INPUT, "%s has %zu frames, and training.held_out = %g leaves %s to train on",
-                      path, source->frames, s->config.training.held_out, last > 0 ? "no pair" : "none");
-        goto out;
-    }
-    log_info("%s: %zu %s to train on, %zu held out", path, training - last,
-             last > 0 ? "pairs of frames" : "frames", held_out);
-    if (source->held_out > 0 && held_out == 0)
-        log_warning("a single frame is held out, and a test of velocities needs a pair: nothing is tested");
-    snprintf(r->data + used, sizeof r->data - used, "%s%s", used > 0 ? ", " : "", path);
-    r->train.part[r->train.parts].weight = r->held_out.part[r->held_out.parts].weight = weight;
-    TRY(load_frames(s, r, source, 0, training - last, &r->train.part[r->train.parts++]));
-    TRY(load_frames(s, r, source, training, held_out, &r->held_out.part[r->held_out.parts++]));
-out:
-    source_close(&source);
-    return status;
-}
-
-static enum status load_data(struct session *s, struct training_run *r) {
-    enum status status = STATUS_OK;
-    const struct training_parameters *p = &s->config.training;
-    const size_t most = CONFIG_FILES;
-    char path[SESSION_PATH];
-    r->train.part = calloc(most, sizeof *r->train.part);
-    r->held_out.part = calloc(most, sizeof *r->held_out.part);
-    if (!r->train.part || !r->held_out.part)
-        status = FAIL(STATUS_FAILURE, "out of memory for the data");
-    TRY(comm_agree(s->comm, status));
-    session_path(s, "trajectory.h5", path);
-    if (p->trajectory_count == 0)
-        TRY(load_trajectory(s, r, path, 1));
-    for (int m = 0; m < p->trajectory_count; m++)
-        TRY(load_trajectory(s, r, p->trajectories[m].file, p->trajectories[m].weight));
-out:
     return status;
 }
 
@@ -218,7 +160,12 @@ static enum status save_model(struct session *s, struct training_run *r) {
     move_state(s, r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
-    return model_write(s->comm, r->path, &s->config, s->device, r->data, r->trainer->scores->tensors.count,
+    struct model_data data = {.count = r->data.count};
+    for (int m = 0; m < data.count; m++) {
+        data.path[m] = r->data.file[m].path;
+        data.identity[m] = r->data.file[m].identity;
+    }
+    return model_write(s->comm, r->path, &s->config, s->device, &data, r->trainer->scores->tensors.count,
                        r->tensor, &r->state);
 }
 
@@ -226,8 +173,9 @@ static enum status resume_model(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
     TRY(file_open(s->comm, r->path, "model", false, &file));
-    TRY(file_same_parameters(file, s->comm, &s->config, "network,training,data", HINT_RESUME));
+    TRY(file_same_parameters(file, s->comm, &s->config, "network,response,training,data", HINT_RESUME));
     TRY(h5_close(&file));
+    TRY(training_data_same(s, r->path, &r->data));
     free(r->state.log);
     free(r->state.test);
     TRY(model_read(s->comm, r->path, r->trainer->scores->tensors.count, r->tensor, &r->state));
@@ -246,6 +194,7 @@ static enum status log_step(struct session *s, struct training_run *r, double lo
     const struct optimizer *o = r->trainer->optimizer;
     r->sum.loss += loss;
     r->sum.gradient_norm += o->norm;
+    r->sum_drawn += (double)r->trainer->drawn;
     r->sum.step++;
     if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
         return STATUS_OK;
@@ -254,27 +203,39 @@ static enum status log_step(struct session *s, struct training_run *r, double lo
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
     const double now = timer_now(), steps = (double)r->sum.step;
     r->state.log = log;
-    log[r->state.log_rows++] = (struct training_log_row){
-        .step = o->step,
-        .loss = r->sum.loss / steps,
-        .gradient_norm = r->sum.gradient_norm / steps,
-        .rate = o->rate,
-        .particles_per_second = steps * s->config.training.batch / fmax(now - r->sum_started, 1e-9)};
+    log[r->state.log_rows++] =
+        (struct training_log_row){.step = o->step,
+                                  .loss = r->sum.loss / steps,
+                                  .gradient_norm = r->sum.gradient_norm / steps,
+                                  .rate = o->rate,
+                                  .particles_per_second = r->sum_drawn / fmax(now - r->sum_started, 1e-9)};
     r->sum = (struct training_log_row){0};
+    r->sum_drawn = 0;
     r->sum_started = now;
     return STATUS_OK;
 }
 
+/* "held-out resolved fraction 0.71 +- 0.01", of what follows. */
+static void say_result(struct session *s, int64_t step, const struct trainer_result *result, const char *of) {
+    if (s->config.system.kind == SYSTEM_UNKNOWN)
+        log_info("step %" PRId64 ": held-out loss of velocities %.5g +- %.2g%s", step,
+                 -result->resolved_fraction, result->error, of);
+    else
+        log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g%s", step,
+                 result->resolved_fraction, result->error, of);
+}
+
 static enum status test_model(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
+    const struct training_data *data = &r->data;
     struct test_log_row row = {.step = r->trainer->optimizer->step};
-    int frames = 0;
-    for (int p = 0; p < r->held_out.parts; p++)
-        frames += r->held_out.part[p].frames;
-    if (frames == 0)
+    struct trainer_result result, each[CONFIG_FILES];
+    int tested = 0;
+    for (int m = 0; m < data->count; m++)
+        tested += data->file[m].held_out > 0;
+    if (tested == 0)
         return STATUS_OK;
-    struct trainer_result result;
-    TRY(trainer_test(r->trainer, &r->held_out, s->config.training.test_particles, &result));
+    TRY(trainer_test(r->trainer, &data->held_out, s->config.training.test_particles, &result, each));
     row.resolved_fraction = result.resolved_fraction;
     row.error = result.error;
     row.residual = result.residual;
@@ -284,12 +245,13 @@ static enum status test_model(struct session *s, struct training_run *r) {
     TRY(comm_agree(s->comm, status));
     r->state.test = test;
     test[r->state.test_rows++] = row;
-    if (s->config.system.kind == SYSTEM_UNKNOWN)
-        log_info("step %" PRId64 ": held-out loss of velocities %.5g +- %.2g", row.step,
-                 -row.resolved_fraction, row.error);
-    else
-        log_info("step %" PRId64 ": held-out resolved fraction %.4g +- %.2g", row.step, row.resolved_fraction,
-                 row.error);
+    say_result(s, row.step, &result, tested > 1 ? ", of all trajectories" : "");
+    for (int m = 0; m < data->count && tested > 1; m++) {
+        char of[SESSION_PATH + 64];
+        snprintf(of, sizeof of, ", of %s (phi %.4g)", data->file[m].path, data->file[m].packing_fraction);
+        if (data->file[m].held_out > 0)
+            say_result(s, row.step, &each[m], of);
+    }
     if (!isnan(row.residual))
         log_info("step %" PRId64 ": held-out residual of stationarity %.4g", row.step, row.residual);
 out:
@@ -306,11 +268,12 @@ static enum status train(struct session *s, struct training_run *r) {
     char detail[128];
     const int64_t first = o->step;
     const double begun = timer_now();
-    double loss = 0;
+    double loss = 0, drawn = 0;
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
     while (o->step < p->steps) {
-        TRY(trainer_step(r->trainer, &r->train, &loss));
+        TRY(trainer_step(r->trainer, &r->data.train, &loss));
+        drawn += (double)r->trainer->drawn;
         TRY(comm_agree(s->comm, log_step(s, r, loss)));
         double stop = session_stop_requested();
         comm_max(s->comm, &stop, 1);
@@ -328,8 +291,7 @@ static enum status train(struct session *s, struct training_run *r) {
         progress_show(&progress, (double)o->step, detail);
     }
     const double seconds = timer_now() - begun;
-    snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first,
-             (double)(o->step - first) * p->batch / seconds);
+    snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
     TRY(test_model(s, r));
     TRY(save_model(s, r));
@@ -342,13 +304,13 @@ enum status command_train(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct training_run r = {.log_every = 1 + c->training.steps / LOG_ROWS};
-    TRY(comm_agree(s->comm, plan_train(s)));
+    TRY(plan(s));
     if (s->dry_run)
         return STATUS_OK;
     r.setup = learning_setup(c, &r.force);
     session_path(s, "model.h5", r.path);
     TRY(session_refuse_existing(s, r.path));
-    TRY(load_data(s, &r));
+    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, &r.data));
     TRY(session_open_output(s));
     if (s->overwrite)
         TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
@@ -362,8 +324,7 @@ enum status command_train(struct session *s) {
         log_info("%s is complete: nothing to train", r.path);
 out:
     trainer_destroy(&r.trainer);
-    dataset_free(&r.train);
-    dataset_free(&r.held_out);
+    training_data_free(&r.data);
     real *const arrays[] = {r.state.weights, r.state.average, r.state.mu, r.state.nu};
     for (int m = 0; m < 4; m++)
         free(arrays[m]);

@@ -14,11 +14,13 @@ static const struct command command_table[] = {
      "    dx_i = b_i dt + sqrt(2 eps) dW_i,      b_i = v0 g_i + k sum_j f(|x_ij|) x_ij/|x_ij| - trap x_i,\n"
      "    dg_i = -gamma g_i dt + sqrt(2 gamma) dW'_i   (variance 1 per component),\n"
      "    f(r) = log(1 + exp(beta (2 - r))) / beta, cut where it is cutoff_tolerance,\n"
-     "by Euler-Maruyama steps in x, exact in g, from a start through the burn-in, and writes frames to\n"
+     "by Euler-Maruyama steps in x, exact in g, from a start through the burn-in, with finer steps of "
+     "second\n"
+     "order before every frame (refine; eps = 0), and writes frames to\n"
      "trajectory.h5 with restart files beside it. The trajectory is the same bits on any number of ranks.",
      command_simulate},
     {"train", "FILE.yaml", "train a score network on trajectories", true,
-     "system,network,training,data,output,run",
+     "system,network,response,training,data,output,run",
      "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
      "writes\n"
      "model.h5 with the training log.",

@@ -19,6 +19,9 @@ enum status simulation_create(const struct ops *ops, struct comm *comm, const st
     s->box = system_box(&config->system);
     s->law = system_pair_law(&config->system, &config->simulation);
     s->step_law = system_step_law(&config->system, &config->simulation);
+    s->refine_steps = (uint64_t)config_refine_steps(config);
+    s->fine_steps = (uint64_t)config_fine_steps(config);
+    s->fine_law = system_fine_law(config);
     s->skin = system_skin(&config->system, &config->simulation);
     s->timer_force = timings_add(&s->timings, "forces");
     s->timer_step = timings_add(&s->timings, "integration and noise");
@@ -42,6 +45,7 @@ void simulation_destroy(struct simulation **simulation) {
     for (int a = 0; a < s->box.d; a++) {
         s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
+        s->ops->release(s->ops, s->q_start[a]);
     }
     particles_destroy(&s->particles);
     domain_destroy(&s->domain);
@@ -58,10 +62,15 @@ static enum status reserve(struct simulation *s) {
     for (int a = 0; a < s->box.d; a++) {
         s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
+        s->ops->release(s->ops, s->q_start[a]);
         s->force[a] = NULL;
         s->q_list[a] = NULL;
+        s->q_start[a] = NULL;
         TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->force[a], (void **)&s->force[a]));
         TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->q_list[a], (void **)&s->q_list[a]));
+        if (s->fine_steps > 0)
+            TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->q_start[a],
+                                 (void **)&s->q_start[a]));
     }
     s->capacity = s->particles->capacity;
 out:
@@ -139,79 +148,193 @@ static double lists_last(const struct simulation *s) {
     return s->law.kind == PAIRS_SPRINGS ? s->law.cutoff : s->skin / 2;
 }
 
-enum status simulation_step(struct simulation *s, bool *stop) {
-    enum status status = STATUS_OK;
-    const struct ops *ops = s->ops;
+static void pair_forces(struct simulation *s) {
     struct particles *p = s->particles;
-    struct step_result result;
-
     timer_begin(&s->timings, s->timer_force);
-    ops->pair_force(ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list, s->force);
+    s->ops->pair_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list,
+                       s->force);
     timer_end(&s->timings, s->timer_force);
+}
 
-    timer_begin(&s->timings, s->timer_step);
-    ops->step(ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g, NULL,
-              NULL, &result);
-    s->step_law.step++;
-    timer_end(&s->timings, s->timer_step);
-
-    /* One reduction per step: whether the list still holds, whether to stop, whether all is well. */
+/* The one reduction after particles moved: whether the list still holds (how far any went), whether to stop, whether
+ * all is well; dt names the parameter to blame. */
+static enum status agree(struct simulation *s, const struct step_result *result, const char *dt, bool *stop,
+                         double *displacement) {
     timer_begin(&s->timings, s->timer_messages);
-    double reduced[] = {result.displacement, *stop ? 1 : 0, (double)p->owned,
-                        result.bad > 0 ? 1 + (double)result.bad_id : 0};
+    double reduced[] = {result->displacement, *stop ? 1 : 0, (double)s->particles->owned,
+                        result->bad > 0 ? 1 + (double)result->bad_id : 0};
     if (comm_size(s->comm) > 1)
         comm_max(s->comm, reduced, sizeof reduced / sizeof *reduced);
+    timer_end(&s->timings, s->timer_messages);
+    *displacement = reduced[0];
     *stop = reduced[1] > 0;
     s->most_owned = reduced[2];
-    if (reduced[3] > 0)
-        status =
-            FAIL(STATUS_NUMBERS,
-                 "particle %.0f at step %llu: it moved more than a quarter of the box at once, its force or "
-                 "propulsion is not finite%s: use a smaller simulation.dt%s",
-                 reduced[3] - 1, (unsigned long long)s->step_law.step,
-                 s->box.periodic ? "" : ", or it left the middle half of the open box",
-                 s->box.periodic ? "" : " or a larger system.box");
-    bool rebuilding = reduced[0] > lists_last(s);
-    if (status == STATUS_OK && !rebuilding)
-        status = halo_positions(s->halo, p);
+    if (reduced[3] == 0)
+        return STATUS_OK;
+    return FAIL(STATUS_NUMBERS,
+                "particle %.0f at step %llu: it moved more than a quarter of the box at once, its force or "
+                "propulsion is not finite%s: use a smaller simulation.%s%s",
+                reduced[3] - 1, (unsigned long long)s->step_law.step,
+                s->box.periodic ? "" : ", or it left the middle half of the open box", dt,
+                s->box.periodic ? "" : " or a larger system.box");
+}
+
+/* Halo, and where particles went too far lists, for the positions as they are now. */
+static enum status settle(struct simulation *s, double displacement) {
+    if (displacement > lists_last(s))
+        return rebuild(s);
+    timer_begin(&s->timings, s->timer_messages);
+    enum status status = halo_positions(s->halo, s->particles);
     timer_end(&s->timings, s->timer_messages);
-    if (status == STATUS_OK && rebuilding)
-        status = rebuild(s);
     return status;
 }
 
-enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
+enum status simulation_step(struct simulation *s, bool *stop) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
-    struct drift drift;
-    double sums[5] = {0}, *column[3] = {0}; /* force, b, g on one axis (host) */
-    TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
+    struct step_result result;
+    double displacement;
+    pair_forces(s);
+    timer_begin(&s->timings, s->timer_step);
+    s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g,
+                 NULL, NULL, &result);
+    s->step_law.step++;
+    timer_end(&s->timings, s->timer_step);
+    TRY(agree(s, &result, "dt", stop, &displacement));
+    TRY(settle(s, displacement));
+out:
+    return status;
+}
+
+/* ---- fine steps ---- */
+
+static void kick(struct simulation *s) {
+    struct particles *p = s->particles;
+    timer_begin(&s->timings, s->timer_step);
+    s->ops->kick(s->ops, &s->fine_law, s->box.d, p->owned, p->id, p->g);
+    s->fine_law.step++;
+    timer_end(&s->timings, s->timer_step);
+}
+
+/* Owned particles to start + dt b, b at where they are; image NULL: not kept. */
+static void move(struct simulation *s, double dt, int32_t *const image[], struct step_result *result) {
+    struct particles *p = s->particles;
+    timer_begin(&s->timings, s->timer_step);
+    s->ops->move(s->ops, &s->box, &s->fine_law, dt, p->owned, p->id, s->force, p->g, p->q, s->q_start,
+                 s->q_list, p->q, image, result);
+    timer_end(&s->timings, s->timer_step);
+}
+
+/* From the start of a fine step, kept in q_start, to its midpoint. Where the lists do not reach that far they are
+ * made anew at the start: what they hold must not depend on when they were made. */
+static enum status to_midpoint(struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct particles *p = s->particles;
+    struct step_result result;
+    bool stop = false;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        double displacement;
+        pair_forces(s);
+        for (int a = 0; a < s->box.d; a++)
+            s->ops->copy(s->ops, s->q_start[a], p->q[a], p->owned * sizeof *p->q[a]);
+        move(s, s->fine_law.dt / 2, NULL, &result);
+        TRY(agree(s, &result, "refine_dt", &stop, &displacement));
+        if (displacement <= lists_last(s))
+            return settle(s, displacement);
+        for (int a = 0; a < s->box.d; a++)
+            s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
+        TRY(rebuild(s));
+    }
+    status = FAIL(STATUS_NUMBERS,
+                  "a particle moves more than half the skin of neighbour lists, %.3g r0, in half a step of "
+                  "simulation.refine_dt = %g: use a smaller refine_dt or a larger simulation.skin",
+                  s->skin, s->fine_law.dt);
+out:
+    return status;
+}
+
+static enum status fine_step(struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct step_result result;
+    bool stop = false;
+    double displacement;
+    kick(s);
+    TRY(to_midpoint(s));
+    pair_forces(s);
+    move(s, s->fine_law.dt, s->particles->image, &result);
+    kick(s);
+    TRY(agree(s, &result, "refine_dt", &stop, &displacement));
+    TRY(settle(s, displacement));
+out:
+    return status;
+}
+
+enum status simulation_refine(struct simulation *s, uint64_t interval) {
+    enum status status = STATUS_OK;
+    s->fine_law.step = 2 * s->fine_steps * interval;
+    for (uint64_t m = 0; m < s->fine_steps; m++)
+        TRY(fine_step(s));
+    s->step_law.step += s->refine_steps;
+out:
+    return status;
+}
+
+/* ---- sums ---- */
+
+/* sums: div_b, |b|^2, F . b, g . b of the owned particles; b's ghosts are filled. */
+static enum status drift_sums(struct simulation *s, struct drift *drift, double sums[4]) {
+    enum status status = STATUS_OK;
+    struct particles *p = s->particles;
+    double *column[3] = {0}; /* force, b, g on one axis (host) */
     for (int m = 0; m < 3; m++)
         if (!(column[m] = malloc((p->owned + 1) * sizeof(double))))
             status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
     TRY(comm_agree(s->comm, status));
-    s->ops->to_host(s->ops, column[0], drift.divergence, p->owned * sizeof(double));
+    s->ops->to_host(s->ops, column[0], drift->divergence, p->owned * sizeof(double));
     for (size_t i = 0; i < p->owned; i++)
         sums[0] += column[0][i];
     for (int a = 0; a < s->box.d; a++) {
-        const double *from[3] = {drift.force[a], drift.b[a], p->g[a]};
+        const double *from[3] = {drift->force[a], drift->b[a], p->g[a]};
         for (int m = 0; m < 3; m++)
             s->ops->to_host(s->ops, column[m], from[m], p->owned * sizeof(double));
         for (size_t i = 0; i < p->owned; i++) {
             double force = column[0][i], b = column[1][i], g = column[2][i];
             sums[1] += b * b;
             sums[2] += force * b;
-            sums[4] += g * b;
+            sums[3] += g * b;
         }
-        TRY(halo_values(s->halo, p, drift.b[a]));
+        TRY(halo_values(s->halo, p, drift->b[a]));
     }
-    sums[3] = s->step_law.trap * sums[1] + s->ops->pair_quadratic(s->ops, &s->box, &s->law, s->step_law.k,
-                                                                  p->owned, p->id, p->q, &s->list, drift.b);
-    comm_sum(s->comm, sums, 5);
-    *out = (struct simulation_sums){sums[0], sums[1], sums[2], sums[3], sums[4]};
 out:
-    drift_release(s->ops, &drift);
     for (int m = 0; m < 3; m++)
         free(column[m]);
+    return status;
+}
+
+enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = s->ops;
+    const struct particles *p = s->particles;
+    const size_t n = p->owned + p->ghosts, d = (size_t)s->box.d;
+    const double k = s->step_law.k, trap = s->step_law.trap;
+    struct drift drift;
+    double sums[6] = {0}, *scratch = NULL;
+    TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
+    TRY(comm_agree(s->comm, ops->allocate(ops, (n + 1) * d * d * sizeof *scratch, (void **)&scratch)));
+    TRY(drift_sums(s, &drift, sums));
+    sums[4] = trap * sums[1] +
+              ops->pair_quadratic(ops, &s->box, &s->law, k, p->owned, p->id, p->q, &s->list, drift.b);
+    sums[5] =
+        ops->stiffness_squared(ops, &s->box, &s->law, k, trap, p->owned, n, p->id, p->q, &s->list, scratch);
+    comm_sum(s->comm, sums, 6);
+    *out = (struct simulation_sums){.div_b = sums[0],
+                                    .b_squared = sums[1],
+                                    .force_b = sums[2],
+                                    .b_stiffness_b = sums[4],
+                                    .g_b = sums[3],
+                                    .stiffness_squared = sums[5]};
+out:
+    drift_release(ops, &drift);
+    ops->release(ops, scratch);
     return status;
 }

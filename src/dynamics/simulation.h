@@ -17,6 +17,8 @@ struct simulation {
     struct box box;
     struct pair_law law;
     struct step_law step_law; /* step_law.step: steps done so far */
+    struct step_law fine_law; /* of steps before a frame: dt the whole of one, g's factors those of half */
+    uint64_t fine_steps, refine_steps; /* of them before a frame, in place of so many steps; 0: none */
     double skin;
     struct domain *domain;
     struct particles *particles;
@@ -24,6 +26,8 @@ struct simulation {
     struct pair_list list;
     int64_t *force[MAX_DIMENSION];   /* (capacity) device, fixed point */
     uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
+    uint64_t
+        *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */
     size_t capacity;
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
     double most_owned;         /* particles of the fullest rank, as of the last step */
@@ -43,13 +47,20 @@ enum status simulation_load(struct simulation *s, const struct slice *slice, uin
  * Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers. Collective. */
 enum status simulation_step(struct simulation *s, bool *stop);
 
+/* The fine steps before frame number `interval`, after which step_law.step is refine_steps more. Each is half an exact
+ * step of g, an explicit midpoint step of x, half a step of g (Strang splitting): the stationary density is off by
+ * O(dt^2) of the fine steps, that of Euler steps by O(dt). Noise is a function of the seed, the particle's id and the
+ * number of the half step since frame 0. eps = 0. Collective. */
+enum status simulation_refine(struct simulation *s, uint64_t interval);
+
 /* Sums over all particles at the present positions, for identity (I0) and the exact totals. Collective. */
 struct simulation_sums {
-    double div_b;         /* sum_i div_{x_i} b_i, which is also that of F */
-    double b_squared;     /* sum_i |b_i|^2 */
-    double force_b;       /* sum_i F_i . b_i */
-    double b_stiffness_b; /* b . K b, K = -dF/dx */
-    double g_b;           /* sum_i g_i . b_i */
+    double div_b;             /* sum_i div_{x_i} b_i, which is also that of F */
+    double b_squared;         /* sum_i |b_i|^2 */
+    double force_b;           /* sum_i F_i . b_i */
+    double b_stiffness_b;     /* b . K b, K = -dF/dx of all coordinates */
+    double g_b;               /* sum_i g_i . b_i */
+    double stiffness_squared; /* tr K^2 */
 };
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
 

@@ -57,6 +57,16 @@ struct step_law system_step_law(const struct system_parameters *s, const struct 
                              .seed = p->seed};
 }
 
+struct step_law system_fine_law(const struct config *config) {
+    struct simulation_parameters half = config->simulation;
+    const double steps = (double)config_fine_steps(config);
+    const double dt = steps > 0 ? (double)config_refine_steps(config) * half.dt / steps : 0;
+    half.dt = dt / 2;
+    struct step_law law = system_step_law(&config->system, &half);
+    law.dt = dt;
+    return law;
+}
+
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p) {
     const double usual = 0.5;
     if (p->skin > 0)

@@ -21,6 +21,9 @@ struct pair_law system_pair_law(const struct system_parameters *s, const struct 
 /* One step of length dt; seed set, step 0. */
 struct step_law system_step_law(const struct system_parameters *s, const struct simulation_parameters *p);
 
+/* The fine steps before a frame: dt that of one, g_decay and g_kick those of half of it. */
+struct step_law system_fine_law(const struct config *config);
+
 /* Neighbour lists reach this much beyond the cut-off: simulation.skin, or if that is 0 half a radius, less
  * where the box leaves less room, and everything where copies are of a few particles. */
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p);

@@ -27,6 +27,8 @@ static double term_of(const struct snapshot *s, size_t i, int term) {
         return -product(s, i, COLUMN_V_G, COLUMN_S_G);
     case TERM_RESOLVED:
         return s->column[COLUMN_RESOLVED][i];
+    case TERM_PROBE_VARIANCE:
+        return s->column[COLUMN_PROBE_VARIANCE][i];
     case TERM_S_X_SQUARED:
         return s->column[COLUMN_SMOOTHED_S_X_SQUARED][i];
     case TERM_MINUS_DIV_S_X:
@@ -146,4 +148,11 @@ struct estimate certificate_resolved_fraction(const struct certificate *c, struc
     /* The error of a ratio is that of resolved - fraction * exact, whose mean is 0. */
     const double linear[TERMS] = {[TERM_RESOLVED] = 1, [TERM_EXACT] = -fraction};
     return (struct estimate){fraction, certificate_mean(c, linear, comm).error / mean_exact};
+}
+
+double certificate_probe_error(const struct certificate *c, struct comm *comm) {
+    const double exact[TERMS] = {[TERM_EXACT] = 1}, variance[TERMS] = {[TERM_PROBE_VARIANCE] = 1};
+    const double samples = (double)c->n * c->frame;
+    return sqrt(2 * certificate_mean(c, variance, comm).value / samples) /
+           certificate_mean(c, exact, comm).value;
 }

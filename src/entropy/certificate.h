@@ -13,17 +13,18 @@
 
 /* Rates summed by the certificate, per particle. */
 enum certificate_term {
-    TERM_EXACT,         /* without a network: -div_x b where eps = 0, else |b|^2/eps + div_x b */
-    TERM_CAPTURED,      /* sigma */
-    TERM_DIV_G,         /* div_g v_g */
-    TERM_MINUS_DIV_X,   /* -div_x v_x */
-    TERM_V_X_S_X,       /* v_x . s_x */
-    TERM_MINUS_V_G_S_G, /* -v_g . s_g */
-    TERM_RESOLVED,      /* theory.md section 6 */
-    TERM_S_X_SQUARED,   /* |s_x|^2 on noised samples */
-    TERM_MINUS_DIV_S_X, /* -div_x s_x on noised samples */
-    TERM_S_G_SQUARED,   /* |s_g|^2 on noised samples */
-    TERM_MINUS_DIV_S_G, /* -div_g s_g on noised samples */
+    TERM_EXACT,          /* without a network: -div_x b where eps = 0, else |b|^2/eps + div_x b */
+    TERM_CAPTURED,       /* sigma */
+    TERM_DIV_G,          /* div_g v_g */
+    TERM_MINUS_DIV_X,    /* -div_x v_x */
+    TERM_V_X_S_X,        /* v_x . s_x */
+    TERM_MINUS_V_G_S_G,  /* -v_g . s_g */
+    TERM_RESOLVED,       /* theory.md section 6 */
+    TERM_PROBE_VARIANCE, /* of resolved, by the random directions of its divergence */
+    TERM_S_X_SQUARED,    /* |s_x|^2 on noised samples */
+    TERM_MINUS_DIV_S_X,  /* -div_x s_x on noised samples */
+    TERM_S_G_SQUARED,    /* |s_g|^2 on noised samples */
+    TERM_MINUS_DIV_S_G,  /* -div_g s_g on noised samples */
     TERMS
 };
 
@@ -49,6 +50,11 @@ struct estimate {
 struct estimate certificate_mean(const struct certificate *c, const double factor[TERMS], struct comm *comm);
 /* resolved / exact. Collective. */
 struct estimate certificate_resolved_fraction(const struct certificate *c, struct comm *comm);
+
+/* The part of the error of resolved / exact that comes from the random directions of divergences, at most: products of
+ * different particles go with the same pairs of signs, twice each where the Jacobian of the score is symmetric, as it is
+ * for the true one. 0 where divergences are exact, NaN for a single direction. Collective. */
+double certificate_probe_error(const struct certificate *c, struct comm *comm);
 
 /* Mean of `frames` numbers and its error by blocks; of_particle (count of n, this rank's): each particle's mean over
  * frames, by which it is judged too. Collective. */

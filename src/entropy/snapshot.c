@@ -30,8 +30,14 @@ const struct column_info column_info[COLUMNS] = {
         {"resolved", "1/time",
          "its mean is a lower bound of the exact entropy production rate, whatever the network", false,
          false},
+    [COLUMN_PROBE_VARIANCE] = {"probe_variance", "1/time^2",
+                               "variance of resolved that comes from the random directions of its "
+                               "divergence; 0 where that is exact, NaN "
+                               "for a single direction",
+                               false, false},
     [COLUMN_LOCAL_DENSITY] = {"local_density", "1", "packing fraction within 5 radii of the particle", false,
                               false},
+    [COLUMN_CONTACTS] = {"contacts", "1", "particles nearer than evaluation.contact_distance", false, true},
     [COLUMN_SMOOTHED_S_X_SQUARED] = {"smoothed_s_x_squared", "1", "|s_x|^2 after noise as in training", false,
                                      false},
     [COLUMN_SMOOTHED_DIV_S_X] = {"smoothed_div_x_s_x", "1", "div_{x_i} s_x,i after noise as in training",
@@ -75,6 +81,10 @@ void snapshot_destroy(struct snapshot **snapshot) {
         free((*snapshot)->column[c]);
     free(*snapshot);
     *snapshot = NULL;
+}
+
+double local_density_unit(int d) {
+    return 1 / pow(DENSITY_RADIUS, d);
 }
 
 double snapshot_reach(double cutoff) {
@@ -128,7 +138,7 @@ static enum status rows_create(const struct snapshot_input *in, struct window_ro
     ops->gather_neighbours(ops, w->windows, in->frame->k, w->centre, in->frame->nearest, w->neighbour);
     near = malloc((w->windows * k + 1) * sizeof *near);
     w->local = malloc((w->rows + 1) * sizeof *w->local);
-    w->values = calloc(w->rows * (6 * d + 5) + 1, sizeof *w->values);
+    w->values = calloc(w->rows * (6 * d + 6) + 1, sizeof *w->values);
     if (!near || !w->local || !w->values) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
         goto out;
@@ -149,7 +159,7 @@ static enum status rows_physics(const struct snapshot_input *in, const struct pa
     enum status status = STATUS_OK;
     const struct ops *ops = at->ops;
     const size_t d = (size_t)at->d, n = at->owned + at->ghosts, owned = at->owned;
-    double *g = w->values + w->rows * (4 * d + 4), *force = g + w->rows * d,
+    double *g = w->values + w->rows * (4 * d + 5), *force = g + w->rows * d,
            *divergence = force + w->rows * d;
     double *host = malloc((n + owned * (d + 1) + 1) * sizeof *host);
     if (!host)
@@ -198,21 +208,22 @@ static enum status position_columns(const struct snapshot_input *in, struct owne
     return STATUS_OK;
 }
 
-static enum status density_column(const struct snapshot_input *in, struct owned_columns *o) {
+/* The number of particles closer than radius to each owned one. */
+static enum status count_near(const struct snapshot_input *in, double radius, size_t owned, double *out) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
     const struct ops *ops = p->ops;
     const size_t n = p->owned + p->ghosts;
     struct pair_list list = {0};
-    uint32_t *near = NULL, *count = malloc((o->count + 1) * sizeof *count);
+    uint32_t *near = NULL, *count = malloc((owned + 1) * sizeof *count);
     if (!count)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    TRY(pairs_build(p, &in->frame->domain->box, DENSITY_RADIUS, &list));
+    TRY(pairs_build(p, &in->frame->domain->box, radius, &list));
     TRY(ops->allocate(ops, n * sizeof *near, (void **)&near));
-    ops->pair_count(ops, p->owned, n, &list, near);
-    ops->to_host(ops, count, near, o->count * sizeof *count);
-    for (size_t i = 0; i < o->count; i++)
-        o->column[COLUMN_LOCAL_DENSITY][i] = (1 + (double)count[i]) / pow(DENSITY_RADIUS, o->d);
+    ops->pair_count(ops, owned, n, &list, near);
+    ops->to_host(ops, count, near, owned * sizeof *count);
+    for (size_t i = 0; i < owned; i++)
+        out[i] = count[i];
 out:
     ops->release(ops, near);
     pairs_release(ops, &list);
@@ -220,14 +231,28 @@ out:
     return status;
 }
 
+static enum status density_columns(const struct snapshot_input *in, struct owned_columns *o) {
+    enum status status = STATUS_OK;
+    double *density = o->column[COLUMN_LOCAL_DENSITY];
+    TRY(count_near(in, in->contact_distance, o->count, o->column[COLUMN_CONTACTS]));
+    TRY(count_near(in, DENSITY_RADIUS, o->count, density));
+    for (size_t i = 0; i < o->count; i++)
+        density[i] = (1 + density[i]) * local_density_unit(o->d);
+out:
+    return status;
+}
+
 static enum status run_scores(const struct snapshot_input *in, const struct particles *at,
-                              const uint32_t *neighbour, struct window_rows *w) {
+                              const uint32_t *neighbour, int probes, struct window_rows *w) {
     enum status status = rows_physics(in, at, w);
     if (status != STATUS_OK)
         return status;
     struct score_input input = frame_windows(in->frame, w->windows, w->centre, neighbour);
     input.q = at->q;
     input.g = at->g;
+    input.probes.seed = in->noise.seed;
+    input.probes.step = in->noise.number;
+    input.probes.count = probes;
     return scores_flow(in->scores, in->weights, &in->law, &input, &w->physics, &w->flow);
 }
 
@@ -258,6 +283,7 @@ static void flow_columns(const struct snapshot_input *in, const struct window_ro
         o->column[COLUMN_DIV_G][i] = w->flow.div_v_g[r];
         const double div_b = known ? w->physics.divergence[r] : NAN;
         o->column[COLUMN_EXACT][i] = diffusing ? drift / law->eps + div_b : -div_b;
+        o->column[COLUMN_PROBE_VARIANCE][i] = 4 * law->gamma * law->gamma * w->flow.variance[r];
         o->column[COLUMN_RESOLVED][i] = known ? flow_resolved(law, o->d, r, &w->physics, &w->flow) : NAN;
     }
 }
@@ -283,57 +309,31 @@ static void smoothed_columns(const struct flow_law *law, const struct window_row
 }
 
 /* The frame moved by noise as in training. */
-struct moved_frame {
-    struct particles particles;
-    uint64_t *q[MAX_DIMENSION];
-    double *g[MAX_DIMENSION], *zeta, *farthest;
-    uint32_t *nearest;
+struct noised {
+    struct moved_frame frame;
+    uint32_t *nearest; /* (owned, k) device */
+    double *farthest;
 };
 
-static void moved_release(const struct ops *ops, struct moved_frame *m) {
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        ops->release(ops, m->q[a]);
-        ops->release(ops, m->g[a]);
-    }
-    ops->release(ops, m->zeta);
-    ops->release(ops, m->farthest);
+static void noised_release(const struct ops *ops, struct noised *m) {
+    moved_release(ops, &m->frame);
     ops->release(ops, m->nearest);
+    ops->release(ops, m->farthest);
 }
 
 /* Neighbours are found anew where positions move; *neighbour is what windows read. */
-static enum status move_frame(const struct snapshot_input *in, struct moved_frame *m,
-                              const uint32_t **neighbour) {
+static enum status add_noise(const struct snapshot_input *in, struct noised *m, const uint32_t **neighbour) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
-    const struct box *box = &in->frame->domain->box;
     const struct ops *ops = p->ops;
-    const size_t n = p->owned + p->ghosts, d = (size_t)p->d;
-    struct cell_grid *grid = NULL;
-    m->particles = *p;
-    TRY(ops->allocate(ops, n * d * sizeof *m->zeta, (void **)&m->zeta));
-    for (size_t a = 0; a < d; a++) {
-        TRY(ops->allocate(ops, n * sizeof(double), (void **)&m->g[a]));
-        m->particles.g[a] = m->g[a];
-    }
-    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise, n, p->id, p->d, m->zeta);
-    ops->shift_propulsion(ops, p->d, n, in->sigma, m->zeta, p->g, m->g);
-    if (in->noise_on == NOISE_ON_G)
-        goto out;
-    for (size_t a = 0; a < d; a++) {
-        TRY(ops->allocate(ops, n * sizeof(uint64_t), (void **)&m->q[a]));
-        m->particles.q[a] = m->q[a];
-    }
-    ops->normal(ops, in->seed, STREAM_PROBE, 2 * in->noise + 1, n, p->id, p->d, m->zeta);
-    ops->shift_positions(ops, box, n, in->sigma, m->zeta, p->q, m->q);
-    if (in->scores->decoded > 1 || in->frame->by_site) /* no neighbours to find anew */
-        goto out;
+    TRY(frame_move(in->frame, &in->noise, in->sigma, &m->frame));
+    if (in->noise.on == NOISE_ON_G || in->scores->decoded > 1 || in->frame->by_site)
+        goto out; /* no neighbours to find anew */
     TRY(ops->allocate(ops, p->owned * (size_t)in->frame->k * sizeof *m->nearest, (void **)&m->nearest));
     TRY(ops->allocate(ops, p->owned * sizeof *m->farthest, (void **)&m->farthest));
-    TRY(cells_create(&m->particles, box, DENSITY_RADIUS / 2, &grid));
-    ops->nearest(ops, box, grid, p->owned, NULL, n, m->q, in->frame->k, m->nearest, m->farthest);
+    TRY(moved_neighbours(in->frame, &m->frame, p->owned, NULL, m->nearest, m->farthest));
     *neighbour = m->nearest;
 out:
-    cells_destroy(ops, &grid);
     return status;
 }
 
@@ -341,21 +341,21 @@ static enum status compute_columns(const struct snapshot_input *in, struct owned
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
     struct window_rows w = {0};
-    struct moved_frame moved = {0};
+    struct noised moved = {0};
     const uint32_t *neighbour = NULL;
     TRY(position_columns(in, o));
-    TRY(density_column(in, o));
+    TRY(density_columns(in, o));
     TRY(rows_create(in, &w));
-    TRY(run_scores(in, p, w.neighbour, &w));
+    TRY(run_scores(in, p, w.neighbour, in->probes, &w));
     flow_columns(in, &w, o);
     if (in->sigma > 0) {
         neighbour = w.neighbour;
-        TRY(move_frame(in, &moved, &neighbour));
-        TRY(run_scores(in, &moved.particles, neighbour, &w));
+        TRY(add_noise(in, &moved, &neighbour));
+        TRY(run_scores(in, &moved.frame.particles, neighbour, 1, &w));
     }
     smoothed_columns(&in->law, &w, o);
 out:
-    moved_release(p->ops, &moved);
+    noised_release(p->ops, &moved);
     rows_release(p->ops, &w);
     return status;
 }

@@ -8,7 +8,7 @@
 #define EPFLOW_ENTROPY_SNAPSHOT_H
 
 #include "dynamics/system.h"
-#include "learn/dataset.h"
+#include "learn/noise.h"
 
 enum column {
     COLUMN_POSITION,
@@ -24,7 +24,9 @@ enum column {
     COLUMN_DIV_G,
     COLUMN_EXACT,
     COLUMN_RESOLVED,
+    COLUMN_PROBE_VARIANCE,
     COLUMN_LOCAL_DENSITY,
+    COLUMN_CONTACTS,
     COLUMN_SMOOTHED_S_X_SQUARED,
     COLUMN_SMOOTHED_DIV_S_X,
     COLUMN_SMOOTHED_S_G_SQUARED,
@@ -58,12 +60,15 @@ static inline int column_width(const struct snapshot *s, enum column c) {
 enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
 void snapshot_destroy(struct snapshot **snapshot);
 
+/* What one particle adds to the local density, of which this is the unit. */
+double local_density_unit(int d);
+
 /* How far a halo must reach for snapshot_compute: the cut-off of the force and the radius of the local density. */
 double snapshot_reach(double cutoff);
 
 /* Fills the columns up to COLUMN_SMOOTHED_SIGMA from a frame with halo and neighbours: forces in float64, the
  * flow with `weights` (device), local densities, and the scores once more on the frame moved by noise as in training
- * (number `noise` of the seed) for identity (I1) of the smoothed density. Where the dynamics are unknown (force.compute
+ * (by `noise`) for identity (I1) of the smoothed density. Where the dynamics are unknown (force.compute
  * NULL), what needs them is NaN. Collective. */
 struct snapshot_input {
     const struct frame *frame;
@@ -71,9 +76,10 @@ struct snapshot_input {
     struct force_law force;
     struct scores *scores;
     const real *weights;
-    double sigma;               /* width of the noise that the model was trained with; 0: none */
-    enum noise_target noise_on; /* if on x and g, the halo needs training_margin */
-    uint64_t seed, noise;
+    double contact_distance;  /* at most 5 r0 */
+    double sigma;             /* width of the noise that the model was trained with; 0: none */
+    struct frame_noise noise; /* if on x and g, the halo needs training_margin */
+    int probes;               /* random directions of divergences, where they are not exact */
 };
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out);
 

@@ -116,11 +116,82 @@ static enum status write_result(struct evaluation *e, const struct evaluation_re
     enum status status = STATUS_OK;
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction", r->resolved_fraction));
     TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_error", r->resolved_fraction_error));
+    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_probe_error", r->probe_error));
+    const double of_all[] = {r->exact * r->particles, r->exact_error * r->particles,
+                             r->resolved * r->particles, r->resolved_error * r->particles};
     TRY(h5_write_real(e->file, "/certificate", "exact", r->exact));
+    TRY(h5_write_real(e->file, "/certificate", "exact_error", r->exact_error));
     TRY(h5_write_real(e->file, "/certificate", "resolved", r->resolved));
-    TRY(h5_write_real(e->file, "/certificate", "certified_total", r->certified));
+    TRY(h5_write_real(e->file, "/certificate", "resolved_error", r->resolved_error));
+    TRY(h5_write_real(e->file, "/certificate", "exact_total", of_all[0]));
+    TRY(h5_write_real(e->file, "/certificate", "exact_total_error", of_all[1]));
+    TRY(h5_write_real(e->file, "/certificate", "certified_total", of_all[2]));
+    TRY(h5_write_real(e->file, "/certificate", "certified_total_error", of_all[3]));
     for (int m = 0; m < e->shape->identities; m++)
         TRY(write_identity(e, &e->shape->identity[m]));
+out:
+    return status;
+}
+
+/* ---- tables by class ---- */
+
+static void table_path(const struct evaluation_table *t, const char *name, char out[160]) {
+    snprintf(out, 160, "/certificate/%s/%s", t->name, name);
+}
+
+/* Names are known from the start. */
+static enum status make_names(struct evaluation *e, const struct evaluation_table *t) {
+    enum status status = STATUS_OK;
+    const size_t zero = 0, classes = (size_t)t->classes, rows = comm_rank(e->comm) == 0 ? classes : 0;
+    char path[160], (*text)[32] = calloc(classes + 1, sizeof *text);
+    if (!text)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu names", classes);
+    TRY(comm_agree(e->comm, status));
+    for (size_t k = 0; k < classes; k++)
+        snprintf(text[k], sizeof text[k], "%s", t->names[k]);
+    table_path(t, "names", path);
+    TRY(h5_dataset(e->file, path, H5_TEXT32, 1, &classes, NULL, "the classes"));
+    TRY(h5_write(e->file, path, H5_TEXT32, 1, &zero, &rows, text));
+out:
+    free(text);
+    return status;
+}
+
+static enum status make_table(struct evaluation *e, const struct evaluation_table *t) {
+    enum status status = STATUS_OK;
+    char path[160];
+    const size_t classes = (size_t)t->classes, edges = classes + 1;
+    snprintf(path, sizeof path, "/certificate/%s", t->name);
+    TRY(h5_group(e->file, path));
+    TRY(h5_write_text(e->file, path, "description", t->description));
+    if (t->names) {
+        TRY(make_names(e, t));
+    } else {
+        table_path(t, "edges", path);
+        TRY(h5_dataset(e->file, path, H5_FLOAT64, 1, &edges, t->edges_unit, t->edges_description));
+    }
+    for (int m = 0; m < t->quantities; m++) {
+        table_path(t, t->quantity[m].name, path);
+        TRY(h5_dataset(e->file, path, H5_FLOAT64, 1, &classes, t->quantity[m].unit,
+                       t->quantity[m].description));
+    }
+out:
+    return status;
+}
+
+static enum status write_table(struct evaluation *e, const struct evaluation_table *t) {
+    enum status status = STATUS_OK;
+    char path[160];
+    const size_t zero = 0, rows = comm_rank(e->comm) == 0 ? (size_t)t->classes : 0,
+                 edges = comm_rank(e->comm) == 0 ? (size_t)t->classes + 1 : 0;
+    if (!t->names) {
+        table_path(t, "edges", path);
+        TRY(h5_write(e->file, path, H5_FLOAT64, 1, &zero, &edges, t->edges));
+    }
+    for (int m = 0; m < t->quantities; m++) {
+        table_path(t, t->quantity[m].name, path);
+        TRY(h5_write(e->file, path, H5_FLOAT64, 1, &zero, &rows, t->quantity[m].values));
+    }
 out:
     return status;
 }
@@ -141,7 +212,9 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
     TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
     TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
     TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
-    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    for (int m = 0; m < s->tables; m++)
+        TRY(make_table(e, &s->table[m]));
     TRY(h5_write_integer(e->file, "/", "complete", 0));
 out:
     return status;
@@ -178,11 +251,20 @@ out:
     return status;
 }
 
+/* Files of earlier versions hold less. */
+static enum status expect_dataset(struct evaluation *e, const char *name) {
+    if (h5_has(e->file, name))
+        return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s has no %s: another version of epflow made it. Start anew with --overwrite",
+                h5_path(e->file), name);
+}
+
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
-    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)];
+    char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)], name[160];
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
@@ -198,11 +280,15 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         goto out;
     }
     TRY(h5_expect(e->file, GROUP "/step", H5_INT64, 1, &shape->frames));
+    for (int m = 0; m < shape->tables; m++) {
+        table_path(&shape->table[m], "count", name);
+        TRY(expect_dataset(e, name));
+    }
     for (int c = 0; c < shape->columns; c++) {
-        char name[160];
         size_t dims[3];
         int rank = column_dims(e, c, dims);
         column_path(e, c, name);
+        TRY(expect_dataset(e, name));
         TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
 out:
@@ -300,6 +386,8 @@ enum status evaluation_finish(struct evaluation *e, const double *distance,
         snprintf(path, sizeof path, "/profiles/%s", s->profile[m].name);
         TRY(h5_write(e->file, path, H5_FLOAT64, 1, &zero, &bins, s->profile[m].values));
     }
+    for (int m = 0; m < s->tables; m++)
+        TRY(write_table(e, &s->table[m]));
     TRY(write_result(e, result));
     TRY(h5_sync(e->file));
     TRY(h5_write_integer(e->file, "/", "complete", 1));

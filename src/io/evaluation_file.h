@@ -21,6 +21,15 @@ struct evaluation_profile {
     const char *name, *unit, *description;
     double *values; /* (bins) */
 };
+/* Numbers by class: a group of datasets below /certificate, written at the end. Classes have names, or edges. */
+struct evaluation_table {
+    const char *name, *description;
+    int classes, quantities;
+    const char *const *names; /* (classes) of at most 31 characters; or NULL, and then */
+    const double *edges;      /* (classes + 1) */
+    const char *edges_unit, *edges_description;
+    const struct evaluation_profile *quantity; /* (quantities) with `classes` values */
+};
 /* One identity: left = right within error. */
 struct evaluation_identity {
     const char *name, *description;
@@ -33,18 +42,21 @@ struct evaluation_shape {
     int d;
     int cells[MAX_DIMENSION]; /* of the fields: cells[0] along x; 1 on unused axes */
     double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
-    int columns, fields, profiles, identities, bins;
+    int columns, fields, profiles, identities, tables, bins;
     const struct evaluation_column *column;
     const struct evaluation_field *field;
     const struct evaluation_profile *profile;
     const struct evaluation_identity *identity;
+    const struct evaluation_table *table;
 };
 
 /* What is known at the end. */
 struct evaluation_result {
     double resolved_fraction, resolved_fraction_error; /* of the exact entropy production */
-    double exact, resolved;                            /* entropy production rates, mean per particle */
-    double certified;                                  /* lower bound of the total rate: resolved times N */
+    double probe_error;        /* the part of it that the random directions of divergences make, at most */
+    double exact, exact_error; /* entropy production rate, mean per particle */
+    double resolved, resolved_error; /* a lower bound of it */
+    double particles;                /* times which they are of the total rate */
 };
 
 struct evaluation;
@@ -71,8 +83,8 @@ enum status evaluation_read_column(struct evaluation *e, size_t frame, int colum
 enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, const double *grid);
 /* Last of a frame: what makes it count. */
 enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time);
-/* At the end: profiles (values of shape's table, and the bins' centres), identities of shape's table, result;
- * complete = 1. */
+/* At the end: profiles (values of shape's table, and the bins' centres), identities and tables by class of shape,
+ * result; complete = 1. */
 enum status evaluation_finish(struct evaluation *e, const double *distance,
                               const struct evaluation_result *result);
 enum status evaluation_close(struct evaluation **e);

@@ -19,7 +19,7 @@
 
 #include "base/provenance.h"
 
-enum { FORMAT = 1, MOST_SETTINGS = 128, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
+enum { FORMAT = 1, MOST_SETTINGS = 256, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
 /* ---- provenance and parameters ---- */
 
@@ -162,12 +162,7 @@ struct comparison {
 static enum status compare_value(const struct config_value *v, void *context) {
     struct comparison *c = context;
     char list[512], section[80], key[160], now[CONFIG_TEXT];
-    if (v->type == CONFIG_REAL)
-        snprintf(now, sizeof now, "%.17g", v->real);
-    else if (v->type == CONFIG_INTEGER)
-        snprintf(now, sizeof now, "%lld", (long long)v->integer);
-    else
-        snprintf(now, sizeof now, "%.*s", CONFIG_TEXT - 1, v->text);
+    config_value_text(v, sizeof now, now);
     if (c->at == MOST_SETTINGS)
         return FAIL(STATUS_FAILURE, "more than %d parameters to compare", (int)MOST_SETTINGS);
     if (c->collecting) {

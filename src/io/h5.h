@@ -90,7 +90,7 @@ enum status h5_read_texts(struct h5_file *file, const char *object, const char *
 typedef void h5_name_visitor(const char *name, void *context);
 enum status h5_visit_names(struct h5_file *file, const char *group, h5_name_visitor *visit, void *context);
 
-/* Visits every scalar of a file: numbers (or a list of at most `longest`) and texts, of attributes as "path@name"
+/* Visits every scalar of a file: numbers and texts (or a list of at most `longest`), of attributes as "path@name"
  * and of datasets of at most one axis as "path". Name and value are JSON. */
 typedef enum status h5_visitor(const char *name, const char *json, void *context);
 enum status h5_visit_scalars(struct h5_file *file, size_t longest, h5_visitor *visit, void *context);

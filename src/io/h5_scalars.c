@@ -103,6 +103,25 @@ static char *json_numbers(hid_t type, const char *values, size_t count, bool lis
     return json;
 }
 
+/* A list of texts of `size` bytes each. Allocated. */
+static char *json_texts(const char *values, size_t size, size_t count) {
+    char *json = calloc(count * (6 * size + 3) + 3, 1), *text = calloc(size + 1, 1), *end = json;
+    for (size_t i = 0; json && i < count; i++) {
+        char *one = text ? json_text(memcpy(text, values + i * size, size)) : NULL;
+        if (one)
+            end += sprintf(end, "%c%s", i > 0 ? ',' : '[', one);
+        free(one);
+        if (!one) {
+            free(json);
+            json = NULL;
+        }
+    }
+    if (json)
+        strcpy(end, "]");
+    free(text);
+    return json;
+}
+
 /* ---- the walk ---- */
 
 /* Hands over object@name, or the object itself; frees json. */
@@ -118,13 +137,31 @@ static void hand_over(struct walk *w, const char *name, char *json) {
     free(json);
 }
 
+/* A text, or a list of texts of one length, alike. */
+static void visit_texts(struct walk *w, const char *name, hid_t item, hid_t type, size_t count) {
+    const size_t size = H5Tget_size(type);
+    char *texts = calloc(count * size + 1, 1);
+    herr_t read = !texts ? -1
+                  : name ? H5Aread(item, type, texts)
+                         : H5Dread(item, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts);
+    if (!texts)
+        hand_over(w, name, NULL);
+    else if (read >= 0)
+        hand_over(w, name, count == 1 ? json_text(texts) : json_texts(texts, size, count));
+    free(texts);
+}
+
 /* An attribute (name) or a dataset (name NULL). */
 static void visit_value(struct walk *w, const char *name, hid_t item, hid_t type, hid_t space) {
     const hssize_t count = H5Sget_simple_extent_npoints(space);
     const int rank = H5Sget_simple_extent_ndims(space);
     const bool number = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_FLOAT;
-    size_t size = 0;
-    if (number && rank <= 1 && count >= 1 && (size_t)count <= w->longest) {
+    const bool text = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
+    if (rank > 1 || count < 1 || (size_t)count > w->longest)
+        return;
+    if (text)
+        visit_texts(w, name, item, type, (size_t)count);
+    if (number) {
         hid_t memory = number_type(type);
         char *values = calloc((size_t)count, 8);
         herr_t read = !values ? -1
@@ -133,14 +170,6 @@ static void visit_value(struct walk *w, const char *name, hid_t item, hid_t type
         if (!values || read >= 0)
             hand_over(w, name, values ? json_numbers(memory, values, (size_t)count, rank > 0) : NULL);
         free(values);
-    } else if (h5_is_text(type, space, &size)) {
-        char *text = calloc(size + 1, 1);
-        herr_t read = !text  ? -1
-                      : name ? H5Aread(item, type, text)
-                             : H5Dread(item, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
-        if (!text || read >= 0)
-            hand_over(w, name, text ? json_text(text) : NULL);
-        free(text);
     }
 }
 

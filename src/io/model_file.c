@@ -152,8 +152,27 @@ static enum status write_section(const struct config_value *v, void *file) {
     return file_write_value(file, group, v);
 }
 
+#define TRAJECTORIES "/training/trajectories"
+
+/* Their paths, and in a group of one attribute each what they are. */
+static enum status write_data(struct h5_file *file, const struct model_data *data) {
+    enum status status = STATUS_OK;
+    char paths[4096] = "", name[16];
+    for (int m = 0; m < data->count; m++)
+        snprintf(paths + strlen(paths), sizeof paths - strlen(paths), "%s%s", m > 0 ? ", " : "",
+                 data->path[m]);
+    TRY(h5_write_text(file, "/training", "data", paths));
+    TRY(h5_group(file, TRAJECTORIES));
+    for (int m = 0; m < data->count; m++) {
+        snprintf(name, sizeof name, "%d", m);
+        TRY(h5_write_text(file, TRAJECTORIES, name, data->identity[m]));
+    }
+out:
+    return status;
+}
+
 enum status model_write(struct comm *comm, const char *path, const struct config *config, const char *device,
-                        const char *data, int tensors, const struct model_tensor *tensor,
+                        const struct model_data *data, int tensors, const struct model_tensor *tensor,
                         const struct model_state *state) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
@@ -164,7 +183,7 @@ enum status model_write(struct comm *comm, const char *path, const struct config
     TRY(h5_write_integer(file, "/", "dimension", config->system.dimension));
     TRY(h5_write_real(file, "/", "sigma", config_smoothing(&config->training)));
     TRY(h5_write_integer(file, "/network", "parameters", (int64_t)state->size));
-    TRY(h5_write_text(file, "/training", "data", data));
+    TRY(write_data(file, data));
     for (int tree = 0; tree < TREES; tree++)
         TRY(write_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
     TRY(write_table(comm, file, LOG_COLUMNS, log_columns, state->log_rows, sizeof *state->log, state->log));
@@ -182,6 +201,21 @@ enum status model_read_header(struct comm *comm, const char *path, struct config
     TRY(file_open(comm, path, "model", false, &file));
     TRY(h5_read_integer(file, "/", "step", step));
     TRY(file_parameters(file, comm, config));
+out:
+    h5_close(&file);
+    return status;
+}
+
+enum status model_read_identity(struct comm *comm, const char *path, int index,
+                                char identity[MODEL_IDENTITY]) {
+    enum status status = STATUS_OK;
+    struct h5_file *file = NULL;
+    char name[16];
+    snprintf(name, sizeof name, "%d", index);
+    identity[0] = '\0';
+    TRY(file_open(comm, path, "model", false, &file));
+    if (h5_has(file, TRAJECTORIES) && h5_has_attribute(file, TRAJECTORIES, name))
+        TRY(h5_read_text(file, TRAJECTORIES, name, MODEL_IDENTITY, identity));
 out:
     h5_close(&file);
     return status;

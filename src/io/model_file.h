@@ -35,12 +35,24 @@ struct model_state {
     real *mu, *nu;           /* (size) moments; NULL: not read */
 };
 
-/* Written as PATH.part and renamed. data: the files that were trained on, as text. */
+/* The files that were trained on. */
+struct model_data {
+    int count;
+    const char *path[CONFIG_FILES];
+    const char
+        *identity[CONFIG_FILES]; /* what each one is, in lines "name = value", below MODEL_IDENTITY bytes */
+};
+enum { MODEL_IDENTITY = 16384 };
+
+/* Written as PATH.part and renamed. */
 enum status model_write(struct comm *comm, const char *path, const struct config *config, const char *device,
-                        const char *data, int tensors, const struct model_tensor *tensor,
+                        const struct model_data *data, int tensors, const struct model_tensor *tensor,
                         const struct model_state *state);
 /* The parameters it was trained with (network, training, system, ...) and its step. */
 enum status model_read_header(struct comm *comm, const char *path, struct config *config, int64_t *step);
+/* The identity of file number `index` that it was trained on; "" where it is not recorded. */
+enum status model_read_identity(struct comm *comm, const char *path, int index,
+                                char identity[MODEL_IDENTITY]);
 /* The arrays, allocated by the caller (size set); log and test are allocated here: free with free(). Refuses
  * tensors of another shape. */
 enum status model_read(struct comm *comm, const char *path, int tensors, const struct model_tensor *tensor,

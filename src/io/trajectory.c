@@ -29,21 +29,55 @@ struct trajectory {
     struct h5_file *file;    /* NULL for a foreign one */
     struct foreign *foreign; /* NULL for a file of epflow's own */
     struct trajectory_shape shape;
+    bool refined; /* has the sums of the states before the fine steps, too */
 };
 
 static const struct {
     const char *name, *unit, *description;
     size_t offset;
+    bool added; /* files of earlier versions do not have it */
 } scalar_table[] = {
     {SCALARS "/div_b", "1/time", "sum over particles of div_{x_i} b_i",
-     offsetof(struct trajectory_scalars, div_b)},
-    {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared)},
-    {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b)},
+     offsetof(struct trajectory_scalars, div_b), false},
+    {SCALARS "/b_squared", "r0^2/time^2", "sum of |b_i|^2", offsetof(struct trajectory_scalars, b_squared),
+     false},
+    {SCALARS "/force_b", "r0^2/time^2", "sum of F_i . b_i", offsetof(struct trajectory_scalars, force_b),
+     false},
     {SCALARS "/b_stiffness_b", "r0^2/time^3", "b . K b, K = -dF/dx",
-     offsetof(struct trajectory_scalars, b_stiffness_b)},
-    {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b)},
+     offsetof(struct trajectory_scalars, b_stiffness_b), false},
+    {SCALARS "/g_b", "r0/time", "sum of g_i . b_i", offsetof(struct trajectory_scalars, g_b), false},
+    {SCALARS "/stiffness_squared", "1/time^2",
+     "tr K^2, K = -dF/dx of all coordinates: for eps = 0 and harmonic contacts the entropy production in the "
+     "states that Euler steps sample is less than -div_b by dt/2 of it",
+     offsetof(struct trajectory_scalars, stiffness_squared), true},
 };
-enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table };
+enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table, SCALAR_PATH = 96 };
+#define EULER "_euler" /* ends the names of sums of states before the fine steps */
+
+static const char *scalar_path(int m, bool euler, char out[SCALAR_PATH]) {
+    snprintf(out, SCALAR_PATH, "%s%s", scalar_table[m].name, euler ? EULER : "");
+    return out;
+}
+
+static bool has_scalar(const struct trajectory *t, int m, bool euler) {
+    char path[SCALAR_PATH];
+    return !scalar_table[m].added || h5_has(t->file, scalar_path(m, euler, path));
+}
+
+static enum status make_scalars(struct trajectory *t, bool euler) {
+    enum status status = STATUS_OK;
+    char path[SCALAR_PATH], description[256];
+    for (int m = 0; m < SCALAR_COUNT; m++) {
+        snprintf(description, sizeof description, "%s%s", scalar_table[m].description,
+                 euler ? ", of the state before the fine steps: simulation.refine earlier, and off by what "
+                         "Euler's step is off"
+                       : "");
+        TRY(h5_dataset(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &t->shape.frames,
+                       scalar_table[m].unit, description));
+    }
+out:
+    return status;
+}
 
 /* One element of a time series (value by rank 0). */
 static enum status write_one(struct trajectory *t, const char *path, enum h5_type type, size_t at,
@@ -96,9 +130,9 @@ static enum status make_elements(struct trajectory *t) {
         snprintf(link, sizeof link, "%s/time", sharing[m]);
         TRY(h5_hard_link(t->file, TIME, link));
     }
-    for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(h5_dataset(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frames, scalar_table[m].unit,
-                       scalar_table[m].description));
+    TRY(make_scalars(t, false));
+    if (t->refined)
+        TRY(make_scalars(t, true));
     TRY(h5_dataset(t->file, "/provenance/frames_written", H5_INT64, 1, (size_t[]){1}, NULL, NULL));
     TRY(h5_dataset(t->file, "/provenance/end_time", H5_TEXT32, 1, (size_t[]){1}, NULL, NULL));
 out:
@@ -174,6 +208,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
         return status;
     struct trajectory *t = *out;
     t->shape = *shape;
+    t->refined = config_refine_steps(config) > 0;
     TRY(h5_create(comm, path, &t->file));
     TRY(write_h5md(t));
     TRY(file_describe(t->file, "trajectory", config, comm, device));
@@ -199,6 +234,7 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     const size_t n = (size_t)config_total(system), d = (size_t)system->dimension;
     int rank;
     size_t dims[H5_RANK];
+    char path[SCALAR_PATH];
     TRY(h5_shape(t->file, STEP, &rank, dims));
     const size_t frames = dims[0];
     t->shape = (struct trajectory_shape){
@@ -209,8 +245,11 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     TRY(h5_expect(t->file, GROUP "/position/value", H5_FLOAT64, 3, (size_t[]){frames, n, 3}));
     TRY(h5_expect(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, (size_t[]){frames, n, d}));
     TRY(h5_expect(t->file, GROUP "/image/value", H5_INT32, 3, (size_t[]){frames, n, 3}));
+    t->refined = config_refine_steps(config) > 0;
     for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(h5_expect(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frames));
+        for (int euler = 0; euler <= t->refined; euler++)
+            if (has_scalar(t, m, euler))
+                TRY(h5_expect(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &frames));
 out:
     return status;
 }
@@ -287,6 +326,7 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
     size_t offset[3] = {frame, f->begin, 0}, three[3] = {1, f->count, 3}, own[3] = {1, f->count, d};
     double *position = malloc((f->count * 3 + 1) * sizeof *position);
     int32_t *image = malloc((f->count * 3 + 1) * sizeof *image);
+    char path[SCALAR_PATH];
     if (!position || !image)
         status = FAIL(STATUS_FAILURE, "out of memory for a frame");
     TRY(comm_agree(t->comm, status));
@@ -299,8 +339,10 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
     TRY(h5_write(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_write(t->file, GROUP "/image/value", H5_INT32, 3, offset, three, image));
     for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(write_one(t, scalar_table[m].name, H5_FLOAT64, frame,
-                      (const char *)&f->scalars + scalar_table[m].offset));
+        for (int euler = 0; euler <= t->refined; euler++)
+            if (has_scalar(t, m, euler))
+                TRY(write_one(t, scalar_path(m, euler, path), H5_FLOAT64, frame,
+                              (const char *)(euler ? &f->euler : &f->scalars) + scalar_table[m].offset));
     TRY(write_one(t, TIME, H5_FLOAT64, frame, &f->time));
     TRY(h5_sync(t->file));
     TRY(write_one(t, STEP, H5_INT64, frame, &f->step));
@@ -330,9 +372,12 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
-    for (int m = 0; m < SCALAR_COUNT; m++)
-        TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one,
-                    (char *)&f->scalars + scalar_table[m].offset));
+    for (int m = 0; m < SCALAR_COUNT; m++) {
+        double *scalar = (double *)(void *)((char *)&f->scalars + scalar_table[m].offset);
+        *scalar = NAN;
+        if (has_scalar(t, m, false))
+            TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one, scalar));
+    }
 out:
     return status;
 }
@@ -356,25 +401,37 @@ out:
     return status;
 }
 
-enum status trajectory_read_scalars(struct trajectory *t, size_t frames, struct trajectory_scalars *out) {
+static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
+                                struct trajectory_scalars *out) {
     enum status status = STATUS_OK;
     const size_t zero = 0;
+    char path[SCALAR_PATH];
     for (size_t i = 0; i < frames; i++)
-        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN};
-    if (t->foreign)
+        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN, NAN};
+    if (t->foreign || (euler && !t->refined))
         return STATUS_OK;
     double *column = malloc((frames + 1) * sizeof *column);
     if (!column)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
     TRY(comm_agree(t->comm, status));
     for (int m = 0; m < SCALAR_COUNT; m++) {
-        TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &zero, &frames, column));
+        if (!has_scalar(t, m, euler))
+            continue;
+        TRY(h5_read(t->file, scalar_path(m, euler, path), H5_FLOAT64, 1, &zero, &frames, column));
         for (size_t i = 0; i < frames; i++)
             memcpy((char *)&out[i] + scalar_table[m].offset, &column[i], sizeof *column);
     }
 out:
     free(column);
     return status;
+}
+
+enum status trajectory_read_scalars(struct trajectory *t, size_t frames, struct trajectory_scalars *out) {
+    return read_scalars(t, frames, false, out);
+}
+
+enum status trajectory_read_euler(struct trajectory *t, size_t frames, struct trajectory_scalars *out) {
+    return read_scalars(t, frames, true, out);
 }
 
 enum status trajectory_finish(struct trajectory *t) {

@@ -12,11 +12,12 @@ struct trajectory;
 
 /* Per frame, in /parameters/scalars: sums over all particles. */
 struct trajectory_scalars {
-    double div_b;         /* sum_i div_{x_i} b_i */
-    double b_squared;     /* sum_i |b_i|^2 */
-    double force_b;       /* sum_i F_i . b_i */
-    double b_stiffness_b; /* b . K b, K = -dF/dx */
-    double g_b;           /* sum_i g_i . b_i */
+    double div_b;             /* sum_i div_{x_i} b_i */
+    double b_squared;         /* sum_i |b_i|^2 */
+    double force_b;           /* sum_i F_i . b_i */
+    double b_stiffness_b;     /* b . K b, K = -dF/dx */
+    double g_b;               /* sum_i g_i . b_i */
+    double stiffness_squared; /* tr K^2; NaN in files of versions that did not have it */
 };
 
 struct trajectory_shape {
@@ -54,6 +55,8 @@ struct trajectory_frame {
     double *g;        /* (count, d) */
     int32_t *image;   /* (count, d) */
     struct trajectory_scalars scalars;
+    struct trajectory_scalars
+        euler; /* of the state before the fine steps; not read, and written if there are any */
 };
 /* Data first, then, on the disk, the step that makes it count. */
 enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f);
@@ -63,6 +66,8 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
 enum status trajectory_written(struct trajectory *t, size_t *frames);
 /* Scalars of the frames 0 ... frames - 1 (the caller allocates). */
 enum status trajectory_read_scalars(struct trajectory *t, size_t frames, struct trajectory_scalars *out);
+/* The same of the states before the fine steps; NaN where there are none. */
+enum status trajectory_read_euler(struct trajectory *t, size_t frames, struct trajectory_scalars *out);
 /* Records the end of the run. */
 enum status trajectory_finish(struct trajectory *t);
 
@@ -85,6 +90,6 @@ enum status restart_read(struct comm *comm, const char *path, size_t particles, 
 /* What must agree between a run and the files it goes on from. */
 #define RUN_PARAMETERS                                                                                       \
     "system,simulation.dt,simulation.burn_in,simulation.frame_interval,simulation.seed,"                     \
-    "simulation.cutoff_tolerance,simulation.start"
+    "simulation.cutoff_tolerance,simulation.start,simulation.refine,simulation.refine_dt"
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARRAYS = 15 };
+enum { ARRAYS = 17 };
 
 struct array {
     void **at;
@@ -25,6 +25,8 @@ static void list_arrays(struct trainer *t, struct array list[ARRAYS]) {
                                       {(void **)&b->shift, decoded * 2 * d * sizeof(real), false},
                                       {(void **)&b->term, decoded * sizeof(double), false},
                                       {(void **)&b->farthest, sizeof(double), false},
+                                      {(void **)&b->weight, decoded * sizeof(real), false},
+                                      {(void **)&b->weight_host, decoded * sizeof(real), true},
                                       {(void **)&b->centre_host, sizeof *b->centre_host, true},
                                       {(void **)&b->id_host, decoded * sizeof *b->id_host, true},
                                       {(void **)&b->row_host, decoded * sizeof *b->row_host, true},

@@ -143,6 +143,9 @@ out:
     return status;
 }
 
+/* Owned particles of a graph come in the order of cells of this side: about as far as a pair reaches. */
+static const double NEAR = 3;
+
 enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
                          const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
                          double least, double margin, struct frame **out) {
@@ -159,9 +162,11 @@ enum status frame_create(const struct ops *ops, struct comm *comm, const struct 
         status = FAIL(STATUS_FAILURE, "out of memory for a frame");
     }
     TRY(comm_agree(comm, status));
-    double cell = least > 0 ? least : 1;
+    const double cell = k == 0 ? fmin(least, NEAR) : least > 0 ? least : 1;
     TRY(particles_from_slice(f->particles, f->domain, comm, slice, cell));
-    if (by_site)
+    if (k == 0)
+        TRY(halo_create(f->particles, f->domain, comm, least + margin, &f->halo));
+    else if (by_site)
         TRY(nearest_sites(f, comm, least, margin));
     else
         TRY(nearest_build(f->particles, f->domain, comm, slice->n, k, least, margin, &f->halo, &f->nearest));
@@ -196,11 +201,30 @@ out:
     return status;
 }
 
+enum status frame_divergence(struct frame *f, struct comm *comm, const struct force_law *law) {
+    const struct particles *p = f->particles;
+    double *force = malloc((p->owned * (size_t)p->d + 1) * sizeof *force);
+    enum status status = STATUS_OK;
+    f->divergence = malloc((p->owned + 1) * sizeof *f->divergence);
+    if (!force || !f->divergence)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    if (status == STATUS_OK)
+        status = law->compute(law->context, p, &f->domain->box, force, f->divergence);
+    free(force);
+    return comm_agree(comm, status);
+}
+
+enum status frame_graph(struct frame *f, struct comm *comm, const struct response_parameters *p,
+                        const struct system_parameters *s) {
+    return comm_agree(comm, graph_create(f->particles, f->domain, p, s, &f->graph));
+}
+
 void frame_destroy(struct frame **frame) {
     struct frame *f = *frame;
     if (!f)
         return;
     f->ops->release(f->ops, f->nearest);
+    graph_destroy(&f->graph);
     halo_destroy(&f->halo);
     particles_destroy(&f->particles);
     domain_destroy(&f->domain);
@@ -209,6 +233,7 @@ void frame_destroy(struct frame **frame) {
     for (int a = 0; a < MAX_DIMENSION; a++)
         f->ops->release(f->ops, f->push[a]);
     free(f->rate);
+    free(f->divergence);
     free(f);
     *frame = NULL;
 }
@@ -233,6 +258,7 @@ struct score_input frame_windows(const struct frame *f, size_t count, const uint
                                 .particles = f->particles->owned + f->particles->ghosts,
                                 .id = f->particles->id,
                                 .push = f->push[0] ? f->push : NULL,
+                                .graph = f->graph,
                                 .anchor = &f->lattice,
                                 .count = count,
                                 .centre = centre,
@@ -249,10 +275,10 @@ void dataset_free(struct dataset *dataset) {
     *dataset = (struct dataset){0};
 }
 
-struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step) {
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t number) {
     uint32_t word[4];
     double total = 0;
-    rng_words(seed, STREAM_BATCH, 0, step, 1, word);
+    rng_words(seed, STREAM_BATCH, 0, number, 1, word);
     for (int p = 0; p < dataset->parts; p++)
         total += dataset->part[p].weight;
     double at = rng_uniform(word[0]) * total;

@@ -30,6 +30,8 @@ struct frame {
     struct lattice lattice; /* of a crystal; d = 0: none */
     double
         *push[MAX_DIMENSION]; /* (owned + ghosts) device: F/v0, for networks that see velocities; or NULL */
+    double *divergence;       /* (owned) host: div_x F of the particles, or NULL */
+    struct graph *graph;      /* for models that read graphs; else NULL */
     bool by_site;             /* neighbours are nearest by lattice sites, whatever moves */
     double *
         rate; /* (owned, 2 d) host: d(x, g)/dt across a pair of frames, of which this is the midpoint, or NULL */
@@ -37,7 +39,8 @@ struct frame {
 
 /* Hands the particles of a slice to their owners and finds the k nearest neighbours of each, by distance or, with
  * by_site, by that of their sites in the lattice; the halo reaches at least `least` and `margin` beyond the farthest
- * neighbour. lattice: of a crystal, or NULL. Collective. */
+ * neighbour. With k = 0 no neighbours are found and the halo reaches least + margin. lattice: of a crystal, or NULL.
+ * Collective. */
 enum status frame_create(const struct ops *ops, struct comm *comm, const struct box *box,
                          const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
                          double least, double margin, struct frame **out);
@@ -46,6 +49,13 @@ void frame_destroy(struct frame **frame);
 /* Sets frame->push: the force of the owned particles, whose halo reaches the cut-off, over v0; ghosts get their owners'.
  * Collective. */
 enum status frame_push(struct frame *frame, struct comm *comm, const struct force_law *law, double v0);
+
+/* Sets frame->divergence; the halo of the owned particles reaches the cut-off. Collective. */
+enum status frame_divergence(struct frame *frame, struct comm *comm, const struct force_law *law);
+
+/* Sets frame->graph; of a frame whose halo reaches graph_reach. Collective. */
+enum status frame_graph(struct frame *frame, struct comm *comm, const struct response_parameters *p,
+                        const struct system_parameters *s);
 
 /* The local number of an owned particle, or -1. */
 int64_t frame_find(const struct frame *frame, uint32_t id);
@@ -67,8 +77,8 @@ struct dataset {
 };
 void dataset_free(struct dataset *dataset);
 
-/* The frame that training step `step` uses: a part by weight, then any of its frames. A function of the seed
- * and the step. */
-struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t step);
+/* Frame number `number` that training draws: a part by weight, then any of its frames. A function of the seed and the
+ * number. */
+struct frame *dataset_choose(const struct dataset *dataset, uint64_t seed, uint64_t number);
 
 #endif

@@ -14,11 +14,9 @@ enum { REPEATS = 2 }; /* of Hutchinson's estimate, where it is squared */
 
 struct matching {
     struct trainer *t;
-    size_t total; /* particles of the batch, over all ranks */
-    const struct frame *f;
+    const struct contribution *c;
     struct probe_plan plan;
     struct score_input in;
-    struct particles at; /* where they are: the frame's, or moved by noise */
     size_t rows;
     int groups, repeats; /* repeats of the divergence that are kept apart */
     bool together;       /* one chunk and one group: the networks still know it on the way back */
@@ -267,7 +265,7 @@ out:
  * (Stratonovich). */
 static double velocity_row(struct matching *m, const struct score_part *p, size_t r, double weight) {
     const size_t d = (size_t)m->t->d;
-    const double *rate = m->f->rate + (size_t)m->t->batch.row_host[r] * 2 * d;
+    const double *rate = m->c->frame->rate + (size_t)m->t->batch.row_host[r] * 2 * d;
     double sum = 0;
     for (size_t a = 0; a < d; a++) {
         const size_t at = r * d + a;
@@ -288,10 +286,11 @@ static double weight_of(const struct matching *m) {
     const struct trainer *t = m->t;
     const struct training_parameters *p = &t->setup.training;
     if (p->loss == LOSS_VELOCITY)
-        return 1 / (double)m->total;
+        return m->c->share / (double)m->c->total;
     if (t->batch.configurations == 0)
-        return p->l_sm / (double)m->total;
-    return p->l_sm / ((double)t->batch.configurations * 2 * (double)(t->setup.particles * (size_t)t->d));
+        return m->c->share * p->l_sm / (double)m->c->total;
+    return m->c->share * p->l_sm /
+           ((double)t->batch.configurations * 2 * (double)(t->setup.particles * (size_t)t->d));
 }
 
 /* The losses that are sums over rows: what a part adds on some rows. */
@@ -340,24 +339,25 @@ static struct probe_plan plan_of(const struct trainer *t, uint64_t step) {
                                .step = step};
 }
 
-static enum status prepare(struct matching *m, uint64_t step) {
+static enum status prepare(struct matching *m) {
     enum status status = STATUS_OK;
     struct trainer *t = m->t;
     struct batch *b = &t->batch;
     size_t chunk = score_chunk(t->scores->part[0].model);
-    m->plan = plan_of(t, step);
+    m->plan = plan_of(t, m->c->number);
     m->rows = b->count * (size_t)t->scores->decoded;
     m->groups = probe_groups(t->scores, &m->plan);
     m->repeats = m->plan.kind == DIVERGENCE_HUTCHINSON ? m->plan.repeats : 1;
     m->together = b->count <= chunk && m->groups == 1;
-    m->at = *m->f->particles;
-    m->in = frame_windows(m->f, b->count, b->centre, b->neighbour);
-    if (t->setup.training.loss == LOSS_SCORE_MATCHING && t->setup.training.smoothing > 0)
-        TRY(batch_move(t, m->f, step, 1, t->setup.training.smoothing, &m->at, &m->in));
+    m->in = frame_windows(m->c->frame, b->count, b->centre, b->neighbour);
+    const bool smoothed = t->setup.training.loss == LOSS_SCORE_MATCHING && t->setup.training.smoothing > 0;
+    if (smoothed)
+        TRY(batch_move(t, m->c->frame, m->c->number, t->setup.training.smoothing, &m->in));
     TRY(matching_create(m));
     TRY(probe_reserve(t->scores, chunk, &t->probes));
     if (t->setup.training.loss == LOSS_SCORE_MATCHING)
-        TRY(batch_physics(t, m->f, &m->at, t->scores->with_x));
+        TRY(batch_physics(t, m->c->frame, smoothed ? &t->moved.particles : m->c->frame->particles,
+                          t->scores->with_x));
 out:
     return status;
 }
@@ -395,18 +395,17 @@ static enum status whole_batch(struct matching *m, double *sum) {
     for (int part = 0; part < t->scores->parts; part++)
         *sum += row_losses(m, part, 0, m->rows);
     if (p->loss == LOSS_SCORE_MATCHING && p->l_fpe > 0)
-        TRY(stationarity(m, p->l_fpe / ((double)t->batch.configurations * size), sum));
+        TRY(stationarity(m, m->c->share * p->l_fpe / ((double)t->batch.configurations * size), sum));
     TRY(run_parts(m, BACKWARDS, sum));
 out:
     return status;
 }
 
-enum status matching_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                              double *sum) {
+enum status matching_gradient(struct trainer *t, const struct contribution *c, double *sum) {
     const struct training_parameters *p = &t->setup.training;
-    struct matching m = {.t = t, .f = f, .total = total};
+    struct matching m = {.t = t, .c = c};
     timer_begin(&t->timings, t->timer_network);
-    enum status status = comm_agree(t->comm, prepare(&m, step));
+    enum status status = comm_agree(t->comm, prepare(&m));
     const bool by_rows = p->loss == LOSS_VELOCITY || p->l_fpe == 0;
     if (status == STATUS_OK)
         status = by_rows && m.groups == 1 ? run_parts(&m, BOTH_WAYS, sum) : whole_batch(&m, sum);

@@ -9,19 +9,19 @@ double schedule_rate(const struct schedule *s, int64_t step) {
     if (step < s->warm_up)
         return s->peak * (double)step / (double)s->warm_up;
     if (step >= s->total)
-        return s->total > s->warm_up ? 0 : s->peak;
-    return s->peak / 2 * (1 + cos(M_PI * (double)(step - s->warm_up) / (double)(s->total - s->warm_up)));
+        return s->peak * (s->total > s->warm_up ? s->end : 1);
+    const double wave = cos(M_PI * (double)(step - s->warm_up) / (double)(s->total - s->warm_up));
+    return s->peak * (s->end + (1 - s->end) / 2 * (1 + wave));
 }
 
-enum status optimizer_create(const struct ops *ops, size_t size, const struct schedule *schedule, double clip,
-                             double decay, const real *weights, struct optimizer **out) {
+enum status optimizer_create(const struct ops *ops, size_t size, const struct schedule *schedule,
+                             const struct optimizer_rule *rule, const real *weights, struct optimizer **out) {
     enum status status = STATUS_OK;
     struct optimizer *o = calloc(1, sizeof *o);
     *out = o;
     if (!o)
         return FAIL(STATUS_FAILURE, "out of memory for the optimizer");
-    *o = (struct optimizer){
-        .ops = ops, .size = size, .schedule = *schedule, .clip = clip, .decay = decay, .rectify = true};
+    *o = (struct optimizer){.ops = ops, .size = size, .schedule = *schedule, .rule = *rule};
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->theta));
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->mu));
     TRY(ops->allocate(ops, size * sizeof(real), (void **)&o->nu));
@@ -53,9 +53,10 @@ enum status optimizer_step(struct optimizer *o, const real *gradient) {
                     "the gradient is not finite at training step %lld: use a smaller training.rate",
                     (long long)o->step + 1);
     o->rate = schedule_rate(&o->schedule, o->step); /* step t uses the rate after t - 1 steps */
-    double scale = o->clip > 0 && o->norm > o->clip ? o->clip / o->norm : 1;
+    const struct optimizer_rule *r = &o->rule;
+    const double scale = r->clip > 0 && o->norm > r->clip ? r->clip / o->norm : 1;
     o->step++;
-    o->ops->radam(o->ops, o->size, o->step, o->rectify, o->rate, scale, o->decay, gradient, o->mu, o->nu,
-                  o->theta, o->average);
+    o->ops->radam(o->ops, o->size, o->step, r->rectify, r->second_decay, o->rate, scale, r->average, gradient,
+                  o->mu, o->nu, o->theta, o->average);
     return STATUS_OK;
 }

@@ -1,7 +1,8 @@
 /* One table row per kind of model; a call goes to the row that the model was made by. */
 #include "learn/score_kind.h"
 
-static const struct score_kind *const kinds[] = {[NETWORK_WINDOW] = &window_kind};
+static const struct score_kind *const kinds[] = {
+    [NETWORK_WINDOW] = &window_kind, [NETWORK_RESPONSE] = &response_kind};
 
 enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
                          int rows, struct score_model **out) {
@@ -53,9 +54,9 @@ enum status score_divergence(struct score_model *model, const real *weights, con
 }
 
 enum status score_denoising(struct score_model *model, const real *weights, const struct score_input *in,
-                            const real *zeta, double sign, double sigma, double scale, double *term,
-                            real *gradient, real *s) {
-    return model->kind->denoising(model, weights, in, zeta, sign, sigma, scale, term, gradient, s);
+                            const real *zeta, const real *weight, double sign, double sigma, double scale,
+                            double *term, real *gradient, real *s) {
+    return model->kind->denoising(model, weights, in, zeta, weight, sign, sigma, scale, term, gradient, s);
 }
 
 enum status score_probe(struct score_model *model, const real *weights, const struct score_input *in,
@@ -67,4 +68,13 @@ enum status score_pull(struct score_model *model, const real *weights, const str
                        const struct score_probes *probes, const real *ds, const real *dproduct,
                        real *gradient) {
     return model->kind->pull(model, weights, in, probes, ds, dproduct, gradient);
+}
+
+bool score_on_graph(const struct score_model *model) {
+    return model->kind->tangent != NULL;
+}
+
+enum status score_tangent(struct score_model *model, const real *weights, const struct score_input *in,
+                          const real *direction, real *s, real *ds) {
+    return model->kind->tangent(model, weights, in, direction, s, ds);
 }

@@ -10,6 +10,7 @@
 #define EPFLOW_LEARN_SCORE_H
 
 #include "base/config.h"
+#include "learn/graph.h"
 #include "learn/tensors.h"
 #include "ops/ops.h"
 
@@ -20,7 +21,15 @@ struct score_input {
     double *const *g;    /* (d)(particles) */
     size_t particles;    /* owned and ghosts */
     double *const *push; /* (d)(particles) F/v0, for models that see velocities; else not used */
-    const uint32_t *id;  /* (particles); used with the lattice */
+    const uint32_t *id;  /* (particles); used with the lattice and in probes */
+    const struct graph
+        *graph; /* of the frame, for models that read graphs; windows are then centres alone (k = 0) */
+    struct {
+        uint64_t seed, step;
+        int count;
+        real *
+            variance; /* (count of windows) device: of each divergence, as the probes differ; NULL: not wanted */
+    } probes;         /* random directions of a graph's divergences; count 0: one */
     const struct lattice
         *anchor;       /* lattice sites that displacements are from (d = 0: the origin); NULL: not used */
     const real *shift; /* (count, D, O) added to what the network gives; NULL: nothing */
@@ -59,15 +68,16 @@ double score_memory(const struct score_model *model);
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
                           real *s);
 /* s (count, d) and divergence (count) = div_{g_i} of the network with the neighbours' g fixed: exact, by d
- * tangents. For D = 1 and O = d; the shift's divergence is not in it. */
+ * tangents; of a graph an unbiased estimate, the mean over in->probes of direction . tangent with independent signs as
+ * the direction of every particle. For D = 1 and O = d; the shift's divergence is not in it. */
 enum status score_divergence(struct score_model *model, const real *weights, const struct score_input *in,
                              real *s, real *divergence);
 /* One sign of the antithetic denoising loss (theory.md section 4): adds to gradient (flat, device), and to
  * term (count D, float64, device). `in` is the moved configuration; zeta (count, D, O) the noise of the decoded
- * particles; scale: 1 / size of the whole batch. s (count, D, O) receives the score, unless NULL. */
+ * particles; weight (count, D) of each one's term, NULL: 1; scale: 1 / size of the whole batch. s (count, D, O) receives the score, unless NULL. */
 enum status score_denoising(struct score_model *model, const real *weights, const struct score_input *in,
-                            const real *zeta, double sign, double sigma, double scale, double *term,
-                            real *gradient, real *s);
+                            const real *zeta, const real *weight, double sign, double sigma, double scale,
+                            double *term, real *gradient, real *s);
 
 /* Directions in which the decoded particles move, in sets of all windows: first `in_x` sets that move x, then `in_g`
  * that move g. seed (sets, count, D, d); readout (sets, count, D, O): which outputs a set's tangent is multiplied
@@ -86,5 +96,12 @@ enum status score_probe(struct score_model *model, const real *weights, const st
 enum status score_pull(struct score_model *model, const real *weights, const struct score_input *in,
                        const struct score_probes *probes, const real *ds, const real *dproduct,
                        real *gradient);
+
+/* Whether it reads in->graph instead of windows. Its scores hold everything, shifts are not for it. */
+bool score_on_graph(const struct score_model *model);
+/* Of a graph: s and ds (count, d), the derivative of s where every particle's g moves along direction (particles, d).
+ */
+enum status score_tangent(struct score_model *model, const real *weights, const struct score_input *in,
+                          const real *direction, real *s, real *ds);
 
 #endif

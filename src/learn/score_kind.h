@@ -15,13 +15,16 @@ struct score_kind {
     enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in,
                               real *s, real *divergence);
     enum status (*denoising)(struct score_model *model, const real *weights, const struct score_input *in,
-                             const real *zeta, double sign, double sigma, double scale, double *term,
-                             real *gradient, real *s);
+                             const real *zeta, const real *weight, double sign, double sigma, double scale,
+                             double *term, real *gradient, real *s);
     enum status (*probe)(struct score_model *model, const real *weights, const struct score_input *in,
                          const struct score_probes *probes, real *s, real *product);
     enum status (*pull)(struct score_model *model, const real *weights, const struct score_input *in,
                         const struct score_probes *probes, const real *ds, const real *dproduct,
                         real *gradient);
+    /* Of kinds that read graphs. */
+    enum status (*tangent)(struct score_model *model, const real *weights, const struct score_input *in,
+                           const real *direction, real *s, real *ds);
 };
 
 /* What every model begins with. */
@@ -34,6 +37,7 @@ struct score_model {
     double bytes; /* of the workspace */
 };
 
-extern const struct score_kind window_kind; /* window_network.c */
+extern const struct score_kind window_kind;   /* window_network.c */
+extern const struct score_kind response_kind; /* response_network.c */
 
 #endif

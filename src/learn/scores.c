@@ -26,7 +26,11 @@ enum status scores_create(const struct ops *ops, const struct network_parameters
         return FAIL(STATUS_FAILURE, "out of memory for a network");
     const bool shared = with_x && p->scores == SCORES_SHARED;
     const int parts = with_x && !shared ? 2 : 1;
-    *s = (struct scores){.ops = ops, .d = d, .with_x = with_x, .neighbours = p->neighbours};
+    *s = (struct scores){
+        .ops = ops,
+        .d = d,
+        .with_x = with_x,
+    };
     for (; s->parts < parts; s->parts++) {
         struct score_part *part = &s->part[s->parts];
         *part = (struct score_part){.offset = s->tensors.size, .outputs = shared ? 2 * d : d};
@@ -36,6 +40,7 @@ enum status scores_create(const struct ops *ops, const struct network_parameters
         TRY(add_names(s, part, parts > 1 ? prefix[s->parts] : ""));
     }
     s->decoded = score_decoded(s->part[0].model);
+    s->neighbours = score_neighbours(s->part[0].model);
 out:
     if (status != STATUS_OK)
         scores_destroy(out);
@@ -198,7 +203,7 @@ void probe_fill(const struct scores *s, int part, const struct probe_plan *plan,
 /* What the networks give, before it is read as scores or velocities: values (rows, d) and divergences (rows) of x
  * and of g, shifts included. */
 struct outcome {
-    double *x, *g, *div_x, *div_g;
+    double *x, *g, *div_x, *div_g, *variance;
 };
 
 /* Adds the products of a group to the divergences. */
@@ -225,7 +230,7 @@ static void take_columns(const struct score_part *p, size_t d, size_t rows, cons
 
 /* Room for one part's work, on device and host. */
 struct flow_space {
-    real *shift, *s, *product, *host;
+    real *shift, *s, *product, *variance, *host;
     uint32_t *ids; /* zeros: exact directions do not depend on them */
     struct probe_buffers probes;
 };
@@ -236,6 +241,7 @@ static enum status space_create(const struct scores *s, size_t windows, struct f
     TRY(s->ops->allocate(s->ops, rows * outputs * sizeof(real), (void **)&space->shift));
     TRY(s->ops->allocate(s->ops, rows * outputs * sizeof(real), (void **)&space->s));
     TRY(s->ops->allocate(s->ops, rows * sizeof(real), (void **)&space->product));
+    TRY(s->ops->allocate(s->ops, rows * sizeof(real), (void **)&space->variance));
     space->host = malloc((rows * (outputs + 2 * PROBE_SETS) + 1) * sizeof *space->host);
     space->ids = calloc(rows + 1, sizeof *space->ids);
     if (!space->host || !space->ids)
@@ -248,6 +254,7 @@ static void space_release(const struct scores *s, struct flow_space *space) {
     s->ops->release(s->ops, space->shift);
     s->ops->release(s->ops, space->s);
     s->ops->release(s->ops, space->product);
+    s->ops->release(s->ops, space->variance);
     probe_release(s, &space->probes);
     free(space->host);
     free(space->ids);
@@ -259,12 +266,17 @@ static enum status run_fast(struct scores *s, int part, const real *weights, con
     enum status status = STATUS_OK;
     const struct score_part *p = &s->part[part];
     const size_t count = in->count, d = (size_t)s->d;
-    TRY(score_divergence(p->model, weights, in, space->s, space->product));
+    struct score_input with = *in;
+    with.probes.variance = space->variance;
+    TRY(score_divergence(p->model, weights, &with, space->s, space->product));
     s->ops->to_host(s->ops, space->host, space->s, count * d * sizeof(real));
     take_columns(p, d, count, space->host, NULL, out->g);
     s->ops->to_host(s->ops, space->host, space->product, count * sizeof(real));
     for (size_t r = 0; r < count; r++)
         out->div_g[r] += (double)space->host[r];
+    s->ops->to_host(s->ops, space->host, space->variance, count * sizeof(real)); /* zero where it is exact */
+    for (size_t r = 0; r < count; r++)
+        out->variance[r] = (double)space->host[r];
 out:
     return status;
 }
@@ -359,10 +371,11 @@ enum status scores_flow(struct scores *s, const real *weights, const struct flow
     struct flow_space space = {0};
     struct outcome o = {0};
     const size_t n = rows->rows, d = (size_t)s->d;
-    double *values = calloc(n * (2 * d + 2) + 1, sizeof *values);
+    double *values = calloc(n * (2 * d + 3) + 1, sizeof *values);
     if (!values)
         return FAIL(STATUS_FAILURE, "out of memory for %zu scores", n);
-    o = (struct outcome){values, values + n * d, values + 2 * n * d, values + 2 * n * d + n};
+    o = (struct outcome){values, values + n * d, values + 2 * n * d, values + 2 * n * d + n,
+                         values + 2 * n * d + 2 * n};
     TRY(space_create(s, in->count, &space));
     for (int part = 0; part < s->parts; part++)
         TRY(run_part(s, part, weights, law, in, rows, &space, &o));
@@ -370,6 +383,8 @@ enum status scores_flow(struct scores *s, const real *weights, const struct flow
         read_velocities(s->d, law, rows, &o, out);
     else
         read_scores(s->d, law, rows, &o, out);
+    if (out->variance)
+        memcpy(out->variance, o.variance, n * sizeof *o.variance);
 out:
     space_release(s, &space);
     free(values);
@@ -385,7 +400,8 @@ struct flow_rows flow_rows_of(double *values, size_t rows, size_t d) {
                               .div_s_x = more,
                               .div_s_g = more + rows,
                               .div_v_x = more + 2 * rows,
-                              .div_v_g = more + 3 * rows};
+                              .div_v_g = more + 3 * rows,
+                              .variance = more + 4 * rows};
 }
 
 double flow_resolved(const struct flow_law *law, int d, size_t r, const struct score_rows *rows,

@@ -82,13 +82,15 @@ void probe_fill(const struct scores *scores, int part, const struct probe_plan *
 struct flow_rows {
     double *s_x, *s_g, *div_s_x, *div_s_g; /* scores and their divergences */
     double *v_x, *v_g, *div_v_x, *div_v_g;
+    double *
+        variance; /* of div_s_g where it is estimated by random directions; 0 where it is exact; may be NULL */
 };
 /* Windows of `in` (whose shift is set here), exact divergences. For eps = 0 v_x is b, s_x NaN. */
 enum status scores_flow(struct scores *scores, const real *weights, const struct flow_law *law,
                         const struct score_input *in, const struct score_rows *rows,
                         const struct flow_rows *out);
 
-/* The pointers of a flow into one array of rows (4 d + 4) numbers. */
+/* The pointers of a flow into one array of rows (4 d + 5) numbers. */
 struct flow_rows flow_rows_of(double *values, size_t rows, size_t d);
 /* Resolved entropy production rate of row r: theory.md section 6, times gamma for eps = 0. */
 double flow_resolved(const struct flow_law *law, int d, size_t r, const struct score_rows *rows,

@@ -23,38 +23,28 @@ double training_margin(const struct training_parameters *p, int d) {
     return 4 * LARGEST_NORMAL * sqrt(d) * sigma;
 }
 
+double training_weight(const struct training_parameters *p, double gamma, int d, double div_force) {
+    return p->weighting == WEIGHTING_NONE ? 1 : 1 / (p->weighting_offset - div_force / (d * gamma));
+}
+
 bool training_by_configuration(const struct trainer_setup *s) {
     return s->network.window == WINDOW_ALL ||
            (s->training.loss == LOSS_SCORE_MATCHING && s->training.l_fpe > 0);
 }
 
-/* Room for as many local particles: moved positions, forces. */
-static enum status reserve_moved(struct trainer *t, size_t particles) {
-    enum status status = STATUS_OK;
-    const struct ops *ops = t->ops;
+/* Room for the forces of as many local particles. */
+static enum status reserve_forces(struct trainer *t, size_t particles) {
     const size_t d = (size_t)t->d;
-    if (particles <= t->moved_capacity)
+    if (particles <= t->force_capacity)
         return STATUS_OK;
-    t->moved_capacity = 0;
-    ops->release(ops, t->zeta_all);
-    t->zeta_all = NULL;
-    TRY(ops->allocate(ops, particles * d * sizeof(double), (void **)&t->zeta_all));
-    for (int a = 0; a < t->d; a++) {
-        ops->release(ops, t->q_moved[a]);
-        ops->release(ops, t->g_moved[a]);
-        t->q_moved[a] = NULL;
-        t->g_moved[a] = NULL;
-        TRY(ops->allocate(ops, particles * sizeof(uint64_t), (void **)&t->q_moved[a]));
-        TRY(ops->allocate(ops, particles * sizeof(double), (void **)&t->g_moved[a]));
-    }
+    t->force_capacity = 0;
     free(t->force_all);
     t->force_all = malloc(particles * (d + 1) * sizeof *t->force_all);
     if (!t->force_all)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", particles);
     t->divergence_all = t->force_all + particles * d;
-    t->moved_capacity = particles;
-out:
-    return status;
+    t->force_capacity = particles;
+    return STATUS_OK;
 }
 
 static enum status create(struct trainer *t, const real *weights) {
@@ -73,11 +63,14 @@ static enum status create(struct trainer *t, const real *weights) {
     }
     if (!weights)
         scores_initialise(t->scores, p->seed, initial);
-    struct schedule schedule = {.peak = p->rate, .warm_up = p->warm_up, .total = p->steps};
-    TRY(optimizer_create(t->ops, size, &schedule, p->clip, p->average, weights ? weights : initial,
-                         &t->optimizer));
-    t->optimizer->rectify = p->optimizer == OPTIMIZER_RADAM;
-    TRY(batch_reserve(t, t->scores->decoded > 1 ? (size_t)p->batch / s->particles + 1 : (size_t)p->batch));
+    const struct schedule schedule = {
+        .peak = p->rate, .warm_up = p->warm_up, .total = p->steps, .end = p->final_rate};
+    const struct optimizer_rule rule = {.rectify = p->optimizer == OPTIMIZER_RADAM,
+                                        .second_decay = p->second_decay,
+                                        .clip = p->clip,
+                                        .average = p->average};
+    TRY(optimizer_create(t->ops, size, &schedule, &rule, weights ? weights : initial, &t->optimizer));
+    TRY(batch_reserve(t, 1)); /* it grows with the batches */
 out:
     free(initial);
     return status;
@@ -113,11 +106,7 @@ void trainer_destroy(struct trainer **trainer) {
         return;
     batch_release(t);
     t->ops->release(t->ops, t->gradient);
-    t->ops->release(t->ops, t->zeta_all);
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        t->ops->release(t->ops, t->q_moved[a]);
-        t->ops->release(t->ops, t->g_moved[a]);
-    }
+    moved_release(t->ops, &t->moved);
     if (t->scores)
         probe_release(t->scores, &t->probes);
     free(t->gradient_host);
@@ -135,64 +124,97 @@ static void sum_over_ranks(struct trainer *t, double *loss) {
     const size_t size = t->scores->tensors.size;
     if (comm_size(t->comm) == 1)
         return;
+    timer_begin(&t->timings, t->timer_messages);
     comm_sum(t->comm, loss, 1);
     t->ops->to_host(t->ops, t->gradient_host, t->gradient, size * sizeof(real));
     comm_sum_real(t->comm, t->gradient_host, size);
     t->ops->to_device(t->ops, t->gradient, t->gradient_host, size * sizeof(real));
+    timer_end(&t->timings, t->timer_messages);
 }
 
-enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t batch,
-                             const uint32_t *ids, double *loss) {
+/* Adds a frame's share to this rank's part of gradient and loss. Collective. */
+static enum status add_frame(struct trainer *t, const struct contribution *c, const uint32_t *ids,
+                             double *loss) {
     enum status status = STATUS_OK;
-    *loss = 0;
     timer_begin(&t->timings, t->timer_windows);
-    status = reserve_moved(t, f->particles->owned + f->particles->ghosts);
+    status = reserve_forces(t, c->frame->particles->owned);
     if (status == STATUS_OK)
-        status = batch_choose(t, f, batch, ids);
-    t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
+        status = batch_choose(t, c->frame, c->total, ids);
     timer_end(&t->timings, t->timer_windows);
     TRY(comm_agree(t->comm, status));
     if (t->setup.training.loss == LOSS_DENOISING)
-        status = denoising_gradient(t, f, step, batch, loss);
+        status = denoising_gradient(t, c, loss);
     else
-        status = matching_gradient(t, f, step, batch, loss);
+        status = matching_gradient(t, c, loss);
     timer_begin(&t->timings, t->timer_messages);
     status = comm_agree(t->comm, status);
-    if (status == STATUS_OK)
-        sum_over_ranks(t, loss);
     timer_end(&t->timings, t->timer_messages);
 out:
     return status;
 }
 
-/* The batch of a step: particles, or whole configurations one after the other. */
-static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t step, uint32_t *ids) {
+static void zero_gradient(struct trainer *t) {
+    t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
+}
+
+enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t number, size_t batch,
+                             const uint32_t *ids, double *loss) {
+    const struct contribution all = {.frame = f, .number = number, .total = batch, .share = 1};
+    *loss = 0;
+    zero_gradient(t);
+    const enum status status = add_frame(t, &all, ids, loss);
+    if (status == STATUS_OK)
+        sum_over_ranks(t, loss);
+    return status;
+}
+
+/* The batch of a frame: particles, or whole configurations one after the other. */
+static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t number, uint32_t *ids) {
     const struct training_parameters *p = &t->setup.training;
     const size_t n = t->setup.particles, wanted = (size_t)p->batch < f->n ? (size_t)p->batch : f->n;
     if (!training_by_configuration(&t->setup)) {
         for (size_t m = 0; m < wanted; m++)
-            ids[m] = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)m, f->n);
+            ids[m] = rng_permute(p->seed, STREAM_BATCH, number, (uint32_t)m, f->n);
         return wanted;
     }
     const size_t configurations = wanted / n > 0 ? wanted / n : 1;
     for (size_t c = 0; c < configurations; c++) {
-        const size_t copy = rng_permute(p->seed, STREAM_BATCH, step, (uint32_t)c, f->n / n);
+        const size_t copy = rng_permute(p->seed, STREAM_BATCH, number, (uint32_t)c, f->n / n);
         for (size_t m = 0; m < n; m++)
             ids[c * n + m] = (uint32_t)(copy * n + m);
     }
     return configurations * n;
 }
 
+/* Particles of the largest frame. */
+static size_t largest_frame(const struct dataset *dataset) {
+    size_t most = 0;
+    for (int p = 0; p < dataset->parts; p++)
+        if (dataset->part[p].frames > 0 && dataset->part[p].frame[0]->n > most)
+            most = dataset->part[p].frame[0]->n;
+    return most;
+}
+
 enum status trainer_step(struct trainer *t, const struct dataset *dataset, double *loss) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &t->setup.training;
-    uint64_t step = (uint64_t)t->optimizer->step;
-    struct frame *frame = dataset_choose(dataset, p->seed, step);
-    uint32_t *ids = malloc(((size_t)p->batch + t->setup.particles) * sizeof *ids);
+    const uint64_t step = (uint64_t)t->optimizer->step, frames = (uint64_t)p->frames_per_step;
+    const size_t most = largest_frame(dataset) + t->setup.particles;
+    uint32_t *ids = malloc(most * sizeof *ids);
     if (!ids)
-        status = FAIL(STATUS_FAILURE, "out of memory for a batch of %d", p->batch);
+        status = FAIL(STATUS_FAILURE, "out of memory for a batch of %zu", most);
     TRY(comm_agree(t->comm, status));
-    TRY(trainer_gradient(t, frame, step, draw_batch(t, frame, step, ids), ids, loss));
+    *loss = 0;
+    t->drawn = 0;
+    zero_gradient(t);
+    for (uint64_t m = 0; m < frames; m++) {
+        struct contribution c = {.number = step * frames + m, .share = 1 / (double)frames};
+        c.frame = dataset_choose(dataset, p->seed, c.number);
+        c.total = draw_batch(t, c.frame, c.number, ids);
+        TRY(add_frame(t, &c, ids, loss));
+        t->drawn += c.total;
+    }
+    sum_over_ranks(t, loss);
     timer_begin(&t->timings, t->timer_optimizer);
     status = optimizer_step(t->optimizer, t->gradient);
     if (status == STATUS_OK && !isfinite(*loss))
@@ -254,16 +276,17 @@ struct tested {
 };
 
 /* This rank's part of it. */
-static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t stride, struct tested *out) {
+static enum status test_frame(struct trainer *t, const struct frame *f, uint64_t number, uint32_t stride,
+                              struct tested *out) {
     enum status status = STATUS_OK;
     const size_t d = (size_t)t->d;
     const bool known = t->setup.force.compute != NULL;
     double *values = NULL;
-    TRY(reserve_moved(t, f->particles->owned + f->particles->ghosts));
+    TRY(reserve_forces(t, f->particles->owned));
     TRY(choose_tested(t, f, stride));
     const size_t rows = t->batch.count * (size_t)t->scores->decoded;
     TRY(batch_physics(t, f, f->particles, known));
-    values = calloc(rows * (4 * d + 4) + 1, sizeof *values);
+    values = calloc(rows * (4 * d + 5) + 1, sizeof *values);
     if (!values) {
         status = FAIL(STATUS_FAILURE, "out of memory for a test of %zu particles", rows);
         goto out;
@@ -271,7 +294,9 @@ static enum status test_frame(struct trainer *t, const struct frame *f, uint32_t
     const struct flow_rows flow = flow_rows_of(values, rows, d);
     struct score_rows physics = batch_rows(t);
     physics.force = known ? physics.force : NULL;
-    const struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
+    struct score_input in = frame_windows(f, t->batch.count, t->batch.centre, t->batch.neighbour);
+    in.probes.seed = t->setup.training.seed;
+    in.probes.step = number;
     TRY(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow));
     for (size_t r = 0; r < rows; r++) {
         out->resolved +=
@@ -309,39 +334,60 @@ static uint32_t stride_of(const struct trainer *t, const struct frame *f, int pa
     return particles > 0 ? (uint32_t)((all + wanted - 1) / wanted) : 1;
 }
 
-enum status trainer_test(struct trainer *t, const struct dataset *held_out, int particles,
-                         struct trainer_result *out) {
+/* What frames give: per particle, so that every frame counts alike. */
+struct frame_results {
+    double *resolved, *exact, *residual; /* (frames) */
+};
+
+static enum status test_into(struct trainer *t, const struct frame *f, int number, int particles,
+                             const struct frame_results *into) {
     enum status status = STATUS_OK;
-    int frames = 0, m = 0;
-    double resolved_sum = 0, exact_sum = 0;
+    const uint32_t stride = stride_of(t, f, particles);
+    struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
+    status = of.residual ? test_frame(t, f, (uint64_t)number, stride, &of)
+                         : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
+    TRY(comm_agree(t->comm, status));
+    into->residual[number] = sum_tested(t, f, stride, &of);
+    into->resolved[number] = of.resolved / of.rows;
+    into->exact[number] = t->setup.force.compute ? f->exact / (double)f->n : 1;
+out:
+    free(of.residual);
+    return status;
+}
+
+/* Of `count` frames from `first` on. */
+static struct trainer_result summary(const struct frame_results *of, int first, int count) {
+    struct trainer_result sum = {0};
+    double resolved = 0, exact = 0;
+    for (int m = first; m < first + count; m++) {
+        resolved += of->resolved[m];
+        exact += of->exact[m];
+        sum.residual += of->residual[m] / count;
+    }
+    sum.resolved_fraction = resolved / exact;
+    sum.error = ratio_error(count, of->resolved + first, of->exact + first);
+    return sum;
+}
+
+enum status trainer_test(struct trainer *t, const struct dataset *held_out, int particles,
+                         struct trainer_result *all, struct trainer_result *each) {
+    enum status status = STATUS_OK;
+    int frames = 0;
     for (int p = 0; p < held_out->parts; p++)
         frames += held_out->part[p].frames;
-    double *resolved = calloc(2 * (size_t)frames + 1, sizeof *resolved),
-           *exact = resolved ? resolved + frames : NULL;
-    *out = (struct trainer_result){0};
-    if (!resolved)
+    double *values = calloc(3 * (size_t)frames + 1, sizeof *values);
+    if (!values)
         status = FAIL(STATUS_FAILURE, "out of memory for %d held-out frames", frames);
     TRY(comm_agree(t->comm, status));
-    for (int p = 0; p < held_out->parts; p++)
-        for (int i = 0; i < held_out->part[p].frames; i++, m++) {
-            const struct frame *f = held_out->part[p].frame[i];
-            const uint32_t stride = stride_of(t, f, particles);
-            struct tested of = {.residual = calloc(f->n / t->setup.particles + 1, sizeof(double))};
-            status = of.residual ? test_frame(t, f, stride, &of)
-                                 : FAIL(STATUS_FAILURE, "out of memory for %zu particles", f->n);
-            status = comm_agree(t->comm, status);
-            if (status == STATUS_OK)
-                out->residual += sum_tested(t, f, stride, &of) / frames;
-            free(of.residual);
-            TRY(status);
-            resolved[m] = of.resolved / of.rows;
-            exact[m] = t->setup.force.compute ? f->exact / (double)f->n : 1;
-            resolved_sum += resolved[m];
-            exact_sum += exact[m];
-        }
-    out->resolved_fraction = resolved_sum / exact_sum;
-    out->error = ratio_error(frames, resolved, exact);
+    const struct frame_results results = {values, values + frames, values + 2 * frames};
+    for (int p = 0, m = 0; p < held_out->parts; p++) {
+        const int first = m;
+        for (int i = 0; i < held_out->part[p].frames; i++, m++)
+            TRY(test_into(t, held_out->part[p].frame[i], m, particles, &results));
+        each[p] = summary(&results, first, m - first);
+    }
+    *all = summary(&results, 0, frames);
 out:
-    free(resolved);
+    free(values);
     return status;
 }

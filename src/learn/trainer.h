@@ -4,7 +4,7 @@
 #define EPFLOW_LEARN_TRAINER_H
 
 #include "base/timer.h"
-#include "learn/dataset.h"
+#include "learn/noise.h"
 #include "learn/optimizer.h"
 
 /* What training is about. */
@@ -33,6 +33,7 @@ struct batch {
     real *zeta_narrow, *zeta, *shift; /* (capacity, D, d or O) device */
     double *term, *term_host;         /* (capacity, D) */
     double *farthest;                 /* (capacity) device */
+    real *weight, *weight_host;       /* (capacity, D) device, host: of terms in the loss */
 };
 
 struct trainer {
@@ -45,12 +46,11 @@ struct trainer {
     real *gradient;      /* (weights) device */
     real *gradient_host; /* (weights) */
     struct batch batch;
+    size_t drawn; /* particles of the last step, over all ranks and frames */
     struct probe_buffers probes;
-    size_t moved_capacity; /* particles that the arrays below hold */
-    double *zeta_all;      /* (moved_capacity, d) device: noise of all local particles */
-    uint64_t *q_moved[MAX_DIMENSION];
-    double *g_moved[MAX_DIMENSION];
-    double *force_all, *divergence_all; /* (moved_capacity, d), (moved_capacity) host */
+    struct moved_frame moved;
+    size_t force_capacity;              /* particles that the arrays below hold */
+    double *force_all, *divergence_all; /* (force_capacity, d), (force_capacity) host */
     struct timings timings;
     int timer_network, timer_windows, timer_messages, timer_optimizer;
 };
@@ -62,20 +62,25 @@ double training_margin(const struct training_parameters *p, int d);
 /* A batch is of whole configurations: the loss or the network wants all particles of a copy. */
 bool training_by_configuration(const struct trainer_setup *setup);
 
+/* What weighs a particle's term in the denoising loss, training.weighting: 1, or 1 / (offset - div_x F / (d gamma)).
+ * The latter is a function of x alone and so leaves the score in g that is learnt what it is; for repelling pairs
+ * -div_x F / gamma is the sum over pairs of kn + (d - 1) kt, theory.md section 7. */
+double training_weight(const struct training_parameters *p, double gamma, int d, double div_force);
+
 /* weights (host): NULL for initial ones. Collective. */
 enum status trainer_create(const struct ops *ops, struct comm *comm, const struct trainer_setup *setup,
                            const real *weights, struct trainer **out);
 void trainer_destroy(struct trainer **trainer);
 
-/* Step optimizer->step + 1: its batch is a function of the seed and the step, not of the ranks. *loss: its mean over
- * the batch. Collective. */
+/* Step optimizer->step + 1: its frames and their batches are functions of the seed and the step, not of the ranks.
+ * *loss: the mean over the frames of means over their batches. Collective. */
 enum status trainer_step(struct trainer *trainer, const struct dataset *dataset, double *loss);
 
 /* The gradient of a given batch (ids of particles of `frame`, over all ranks; by configuration: all particles of one
  * copy after the other) at the present weights, summed over ranks and divided by the batch, in trainer->gradient:
- * what trainer_step gives to the optimizer. Collective. */
-enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t step, size_t batch,
-                             const uint32_t *ids, double *loss);
+ * what trainer_step gives to the optimizer where a step has one frame. number: of its noise. Collective. */
+enum status trainer_gradient(struct trainer *trainer, const struct frame *frame, uint64_t number,
+                             size_t batch, const uint32_t *ids, double *loss);
 
 /* Of the moving average's weights on held-out frames. */
 struct trainer_result {
@@ -85,8 +90,9 @@ struct trainer_result {
     double residual; /* stationarity: <(sum_i div v_i + v_i . s_i)^2> / (2 N d); NaN where batches are of
                                         single particles */
 };
-/* At most `particles` of each frame (0: all). Collective. */
+/* At most `particles` of each frame (0: all). *all: of all frames together, each as much as any other; each
+ * (held_out->parts): of every part by itself, NaN where it has no frames. Collective. */
 enum status trainer_test(struct trainer *trainer, const struct dataset *held_out, int particles,
-                         struct trainer_result *out);
+                         struct trainer_result *all, struct trainer_result *each);
 
 #endif

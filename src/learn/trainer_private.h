@@ -12,17 +12,22 @@ enum status batch_choose(struct trainer *t, const struct frame *f, size_t wanted
 enum status batch_list_rows(struct trainer *t, const struct frame *f);
 /* g of the rows, and with `forces` F and div F at positions q; needs batch->row_host. */
 enum status batch_physics(struct trainer *t, const struct frame *f, const struct particles *at, bool forces);
-/* denoising.c: the frame moved by sign * sigma * zeta (of the step) as training.noise_on says, in *moved, and its
- * windows in *in. */
-enum status batch_move(struct trainer *t, const struct frame *f, uint64_t step, double sign, double sigma,
-                       struct particles *moved, struct score_input *in);
+/* denoising.c: the frame moved by `amount` times noise number `number`, as training.noise and noise_on say, in
+ * t->moved, and its windows in *in. */
+enum status batch_move(struct trainer *t, const struct frame *f, uint64_t number, double amount,
+                       struct score_input *in);
 struct score_rows batch_rows(const struct trainer *t);
 
-/* Losses: each adds to t->gradient and sets *sum, this rank's part of the loss. `total`: particles of the batch over
- * all ranks. */
-enum status denoising_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                               double *sum);
-enum status matching_gradient(struct trainer *t, const struct frame *f, uint64_t step, size_t total,
-                              double *sum);
+/* What one frame adds to a step. */
+struct contribution {
+    const struct frame *frame;
+    uint64_t number; /* of its noise and directions: no two frames of a training have the same */
+    size_t total;    /* particles of its batch, over all ranks */
+    double share;    /* in the mean over the frames of the step */
+};
+
+/* Losses: each adds to t->gradient and to *sum this rank's part of the share that the frame has in the loss. */
+enum status denoising_gradient(struct trainer *t, const struct contribution *c, double *sum);
+enum status matching_gradient(struct trainer *t, const struct contribution *c, double *sum);
 
 #endif

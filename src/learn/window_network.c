@@ -289,7 +289,7 @@ struct pass {
     const real *weights;
     const struct score_input *in;
     real *s, *divergence;
-    const real *zeta;
+    const real *zeta, *weight;
     double sign, sigma, scale, *term;
     real *gradient;
 };
@@ -306,8 +306,8 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     if (p->divergence)
         window_tangent(n, p->weights, p->in, first, count, p->divergence + first);
     if (p->gradient) {
-        ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs, p->sign, p->sigma, p->scale,
-                       p->term + row, n->ds);
+        ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs,
+                       p->weight ? p->weight + row : NULL, p->sign, p->sigma, p->scale, p->term + row, n->ds);
         window_backward(n, p->weights, at, count, p->gradient);
     }
 }
@@ -342,12 +342,13 @@ static enum status run_divergence(struct score_model *model, const real *weights
 }
 
 static enum status run_denoising(struct score_model *model, const real *weights, const struct score_input *in,
-                                 const real *zeta, double sign, double sigma, double scale, double *term,
-                                 real *gradient, real *s) {
+                                 const real *zeta, const real *weight, double sign, double sigma,
+                                 double scale, double *term, real *gradient, real *s) {
     return run_pass((struct window_network *)model, &(struct pass){.weights = weights,
                                                                    .in = in,
                                                                    .s = s,
                                                                    .zeta = zeta,
+                                                                   .weight = weight,
                                                                    .sign = sign,
                                                                    .sigma = sigma,
                                                                    .scale = scale,

@@ -110,6 +110,57 @@ struct step_result {     /* host */
     uint32_t bad_id;     /* one of them */
 };
 
+/* ---- graphs: what the response network reads, theory.md section 7 ---------------------------------- */
+
+enum { MOST_SHOTS = 16, SWEEP_CHANNELS = 7, STATE_NUMBERS = 4 };
+
+/* Its constants, by their names there. */
+struct response_law {
+    int d;
+    double v0, k, beta, gamma;
+    int shots;
+    double shot[MOST_SHOTS]; /* tau */
+    double window_rate, window_centre;
+    double density_shift;
+    double shot_scale, shot_offset, shot_guard;
+    double lg_floor, log_guard, gain;
+    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
+    double contact_scale, contact_shift, cross_factor, own_factor;
+    double message_factor, push_factor, across_factor, transfer, prior;
+};
+/* Numbers of a pair: 5 and four of each channel. */
+static inline int edge_numbers(int channels) {
+    return 5 + 4 * channels;
+}
+
+/* Directed edges j -> i between particles closer than r_e. Those of receiver i are start[i] ... start[i + 1] - 1. */
+struct edges {
+    size_t receivers, count;
+    uint32_t *start;            /* (receivers + 1) */
+    uint32_t *sender;           /* (count) j */
+    uint32_t *receiver;         /* (count) i */
+    real *normal;               /* (d, count) n = x_ij / r */
+    real *r, *kn, *kt, *window; /* (count) r, -k f'/gamma, -k f/(r gamma), w */
+};
+/* The edges of receivers begin ... end - 1. Ops on a range work on rows of its edges, row 0 being the first of them. */
+struct edge_range {
+    size_t begin, end;
+    size_t first, count; /* edges */
+};
+
+/* Directed contacts j -> i that sweeps replay the past of, numbered as edges; x_ij is in float64 before it is rounded. */
+struct contacts {
+    size_t receivers, count;
+    uint32_t *start;    /* (receivers + 1) */
+    uint32_t *sender;   /* (count) j */
+    uint32_t *receiver; /* (count) i */
+    real *x;            /* (d, count) x_i - x_j */
+};
+/* Numbers of a contact's stiffness, a symmetric matrix: the rows of its upper triangle. */
+static inline int stiffness_numbers(int d) {
+    return d * (d + 1) / 2;
+}
+
 struct ops {
     const char *name; /* "cpu", "cuda" */
     void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
@@ -165,6 +216,11 @@ struct ops {
     double (*pair_quadratic)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                              double k, size_t owned, const uint32_t *id, uint64_t *const q[],
                              const struct pair_list *list, double *const b[]);
+    /* Of the matrix K = -dF/dx of all coordinates, the sum of the squares of its elements in the rows of owned particles,
+     * trap or tether included; diagonal (n, d, d): scratch. Returns the sum (host). */
+    double (*stiffness_squared)(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                                double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                                uint64_t *const q[], const struct pair_list *list, double *diagonal);
     /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
     void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                        uint32_t *count);
@@ -174,9 +230,22 @@ struct ops {
                  const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
                  struct step_result *result);
+    /* The two parts of which split steps are made, for eps = 0. kick: g = g_decay g + g_kick xi, xi the standard normal
+     * numbers of (seed, STREAM_REFINE, id, step) of the law. */
+    void (*kick)(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+                 double *const g[]);
+    /* move: to = from + dt b, b of g, of the pair force given and of the law's trap at the positions `at`; image counts
+     * the crossings from `from` to `to` (NULL: not kept). The law's dt and noise are not used. to may be at or from. */
+    void (*move)(const struct ops *ops, const struct box *box, const struct step_law *law, double dt,
+                 size_t n, const uint32_t *id, int64_t *const force[], double *const g[],
+                 uint64_t *const at[], uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[],
+                 int32_t *const image[], struct step_result *result);
     /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
     void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                    const uint32_t *id, int d, double *out);
+    /* The same with 1 or -1, each half of the time. */
+    void (*rademacher)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                       const uint32_t *id, int d, double *out);
     /* q_out = q + amount zeta, g_out = g + amount zeta; zeta (n, d), one axis after the other in q and g. */
     void (*shift_positions)(const struct ops *ops, const struct box *box, size_t n, double amount,
                             const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
@@ -321,18 +390,139 @@ struct ops {
     /* out[i] = sum over a of tangent[a][i][a], tangent (d, count, d): a divergence from its d tangents. */
     void (*trace)(const struct ops *ops, size_t count, int d, const real *tangent, real *out);
 
+    /* ---- the response network ----
+     * Vectors of a particle are (d, channels), channels next to each other. `..._tangent` gives derivatives along a
+     * direction in which propulsions move and positions do not; `..._backward` adds to gradients unless it says =. */
+
+    /* All others closer than radius to each of particles 0 ... receivers-1 among n, in a fixed order: as pair_list,
+     * but directed. With list->capacity 0 it counts. */
+    size_t (*edge_list)(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
+                        size_t receivers, size_t n, uint64_t *const q[], double radius,
+                        struct pair_list *list);
+    /* Fills normal, r, kn, kt, window and receiver, formed in float64 from all 64 bits, and of every receiver
+     * stiffness = (1/d) sum_j [kn + (d-1) kt] and kappa = max(1, 1 + stiffness). */
+    void (*edge_terms)(const struct ops *ops, const struct box *box, const struct response_law *law,
+                       uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa);
+    /* u (n, d) = g + push, push = F/v0, formed in float64. */
+    void (*velocity_rows)(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
+                          real *u);
+    /* Of all receivers: q (receivers, d), and the channels u, Q_tau in the first 1 + shots of `channels` columns of v
+     * (receivers, d, channels). u has all senders' rows. */
+    void (*response_sources)(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                             const real *kappa, const real *u, real *q, int channels, real *v);
+    void (*response_sources_tangent)(const struct ops *ops, const struct response_law *law,
+                                     const struct edges *edges, const real *kappa, const real *u,
+                                     const real *du, real *dq, int channels, real *dv);
+    /* Sweeps: x and receiver of contacts, from positions. */
+    void (*contact_vectors)(const struct ops *ops, const struct box *box, uint64_t *const q[],
+                            struct contacts *contacts);
+    /* stiff (d (d + 1)/2, count) = (kn - kt) n n^T + kt 1, kn = -k f'(r), kt = -k f(r)/r, at x_ij - (D_i - D_j); shift
+     * D (particles, d). As in shots, r^2 is |x|^2 + shot_guard and n = x/r. */
+    void (*contact_stiffness)(const struct ops *ops, const struct response_law *law,
+                              const struct contacts *contacts, const real *shift, real *stiff);
+    void (*contact_stiffness_tangent)(const struct ops *ops, const struct response_law *law,
+                                      const struct contacts *contacts, const real *shift, const real *dshift,
+                                      real *dstiff);
+    /* out = base + factor (source - K x) of all receivers, (K x)_i = sum_j stiff_ij (x_i - x_j); x (particles, d); base
+     * and source NULL: 0. out may be base, not x. */
+    void (*contact_step)(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                         const real *stiff, const real *x, const real *base, const real *source, real *out);
+    void (*contact_step_tangent)(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                                 const real *stiff, const real *x, const real *dstiff, const real *dx,
+                                 const real *dbase, const real *dsource, real *dout);
+    /* x (n, 4): log(kappa)/kappa_scale - kappa_shift, lg(|q|^2), lg(kappa |u|^2)/speed_scale - speed_shift,
+     * phi/density_shift - 1. */
+    void (*response_state)(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
+                           const real *phi, const real *q, const real *u, real *x);
+    void (*response_state_tangent)(const struct ops *ops, const struct response_law *law, size_t n,
+                                   const real *kappa, const real *q, const real *u, const real *dq,
+                                   const real *du, real *dx);
+    /* f (range.count, edge_numbers(channels)): what a pair is seen by; v (senders, d, channels). */
+    void (*edge_features)(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          struct edge_range range, const real *kappa, int channels, const real *v, real *f);
+    void (*edge_features_tangent)(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, struct edge_range range, const real *kappa,
+                                  int channels, const real *v, const real *dv, real *df);
+    /* Gradient of the channels from `from` on; those before do not depend on weights. */
+    void (*edge_features_backward)(const struct ops *ops, const struct response_law *law,
+                                   const struct edges *edges, struct edge_range range, const real *kappa,
+                                   int channels, int from, const real *v, const real *df, real *dv);
+    /* a (range.count, width) += p_i[:width] + p_j[width:] with p (senders, 2 width), e = silu(a). */
+    void (*edge_hidden)(const struct ops *ops, const struct edges *edges, struct edge_range range, int width,
+                        const real *p, real *a, real *e);
+    /* de = silu'(a) (de + dp_i + dp_j). */
+    void (*edge_hidden_tangent)(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                                int width, const real *a, const real *dp, real *de);
+    /* de = silu'(a) de, and that to dp. */
+    void (*edge_hidden_backward)(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                                 int width, const real *a, real *de, real *dp);
+    /* Sums over the edges of the range's receivers: m (receivers, ldm) = message_factor sum_j w m_ij and the new vectors v
+     * (receivers, d, channels) from y (range.count, hidden + 3 channels) = m, alpha, beta, delta of the pairs and the
+     * mixed vectors mixed (senders, d, channels). */
+    void (*edge_messages)(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                          const real *mixed, real *m, size_t ldm, real *v);
+    void (*edge_messages_tangent)(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, struct edge_range range, const real *kappa,
+                                  int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                                  const real *dmixed, real *dm, size_t lddm, real *dv);
+    /* dy =, dmixed += */
+    void (*edge_messages_backward)(const struct ops *ops, const struct response_law *law,
+                                   const struct edges *edges, struct edge_range range, const real *kappa,
+                                   int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                   size_t lddm, const real *dv, real *dy, real *dmixed);
+    /* x (n, ldx): log(z_c + guard) of the new vectors v (n, d, channels), then p_c. */
+    void (*vector_features)(const struct ops *ops, const struct response_law *law, size_t n, int channels,
+                            const real *kappa, const real *q, const real *v, real *x, size_t ldx);
+    void (*vector_features_tangent)(const struct ops *ops, const struct response_law *law, size_t n,
+                                    int channels, const real *kappa, const real *q, const real *v,
+                                    const real *dq, const real *dv, real *dx, size_t lddx);
+    void (*vector_features_backward)(const struct ops *ops, const struct response_law *law, size_t n,
+                                     int channels, const real *kappa, const real *q, const real *v,
+                                     const real *dx, size_t lddx, real *dv);
+    /* out_c = v_c + sum_c' turn_c'c v_c', turn (n, channels channels); row a of particle i of out is at
+     * out + (i d + a) ldo. */
+    void (*turn_vectors)(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                         const real *v, real *out, size_t ldo);
+    void (*turn_vectors_tangent)(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                                 const real *v, const real *dturn, const real *dv, real *dout, size_t lddo);
+    /* dturn =, dv = */
+    void (*turn_vectors_backward)(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                                  const real *v, const real *dout, size_t lddo, real *dturn, real *dv);
+    /* to (n, d, ...) = root of kappa times columns of from. */
+    void (*whiten)(const struct ops *ops, size_t n, int d, int channels, const real *kappa, const real *from,
+                   size_t ld_from, real *to, size_t ld_to, bool add);
+    /* s (n, d) from the whitened vectors z (n, d, vectors), of which the first is q, and o (n, vectors + 2). */
+    void (*response_score)(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                           const real *kappa, const real *z, const real *o, double *const g[],
+                           double *const push[], real *s);
+    void (*response_score_tangent)(const struct ops *ops, const struct response_law *law, size_t n,
+                                   int vectors, const real *kappa, const real *z, const real *o,
+                                   double *const g[], double *const push[], const real *dz, const real *dout,
+                                   const real *dg, real *ds);
+    /* dz =, dout = */
+    void (*response_score_backward)(const struct ops *ops, const struct response_law *law, size_t n,
+                                    int vectors, const real *kappa, const real *z, const real *o,
+                                    double *const g[], double *const push[], const real *ds, real *dz,
+                                    real *dout);
+    /* silu over contiguous elements; dy in place. */
+    void (*silu)(const struct ops *ops, size_t count, const real *x, real *y);
+    void (*silu_slope)(const struct ops *ops, size_t count, const real *x, real *dy);
+
     /* ---- loss and optimizer ---- */
 
     /* Antithetic denoising, one sign: term[i] += weight/2 [|s|^2 + sign 2 s.zeta/sigma] (float64), and
-     * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch. */
+     * ds = scale * weight * (s + sign zeta/sigma); s, zeta, ds (count, d); scale = 1/batch; weight (count) of each
+     * particle, NULL: 1. */
     void (*denoising)(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
-                      double sign, double sigma, double scale, double *term, real *ds);
+                      const real *weight, double sign, double sigma, double scale, double *term, real *ds);
     /* Sum of squares in float64 (host). */
     double (*sum_squares)(const struct ops *ops, size_t count, const real *x);
-    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale` first (clipping), then the
-     * moving average: theory.md section 4. */
-    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-                  double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
+    /* One step t (from 1) of RAdam, or, if not to rectify, of Adam, on count weights, gradient scaled by `scale`
+     * first (clipping), then the moving average: theory.md section 4. b2: decay of nu. */
+    void (*radam)(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+                  double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+                  real *average);
 };
 
 /* The table of this machine's processor; static, always there. */

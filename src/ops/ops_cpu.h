@@ -25,6 +25,9 @@ void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell
                  const uint32_t *centre, size_t n, uint64_t *const q[], int k, uint32_t *index,
                  double *farthest);
 
+size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
+                     size_t receivers, size_t n, uint64_t *const q[], double radius, struct pair_list *list);
+
 /* ops_cpu_pairs.c */
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                     size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
@@ -38,6 +41,9 @@ void cpu_drift(const struct ops *ops, const struct box *box, double v0, double t
 double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
                           size_t owned, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                           double *const b[]);
+double cpu_stiffness_squared(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                             uint64_t *const q[], const struct pair_list *list, double *diagonal);
 void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                     uint32_t *count);
 
@@ -49,14 +55,25 @@ void cpu_spring_terms(const struct box *box, const struct pair_law *law, double 
                       double *const force[], double *divergence);
 double cpu_spring_quadratic(const struct box *box, const struct pair_law *law, double k, size_t owned,
                             const uint32_t *id, const struct pair_list *list, double *const b[]);
+/* K (d, d) of the bond between two particles, with which they pull at each other. */
+void cpu_spring_stiffness(const struct box *box, const struct pair_law *law, double k, uint32_t id,
+                          uint32_t other, double pair[]);
 
 /* ops_cpu_step.c */
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
               const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
               int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
               struct step_result *result);
+void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+              double *const g[]);
+void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
+              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
+              struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out);
+void cpu_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                    const uint32_t *id, int d, double *out);
 void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
                          const double *zeta, uint64_t *const q[], uint64_t *const q_out[]);
 void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
@@ -150,10 +167,98 @@ void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int he
                        const real *p, const real *r, const real *dz, real *dr, real *dt);
 
 /* ops_cpu_optimizer.c */
-void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
-                   double sigma, double scale, double *term, real *ds);
+void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
+                   const real *weight, double sign, double sigma, double scale, double *term, real *ds);
 double cpu_sum_squares(const struct ops *ops, size_t count, const real *x);
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average);
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+               double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+               real *average);
+
+/* ops_cpu_edges.c */
+void cpu_edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,
+                    uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa);
+void cpu_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
+                       real *u);
+void cpu_response_sources(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          const real *kappa, const real *u, real *q, int channels, real *v);
+void cpu_response_sources_tangent(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, const real *kappa, const real *u, const real *du,
+                                  real *dq, int channels, real *dv);
+void cpu_response_state(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
+                        const real *phi, const real *q, const real *u, real *x);
+void cpu_response_state_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                const real *kappa, const real *q, const real *u, const real *dq,
+                                const real *du, real *dx);
+
+/* ops_cpu_sweeps.c */
+void cpu_contact_vectors(const struct ops *ops, const struct box *box, uint64_t *const q[],
+                         struct contacts *contacts);
+void cpu_contact_stiffness(const struct ops *ops, const struct response_law *law,
+                           const struct contacts *contacts, const real *shift, real *stiff);
+void cpu_contact_stiffness_tangent(const struct ops *ops, const struct response_law *law,
+                                   const struct contacts *contacts, const real *shift, const real *dshift,
+                                   real *dstiff);
+void cpu_contact_step(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                      const real *stiff, const real *x, const real *base, const real *source, real *out);
+void cpu_contact_step_tangent(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                              const real *stiff, const real *x, const real *dstiff, const real *dx,
+                              const real *dbase, const real *dsource, real *dout);
+
+/* ops_cpu_features.c */
+void cpu_edge_features(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                       struct edge_range range, const real *kappa, int channels, const real *v, real *f);
+void cpu_edge_features_tangent(const struct ops *ops, const struct response_law *law,
+                               const struct edges *edges, struct edge_range range, const real *kappa,
+                               int channels, const real *v, const real *dv, real *df);
+void cpu_edge_features_backward(const struct ops *ops, const struct response_law *law,
+                                const struct edges *edges, struct edge_range range, const real *kappa,
+                                int channels, int from, const real *v, const real *df, real *dv);
+
+/* ops_cpu_response.c */
+void cpu_silu(const struct ops *ops, size_t count, const real *x, real *y);
+void cpu_silu_slope(const struct ops *ops, size_t count, const real *x, real *dy);
+void cpu_edge_hidden(const struct ops *ops, const struct edges *edges, struct edge_range range, int width,
+                     const real *p, real *a, real *e);
+void cpu_edge_hidden_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                             int width, const real *a, const real *dp, real *de);
+void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                              int width, const real *a, real *de, real *dp);
+void cpu_edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                       struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                       const real *mixed, real *m, size_t ldm, real *v);
+void cpu_edge_messages_tangent(const struct ops *ops, const struct response_law *law,
+                               const struct edges *edges, struct edge_range range, const real *kappa,
+                               int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                               const real *dmixed, real *dm, size_t lddm, real *dv);
+void cpu_edge_messages_backward(const struct ops *ops, const struct response_law *law,
+                                const struct edges *edges, struct edge_range range, const real *kappa,
+                                int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                size_t lddm, const real *dv, real *dy, real *dmixed);
+void cpu_vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
+                         const real *kappa, const real *q, const real *v, real *x, size_t ldx);
+void cpu_vector_features_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                 int channels, const real *kappa, const real *q, const real *v,
+                                 const real *dq, const real *dv, real *dx, size_t lddx);
+void cpu_vector_features_backward(const struct ops *ops, const struct response_law *law, size_t n,
+                                  int channels, const real *kappa, const real *q, const real *v,
+                                  const real *dx, size_t lddx, real *dv);
+void cpu_turn_vectors(const struct ops *ops, size_t n, int d, int channels, const real *turn, const real *v,
+                      real *out, size_t ldo);
+void cpu_turn_vectors_tangent(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                              const real *v, const real *dturn, const real *dv, real *dout, size_t lddo);
+void cpu_turn_vectors_backward(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                               const real *v, const real *dout, size_t lddo, real *dturn, real *dv);
+void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real *kappa, const real *from,
+                size_t ld_from, real *to, size_t ld_to, bool add);
+void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                        const real *kappa, const real *z, const real *o, double *const g[],
+                        double *const push[], real *s);
+void cpu_response_score_tangent(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                                const real *kappa, const real *z, const real *o, double *const g[],
+                                double *const push[], const real *dz, const real *dout, const real *dg,
+                                real *ds);
+void cpu_response_score_backward(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                                 const real *kappa, const real *z, const real *o, double *const g[],
+                                 double *const push[], const real *ds, real *dz, real *dout);
 
 #endif

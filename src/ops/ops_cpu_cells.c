@@ -80,13 +80,14 @@ static inline double square_distance(const struct box *box, const double unit[],
     return square;
 }
 
-/* Visits the particles of one cell for particle i; appends those of the list. */
+/* Visits the particles of one cell for particle i; appends those of the list: of two particles below `half` only one
+ * has the other. */
 static inline size_t append_cell(const struct box *box, const double unit[], const struct cell_grid *grid,
-                                 size_t cell, size_t i, size_t owned, uint64_t *const q[], double cut,
+                                 size_t cell, size_t i, size_t half, uint64_t *const q[], double cut,
                                  struct pair_list *list, size_t length) {
     for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
         uint32_t j = grid->item[m];
-        if ((j <= i && j < owned) || square_distance(box, unit, q, i, j) >= cut)
+        if ((j <= i && j < half) || j == i || square_distance(box, unit, q, i, j) >= cut)
             continue;
         if (length < list->capacity)
             list->neighbour[length] = j;
@@ -95,11 +96,8 @@ static inline size_t append_cell(const struct box *box, const double unit[], con
     return length;
 }
 
-size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
-                     size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
-    (void)ops;
-    (void)n;
-    const double cut = radius * radius * (1 + 1e-6); /* wide enough for forces computed in float32 */
+static size_t list_cells(const struct box *box, const struct cell_grid *grid, size_t rows, size_t half,
+                         uint64_t *const q[], double radius, double cut, struct pair_list *list) {
     double unit[MAX_DIMENSION];
     int layers[MAX_DIMENSION];
     size_t length = 0;
@@ -108,12 +106,12 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
         double wanted = ceil(radius / cell_side(box, grid, a) * (1 + 1e-6));
         layers[a] = wanted < grid->cells[a] ? (int)wanted : grid->cells[a]; /* that is all of them */
     }
-    for (size_t i = 0; i < owned; i++) {
+    for (size_t i = 0; i < rows; i++) {
         struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};
         int c[MAX_DIMENSION] = {0};
         list->start[i] = (uint32_t)length;
         if (grid->group > 0) {
-            length = append_cell(box, unit, grid, grid->cell[i], i, owned, q, cut, list, length);
+            length = append_cell(box, unit, grid, grid->cell[i], i, half, q, cut, list, length);
             continue;
         }
         for (int a = 0; a < box->d; a++) {
@@ -128,11 +126,26 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
                         cell * (size_t)grid->cells[1] + (size_t)cell_at(grid, 1, c[1] + reach[1].first + y);
                     cell =
                         cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + reach[0].first + x);
-                    length = append_cell(box, unit, grid, cell, i, owned, q, cut, list, length);
+                    length = append_cell(box, unit, grid, cell, i, half, q, cut, list, length);
                 }
     }
-    list->start[owned] = (uint32_t)length;
+    list->start[rows] = (uint32_t)length;
     return length;
+}
+
+size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
+                     size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
+    (void)ops;
+    (void)n;
+    const double cut = radius * radius * (1 + 1e-6); /* wide enough for forces computed in float32 */
+    return list_cells(box, grid, owned, owned, q, radius, cut, list);
+}
+
+size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
+                     size_t receivers, size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
+    (void)ops;
+    (void)n;
+    return list_cells(box, grid, receivers, 0, q, radius, radius * radius, list);
 }
 
 /* ---- nearest neighbours: a heap of the k best so far, worst on top, over growing shells of cells ---- */

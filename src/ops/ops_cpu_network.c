@@ -70,6 +70,56 @@ static bool is_small(int in, int out) {
     return weights <= SMALL_WEIGHTS || ((in <= FEW_COLUMNS || out <= FEW_COLUMNS) && weights <= FEW_WEIGHTS);
 }
 
+/* Where the number of columns is not a whole number of vectors: the same products on copies whose rows are filled up
+ * with zeros, some rows at a time. */
+enum { MOST_PADDED = 8192, ROWS_PADDED = 32 };
+
+static int padded(int columns) {
+    return (columns + LANES - 1) / LANES * LANES;
+}
+
+static bool wants_padding(int inner, int columns) {
+    return columns % LANES != 0 && columns > 1 && (long)inner * padded(columns) <= MOST_PADDED &&
+           ROWS_PADDED * padded(columns) <= MOST_PADDED;
+}
+
+static void pad_rows(size_t rows, int columns, const real *from, size_t ld, real *to) {
+    const size_t wide = (size_t)padded(columns);
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(to + r * wide, from + r * ld, (size_t)columns * sizeof *to);
+        for (size_t c = (size_t)columns; c < wide; c++)
+            to[r * wide + c] = 0;
+    }
+}
+
+/* c (m, n) = start + a (m, k) b (k, n); start: c itself, one row for all (start_ld 0), or NULL. */
+static void padded_product(size_t m, int n, int k, const real *a, struct steps step, const real *b,
+                           size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
+    real wide[MOST_PADDED], out[MOST_PADDED], first[MOST_PADDED];
+    const size_t ldo = (size_t)padded(n);
+    const bool rising = start && start_ld > 0; /* a row of its own for every row */
+    pad_rows((size_t)k, n, b, ldb, wide);
+    if (start && !rising)
+        pad_rows(1, n, start, 0, first);
+    for (size_t i = 0; i < m; i += ROWS_PADDED) {
+        const size_t rows = m - i < ROWS_PADDED ? m - i : ROWS_PADDED;
+        if (rising)
+            pad_rows(rows, n, start + i * start_ld, start_ld, first);
+        small_product(rows, (int)ldo, k, a + i * step.row, step, wide, ldo, start ? first : NULL,
+                      rising ? ldo : 0, out, ldo);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(c + (i + r) * ldc, out + r * ldo, (size_t)n * sizeof *c);
+    }
+}
+
+static void any_product(size_t m, int n, int k, const real *a, struct steps step, const real *b, size_t ldb,
+                        const real *start, size_t start_ld, real *c, size_t ldc) {
+    if (wants_padding(k, n))
+        padded_product(m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
+    else
+        small_product(m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
+}
+
 static bool fits_panels(size_t rows, int inner, int columns) {
     return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && columns % LANES == 0;
 }
@@ -144,7 +194,7 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
         return;
     }
     if (is_small(in, out)) {
-        small_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
+        any_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
         return;
     }
     if (fits_panels(rows, in, out)) {
@@ -170,14 +220,14 @@ static void small_backward(size_t rows, int in, int out, const real *x, size_t l
                            const real *dy, size_t ldy, real *dw, real *dx, size_t lddx, bool add) {
     for (size_t r = 0; r < rows; r += PANEL) {
         const int panel = rows - r < PANEL ? (int)(rows - r) : PANEL;
-        small_product((size_t)in, out, panel, x + r * ldx, (struct steps){1, ldx}, dy + r * ldy, ldy, dw,
-                      (size_t)out, dw, (size_t)out);
+        any_product((size_t)in, out, panel, x + r * ldx, (struct steps){1, ldx}, dy + r * ldy, ldy, dw,
+                    (size_t)out, dw, (size_t)out);
     }
     if (dx) {
         real turned[FEW_WEIGHTS];
         turn(in, out, 1, w, (size_t)out, turned, (size_t)in);
-        small_product(rows, in, out, dy, (struct steps){ldy, 1}, turned, (size_t)in, add ? dx : NULL, lddx,
-                      dx, lddx);
+        any_product(rows, in, out, dy, (struct steps){ldy, 1}, turned, (size_t)in, add ? dx : NULL, lddx, dx,
+                    lddx);
     }
 }
 

@@ -4,18 +4,19 @@
 
 #include "ops/precision.h"
 
-void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta, double sign,
-                   double sigma, double scale, double *term, real *ds) {
+void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
+                   const real *weight, double sign, double sigma, double scale, double *term, real *ds) {
     (void)ops;
     const double slope = sign / sigma;
     for (size_t i = 0; i < count; i++) {
+        const double factor = weight ? (double)weight[i] : 1;
         double sum = 0;
         for (size_t m = i * (size_t)d; m < (i + 1) * (size_t)d; m++) {
             const double own = (double)s[m], pull = slope * (double)zeta[m];
             sum += own * (own + 2 * pull);
-            ds[m] = (real)(scale * (own + pull));
+            ds[m] = (real)(scale * factor * (own + pull));
         }
-        term[i] += sum / 2;
+        term[i] += factor * sum / 2;
     }
 }
 
@@ -27,10 +28,11 @@ double cpu_sum_squares(const struct ops *ops, size_t count, const real *x) {
     return sum;
 }
 
-void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double rate, double scale,
-               double decay, const real *gradient, real *mu, real *nu, real *theta, real *average) {
+void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, double b2, double rate,
+               double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
+               real *average) {
     (void)ops;
-    const double b1 = 0.9, b2 = 0.999, threshold = 5, power = pow(b2, (double)t);
+    const double b1 = 0.9, threshold = 5, power = pow(b2, (double)t);
     const double rho_end = 2 / (1 - b2) - 1, rho = rho_end - 2 * (double)t * power / (1 - power);
     const bool rectified = !rectify || rho >= threshold;
     const real unbias_mu = (real)(1 / (1 - pow(b1, (double)t))), unbias_nu = (real)(1 / (1 - power));

@@ -207,6 +207,51 @@ double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const st
     return sum;
 }
 
+/* Of the pair i, j (d, d): -k [f' n n + (f/r)(1 - n n)], or that of a spring; false beyond the cut-off. */
+static bool stiffness_of_pair(const struct box *box, const struct pair_law *law, double k, const uint32_t *id,
+                              uint64_t *const q[], size_t i, size_t j, double pair[]) {
+    double delta[MAX_DIMENSION], r;
+    if (law->kind == PAIRS_SPRINGS) {
+        cpu_spring_stiffness(box, law, k, id[i], id[j], pair);
+        return true;
+    }
+    if (!pair_close(box, law, q, i, j, delta, &r))
+        return false;
+    const double across = -k * pair_force_d(r, law->beta, 1 / law->beta) / r;
+    const double along = -k * pair_slope_d(r, law->beta);
+    for (int a = 0; a < box->d; a++)
+        for (int b = 0; b < box->d; b++)
+            pair[a * box->d + b] = (along - across) * delta[a] * delta[b] / (r * r) + (a == b ? across : 0);
+    return true;
+}
+
+double cpu_stiffness_squared(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             double k, double trap, size_t owned, size_t n, const uint32_t *id,
+                             uint64_t *const q[], const struct pair_list *list, double *diagonal) {
+    (void)ops;
+    const size_t size = (size_t)(box->d * box->d);
+    double pair[MAX_DIMENSION * MAX_DIMENSION], sum = 0;
+    memset(diagonal, 0, n * size * sizeof *diagonal);
+    for (size_t i = 0; i < owned; i++) {
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+            const size_t j = list->neighbour[m];
+            if (!stiffness_of_pair(box, law, k, id, q, i, j, pair))
+                continue;
+            for (size_t c = 0; c < size; c++) {
+                diagonal[i * size + c] += pair[c];
+                diagonal[j * size + c] += pair[c];
+                sum += (j < owned ? 2 : 1) * pair[c] * pair[c]; /* K_ij = -pair = K_ji */
+            }
+        }
+    }
+    for (size_t i = 0; i < owned; i++)
+        for (size_t c = 0; c < size; c++) {
+            const double own = diagonal[i * size + c] + (c % (size_t)(box->d + 1) == 0 ? trap : 0);
+            sum += own * own;
+        }
+    return sum;
+}
+
 void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                     uint32_t *count) {
     (void)ops;

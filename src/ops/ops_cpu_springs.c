@@ -96,3 +96,16 @@ double cpu_spring_quadratic(const struct box *box, const struct pair_law *law, d
     }
     return sum;
 }
+
+void cpu_spring_stiffness(const struct box *box, const struct pair_law *law, double k, uint32_t id,
+                          uint32_t other, double pair[]) {
+    const uint32_t ids[2] = {id, other};
+    const struct bond_end p = end_of(law, ids, 0), r = end_of(law, ids, 1);
+    for (int b = 0; b < box->d; b++) {
+        double v[MAX_DIMENSION] = {0};
+        v[b] = k;
+        stiffness(box, law, &p, &r, v);
+        for (int a = 0; a < box->d; a++)
+            pair[a * box->d + b] = v[a];
+    }
+}

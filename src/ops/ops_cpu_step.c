@@ -22,6 +22,33 @@ static void normal_block(uint64_t seed, enum rng_stream stream, uint64_t step, s
     }
 }
 
+/* b of a particle on one axis, from a force in fixed point and its position q. */
+static inline double velocity(const struct step_law *law, double g, int64_t force, uint64_t q, uint64_t site,
+                              double unit) {
+    double b = fma(law->v0, g, law->k * ((double)force * 0x1p-48));
+    return law->trap > 0 ? fma(-law->trap, (double)(int64_t)(q - site) * unit, b) : b;
+}
+
+/* What a step may do at most to a particle on one axis. */
+static inline bool allowed(double dx, double side, double g, int64_t force) {
+    return fabs(dx) < side / 4 && fabs(g) < 1e6 && force < INT64_MAX / 2 && force > -INT64_MAX / 2;
+}
+
+/* to = from + dx on one axis; image (NULL: not kept) counts the crossings. Returns the squared displacement from
+ * q_list, and false in *good past L/4 of an open box, where pairs across the edge could be taken for near. */
+static inline double displace(const struct box *box, double dx, double unit, uint64_t from, uint64_t q_list,
+                              uint64_t *to, int32_t *image, bool *good) {
+    int64_t dq = llrint(dx / unit);
+    uint64_t after = from + (uint64_t)dq;
+    *to = after;
+    if (image && box->periodic)
+        *image += (dq > 0 && after < from) - (dq < 0 && after > from);
+    if (!box->periodic && fabs((double)(int64_t)after) > 0x1p62)
+        *good = false;
+    double moved = (double)(int64_t)(after - q_list) * unit;
+    return moved * moved;
+}
+
 /* One particle: the update of theory.md section 1. Returns the squared displacement from q_list. */
 static inline double advance(const struct box *box, const struct step_law *law, size_t i,
                              const uint64_t site[], int64_t *const force[], uint64_t *const q_list[],
@@ -30,24 +57,14 @@ static inline double advance(const struct box *box, const struct step_law *law, 
     double displacement = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;
-        double b = fma(law->v0, g[a][i], law->k * ((double)force[a][i] * 0x1p-48));
-        if (law->trap > 0)
-            b = fma(-law->trap, (double)(int64_t)(q[a][i] - site[a]) * unit, b);
+        double b = velocity(law, g[a][i], force[a][i], q[a][i], site[a], unit);
         double dx = fma(b, law->dt, law->x_kick * xi_x[a]);
         g[a][i] = fma(g[a][i], law->g_decay, law->g_kick * xi_g[a]);
-        if (!(fabs(dx) < box->side[a] / 4) || !(fabs(g[a][i]) < 1e6) || force[a][i] >= INT64_MAX / 2 ||
-            force[a][i] <= -INT64_MAX / 2) {
+        if (!allowed(dx, box->side[a], g[a][i], force[a][i])) {
             *good = false;
             return 0;
         }
-        int64_t dq = llrint(dx / unit);
-        uint64_t before = q[a][i], after = before + (uint64_t)dq;
-        q[a][i] = after;
-        image[a][i] += box->periodic ? (dq > 0 && after < before) - (dq < 0 && after > before) : 0;
-        if (!box->periodic && fabs((double)(int64_t)after) > 0x1p62)
-            *good = false; /* past L/4: pairs across the edge could be taken for near */
-        double moved = (double)(int64_t)(after - q_list[a][i]) * unit;
-        displacement = fma(moved, moved, displacement);
+        displacement += displace(box, dx, unit, q[a][i], q_list[a][i], &q[a][i], &image[a][i], good);
     }
     return displacement;
 }
@@ -91,6 +108,49 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
     result->displacement = sqrt(largest);
 }
 
+void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
+              double *const g[]) {
+    (void)ops;
+    float normal[MAX_DIMENSION + WORDS][BLOCK];
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        size_t count = n - begin < BLOCK ? n - begin : BLOCK;
+        normal_block(law->seed, STREAM_REFINE, law->step, count, id + begin, d, normal);
+        for (int a = 0; a < d; a++)
+            for (size_t m = 0; m < count; m++)
+                g[a][begin + m] = fma(g[a][begin + m], law->g_decay, law->g_kick * (double)normal[a][m]);
+    }
+}
+
+void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
+              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
+              struct step_result *result) {
+    (void)ops;
+    uint64_t site[MAX_DIMENSION] = {0};
+    double largest = 0;
+    *result = (struct step_result){0};
+    for (size_t i = 0; i < n; i++) {
+        bool good = true;
+        double displacement = 0;
+        if (law->anchor.d > 0 && law->trap > 0)
+            lattice_site(&law->anchor, id[i], site);
+        for (int a = 0; a < box->d; a++) {
+            const double unit = box->side[a] * 0x1p-64;
+            double dx = dt * velocity(law, g[a][i], force[a][i], at[a][i], site[a], unit);
+            good = good && allowed(dx, box->side[a], g[a][i], force[a][i]);
+            if (good)
+                displacement += displace(box, dx, unit, from[a][i], q_list[a][i], &to[a][i],
+                                         image ? &image[a][i] : NULL, &good);
+        }
+        largest = displacement > largest ? displacement : largest;
+        if (!good) {
+            result->bad++;
+            result->bad_id = id[i];
+        }
+    }
+    result->displacement = sqrt(largest);
+}
+
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                 const uint32_t *id, int d, double *out) {
     (void)ops;
@@ -101,6 +161,17 @@ void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, ui
         for (size_t m = 0; m < count; m++)
             for (int a = 0; a < d; a++)
                 out[(begin + m) * (size_t)d + (size_t)a] = (double)normal[a][m];
+    }
+}
+
+void cpu_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
+                    const uint32_t *id, int d, double *out) {
+    (void)ops;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t word[WORDS];
+        rng_words(seed, stream, id[i], step, 0, word);
+        for (int a = 0; a < d; a++)
+            out[i * (size_t)d + (size_t)a] = (word[0] >> a) & 1 ? 1 : -1;
     }
 }
 

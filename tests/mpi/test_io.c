@@ -1,74 +1,10 @@
 /* Round trips of every format on several ranks. What was written is compared with the closed forms, once
  * through our own readers, each rank reading another rank's share, and once through plain serial HDF5, which
  * knows nothing of us: names, types, shapes and links as other programs will find them. */
+#include "serial.h"
 #include "test_io.h"
 
 #define GROUP "/particles/trajectory"
-
-/* ---- serial HDF5, on rank 0 ---- */
-
-static hid_t serial_open(const char *path) {
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0)
-        fail_msg("serial HDF5 cannot open %s", path);
-    return file;
-}
-
-static void assert_shape(hid_t file, const char *name, H5T_class_t class, size_t size, int rank,
-                         const size_t dims[]) {
-    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
-    if (set < 0)
-        fail_msg("no dataset %s", name);
-    hid_t type = H5Dget_type(set), space = H5Dget_space(set), made = H5Dget_create_plist(set);
-    hsize_t found[8];
-    H5D_alloc_time_t allocated;
-    H5D_fill_time_t filled;
-    H5O_info_t info;
-    assert_int_equal(H5Tget_class(type), class);
-    assert_int_equal(H5Tget_size(type), size);
-    assert_int_equal(H5Sget_simple_extent_dims(space, found, NULL), rank);
-    for (int a = 0; a < rank; a++)
-        assert_int_equal(found[a], dims[a]);
-    assert_int_equal(H5Pget_layout(made), H5D_CONTIGUOUS);
-    H5Pget_alloc_time(made, &allocated);
-    H5Pget_fill_time(made, &filled);
-    assert_int_equal(allocated, H5D_ALLOC_TIME_EARLY);
-    assert_int_equal(filled, H5D_FILL_TIME_NEVER);
-    H5Oget_info(set, &info);
-    assert_int_equal(info.ctime, 0); /* no times: equal runs give equal files */
-    H5Pclose(made);
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Dclose(set);
-}
-#define DIMS(...)                                                                                            \
-    (int)(sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (const size_t[]) {                              \
-        __VA_ARGS__                                                                                          \
-    }
-
-static void assert_text(hid_t file, const char *object, const char *name, const char *expected) {
-    char text[512] = "";
-    hid_t attribute = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0)
-        fail_msg("no attribute %s@%s", object, name);
-    hid_t type = H5Aget_type(attribute);
-    assert_int_equal(H5Tget_class(type), H5T_STRING);
-    assert_int_equal(H5Tis_variable_str(type), 0);
-    assert_true(H5Tget_size(type) < sizeof text);
-    H5Aread(attribute, type, text);
-    assert_string_equal(text, expected);
-    H5Tclose(type);
-    H5Aclose(attribute);
-}
-
-static double number(hid_t file, const char *object, const char *name) {
-    hid_t at = H5Oopen(file, object, H5P_DEFAULT);
-    if (at < 0)
-        fail_msg("no object %s", object);
-    double value = vectors_attribute(at, name);
-    H5Oclose(at);
-    return value;
-}
 
 static void assert_same_object(hid_t file, const char *one, const char *other) {
     H5O_info_t a, b;
@@ -86,15 +22,17 @@ static herr_t refuse_unit(hid_t group, const char *name, const H5O_info_t *info,
 
 /* ---- trajectory ---- */
 
-static void assert_frames(const char *path, size_t n, int d, size_t written) {
+static void assert_frames(const char *path, size_t n, int d, size_t written, bool refined) {
     struct trajectory *t = NULL;
     size_t found;
     struct trajectory_frame f = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), false, 0);
-    struct trajectory_scalars *scalars = calloc(written + 1, sizeof *scalars);
+    struct trajectory_scalars *scalars = calloc(2 * (written + 1), sizeof *scalars);
+    struct trajectory_scalars *euler = scalars + written + 1;
     assert_int_equal(trajectory_open(comm, path, &t), STATUS_OK);
     assert_int_equal(trajectory_written(t, &found), STATUS_OK);
     assert_int_equal(found, written);
     assert_int_equal(trajectory_read_scalars(t, written, scalars), STATUS_OK);
+    assert_int_equal(trajectory_read_euler(t, written, euler), STATUS_OK);
     for (size_t frame = 0; frame < written; frame++) {
         struct trajectory_frame want = frame_make(n, d, comm_size(comm) - 1 - comm_rank(comm), true, frame);
         const size_t numbers = f.count * (size_t)d;
@@ -106,6 +44,10 @@ static void assert_frames(const char *path, size_t n, int d, size_t written) {
         assert_memory_equal(f.image, want.image, numbers * sizeof *f.image);
         assert_memory_equal(&f.scalars, &want.scalars, sizeof f.scalars);
         assert_memory_equal(&scalars[frame], &want.scalars, sizeof f.scalars);
+        if (refined)
+            assert_memory_equal(&euler[frame], &want.euler, sizeof f.scalars);
+        else
+            assert_true(isnan(euler[frame].div_b) && isnan(euler[frame].stiffness_squared));
         frame_free(&want);
     }
     assert_refused(trajectory_read(t, written, &f), STATUS_BAD_INPUT, WORDS(path, "no frame"));
@@ -167,8 +109,8 @@ static void assert_h5md(const char *path, size_t frames, size_t n, int d, bool p
     H5Fclose(file);
 }
 
-static void round_trip(const char *name, int d, int n, double trap) {
-    const struct config config = config_make(d, n, 5, trap, NULL);
+static void round_trip(const char *name, int d, int n, double trap, bool refined) {
+    const struct config config = config_make(d, n, 5, trap, refined ? "simulation.refine=1" : NULL);
     const char *path = in_folder(name);
     size_t written;
     struct trajectory *t = trajectory_make(path, &config);
@@ -177,31 +119,50 @@ static void round_trip(const char *name, int d, int n, double trap) {
     for (size_t frame = 0; frame < 3; frame++)
         frame_write(t, (size_t)n, d, frame);
     assert_int_equal(trajectory_close(&t), STATUS_OK); /* not finished: an interrupted run */
-    assert_frames(path, (size_t)n, d, 3);
+    assert_frames(path, (size_t)n, d, 3, refined);
     assert_int_equal(trajectory_continue(comm, path, &config, &t), STATUS_OK);
     for (size_t frame = 3; frame < 5; frame++)
         frame_write(t, (size_t)n, d, frame);
     assert_int_equal(trajectory_finish(t), STATUS_OK);
     assert_int_equal(trajectory_close(&t), STATUS_OK);
-    assert_frames(path, (size_t)n, d, 5);
+    assert_frames(path, (size_t)n, d, 5, refined);
     assert_h5md(path, 5, (size_t)n, d, trap == 0);
 }
 
 static void test_trajectory_periodic(void **state) {
     (void)state;
-    round_trip("periodic2.h5", 2, 23, 0);
-    round_trip("periodic3.h5", 3, 11, 0);
+    round_trip("periodic2.h5", 2, 23, 0, false);
+    round_trip("periodic3.h5", 3, 11, 0, false);
 }
 
 static void test_trajectory_open(void **state) {
     (void)state;
-    round_trip("open2.h5", 2, 10, 0.5);
+    round_trip("open2.h5", 2, 10, 0.5, false);
 }
 
 /* Fewer particles than ranks: some have empty blocks. */
 static void test_trajectory_of_few(void **state) {
     (void)state;
-    round_trip("few1.h5", 1, 2, 0);
+    round_trip("few1.h5", 1, 2, 0, false);
+}
+
+/* With the sums of the states before the fine steps; a file without tr K^2 is one of an earlier version. */
+static void test_trajectory_refined(void **state) {
+    (void)state;
+    round_trip("refined2.h5", 2, 23, 0, true);
+    if (comm_rank(comm) == 0) {
+        hid_t file = H5Fopen(in_folder("refined2.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_true(H5Ldelete(file, "/parameters/scalars/stiffness_squared", H5P_DEFAULT) >= 0);
+        H5Fclose(file);
+    }
+    comm_barrier(comm);
+    struct trajectory *t = NULL;
+    struct trajectory_scalars scalars[5];
+    assert_int_equal(trajectory_open(comm, in_folder("refined2.h5"), &t), STATUS_OK);
+    assert_int_equal(trajectory_read_scalars(t, 5, scalars), STATUS_OK);
+    assert_true(isnan(scalars[4].stiffness_squared));
+    assert_true(scalars[4].g_b == scalar_of(4, 4));
+    assert_int_equal(trajectory_close(&t), STATUS_OK);
 }
 
 /* What is on the disk while a run is going on, which is what a kill leaves: a copy of the bytes at that
@@ -226,7 +187,7 @@ static void test_trajectory_killed(void **state) {
             H5Fclose(file);
         }
         comm_barrier(comm);
-        assert_frames(in_folder("killed.h5"), 23, 2, written);
+        assert_frames(in_folder("killed.h5"), 23, 2, written, false);
     }
     assert_int_equal(trajectory_close(&t), STATUS_OK);
 }
@@ -324,10 +285,17 @@ static void test_model(void **state) {
                               .mu = tree[2],
                               .nu = tree[3]};
     struct model_state in = {.size = SIZE, .weights = back[0], .average = back[1]};
+    const struct model_data data = {
+        2, {"trajectory.h5", "b.h5"}, {"frames = 3\nmade = now\n", "frames = 4\n"}};
     struct config then;
     int64_t step;
     const char *path = in_folder("model.h5");
-    assert_int_equal(model_write(comm, path, &config, "cpu", "trajectory.h5", 3, tensors, &out), STATUS_OK);
+    assert_int_equal(model_write(comm, path, &config, "cpu", &data, 3, tensors, &out), STATUS_OK);
+    for (int m = 0; m < 3; m++) {
+        char identity[MODEL_IDENTITY] = "before";
+        assert_int_equal(model_read_identity(comm, path, m, identity), STATUS_OK);
+        assert_string_equal(identity, m < 2 ? data.identity[m] : "");
+    }
     assert_int_equal(model_read_header(comm, path, &then, &step), STATUS_OK);
     assert_int_equal(step, 20);
     assert_memory_equal(&then.training.sigma, &config.training.sigma, sizeof(double));
@@ -354,139 +322,18 @@ static void test_model(void **state) {
         assert_int_equal(number(file, "/", "dimension"), 2);
         assert_true(number(file, "/", "sigma") == 0.02);
         assert_int_equal(number(file, "/network", "width"), config.network.width);
-        assert_text(file, "/training", "data", "trajectory.h5");
+        assert_text(file, "/training", "data", "trajectory.h5, b.h5");
         H5Fclose(file);
     }
-}
-
-/* ---- evaluation ---- */
-
-enum { BINS = 4, NX = 5, NY = 3 };
-static double profile_values[BINS];
-static struct evaluation_identity identities[] = {{.name = "I1_g", .description = "an identity"}};
-
-static struct evaluation_shape evaluation_shape_of(size_t n) {
-    static const struct evaluation_column columns[] = {{"velocity", "r0/time", "a vector", 2, false},
-                                                       {"sigma", "1/time", "a number", 1, false},
-                                                       {"phase", "1", "0, 1 or 2", 1, true}};
-    static const struct evaluation_field fields[] = {{"density", "1", "a number", 1},
-                                                     {"current", "1", "a vector", 2}};
-    static const struct evaluation_profile profiles[] = {{"epr", "1/time", "a profile", profile_values}};
-    return (struct evaluation_shape){.particles = n,
-                                     .frames = 2,
-                                     .d = 2,
-                                     .cells = {NX, NY, 1},
-                                     .spacing = {6, 10, 1},
-                                     .columns = 3,
-                                     .fields = 2,
-                                     .profiles = 1,
-                                     .identities = 1,
-                                     .bins = BINS,
-                                     .column = columns,
-                                     .field = fields,
-                                     .profile = profiles,
-                                     .identity = identities};
-}
-
-static double row_of(size_t frame, int column, size_t id, int axis) {
-    return column == 2 ? (double)((id + frame) % 3) : propulsion_of(frame + 10 * (size_t)column, id, axis);
-}
-
-static void write_evaluation_frame(struct evaluation *e, const struct evaluation_shape *s, size_t frame) {
-    const int ranks = comm_size(comm), rank = comm_rank(comm);
-    const size_t begin = slice_begin(s->particles, ranks, rank),
-                 end = slice_begin(s->particles, ranks, rank + 1);
-    double *rows = calloc((end - begin) * 2 + 1, sizeof *rows), grid[NX * NY * 2];
-    for (int c = 0; c < s->columns; c++) {
-        const int columns = s->column[c].columns;
-        for (size_t i = begin; i < end; i++)
-            for (int a = 0; a < columns; a++)
-                rows[(i - begin) * (size_t)columns + (size_t)a] = row_of(frame, c, i, a);
-        assert_int_equal(evaluation_write_column(e, frame, c, begin, end - begin, rows), STATUS_OK);
-        memset(rows, 0, ((end - begin) * 2 + 1) * sizeof *rows);
-        assert_int_equal(evaluation_read_column(e, frame, c, begin, end - begin, rows), STATUS_OK);
-        for (size_t i = begin; i < end; i++)
-            for (int a = 0; a < columns; a++)
-                assert_true(rows[(i - begin) * (size_t)columns + (size_t)a] == row_of(frame, c, i, a));
-    }
-    for (int f = 0; f < 2; f++) {
-        for (int i = 0; i < NX * NY * 2; i++)
-            grid[i] = (double)frame * 1000 + f * 100 + i;
-        assert_int_equal(evaluation_write_field(e, frame, f, grid), STATUS_OK);
-    }
-    free(rows);
-    assert_int_equal(evaluation_write_step(e, frame, 200 + 40 * (int64_t)frame, 10 + 2 * (double)frame),
-                     STATUS_OK);
-}
-
-static void assert_evaluation(const char *path) {
-    if (comm_rank(comm) > 0)
-        return;
-    hid_t file = serial_open(path);
-    assert_shape(file, "/particles/evaluation/velocity", H5T_FLOAT, 8, DIMS(2, 23, 2));
-    assert_shape(file, "/particles/evaluation/sigma", H5T_FLOAT, 8, DIMS(2, 23));
-    assert_shape(file, "/particles/evaluation/phase", H5T_INTEGER, 4, DIMS(2, 23));
-    assert_shape(file, "/fields/density", H5T_FLOAT, 8, DIMS(2, NY, NX));
-    assert_shape(file, "/fields/current", H5T_FLOAT, 8, DIMS(2, NY, NX, 2));
-    double *density = vectors_reals(file, "/fields/density", NULL, NULL);
-    double *current = vectors_reals(file, "/fields/current", NULL, NULL);
-    for (int frame = 0; frame < 2; frame++)
-        for (int i = 0; i < NX * NY * 2; i++) {
-            assert_true(current[frame * NX * NY * 2 + i] == frame * 1000 + 100 + i);
-            assert_true(i >= NX * NY || density[frame * NX * NY + i] == frame * 1000 + i);
-        }
-    double *profile = vectors_reals(file, "/profiles/epr", NULL, NULL);
-    assert_memory_equal(profile, profile_values, sizeof profile_values);
-    assert_true(number(file, "/certificate", "resolved_fraction") == 0.5);
-    assert_true(number(file, "/certificate/I1_g", "left") == 1.5);
-    assert_true(number(file, "/certificate/I1_g", "samples") == 77);
-    assert_int_equal(number(file, "/", "complete"), 1);
-    assert_text(file, "/certificate", "epr_convention", "informatic");
-    assert_text(file, "/fields/density", "description", "a number");
-    free(density);
-    free(current);
-    free(profile);
-    H5Fclose(file);
-}
-
-static void test_evaluation(void **state) {
-    (void)state;
-    const struct config config = config_make(2, 23, 5, 0, NULL);
-    const struct evaluation_shape shape = evaluation_shape_of(23);
-    const char *path = in_folder("evaluation.h5");
-    const double distance[BINS] = {-1.5, -0.5, 0.5, 1.5};
-    struct evaluation *e = NULL;
-    size_t written;
-    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "trajectory.h5", "model.h5",
-                                       "informatic", (const double[]){0, 0.01}, &e),
-                     STATUS_OK);
-    write_evaluation_frame(e, &shape, 0);
-    assert_int_equal(evaluation_close(&e), STATUS_OK);
-    assert_int_equal(evaluation_continue(comm, path, &shape, &config, "trajectory.h5", "model.h5", &e),
-                     STATUS_OK);
-    assert_int_equal(evaluation_written(e, &written), STATUS_OK);
-    assert_int_equal(written, 1);
-    write_evaluation_frame(e, &shape, 1);
-    for (int i = 0; i < BINS; i++)
-        profile_values[i] = 1.0 / (i + 3);
-    identities[0] = (struct evaluation_identity){"I1_g", "an identity", 1.5, 1.25, 0.25, 0.5, 0.5, 77};
-    assert_int_equal(evaluation_finish(e, distance, &(struct evaluation_result){.resolved_fraction = 0.5}),
-                     STATUS_OK);
-    assert_int_equal(evaluation_close(&e), STATUS_OK);
-    assert_evaluation(path);
-    const double time[2] = {10, 12};
-    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), "evaluation.h5", &shape, time),
-                     STATUS_OK);
-    assert_true(file_exists(comm, in_folder("fields.xdmf")));
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {test_with_folder(test_trajectory_periodic),
                                        test_with_folder(test_trajectory_open),
                                        test_with_folder(test_trajectory_of_few),
+                                       test_with_folder(test_trajectory_refined),
                                        test_with_folder(test_trajectory_killed),
                                        test_with_folder(test_restart),
-                                       test_with_folder(test_model),
-                                       test_with_folder(test_evaluation)};
+                                       test_with_folder(test_model)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

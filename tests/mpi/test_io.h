@@ -102,6 +102,12 @@ static inline double scalar_of(size_t frame, int which) {
     return 1.0 / (double)(frame + 3) + which;
 }
 
+static inline struct trajectory_scalars scalars_from(size_t frame, int first) {
+    return (struct trajectory_scalars){scalar_of(frame, first),     scalar_of(frame, first + 1),
+                                       scalar_of(frame, first + 2), scalar_of(frame, first + 3),
+                                       scalar_of(frame, first + 4), scalar_of(frame, first + 5)};
+}
+
 /* The part of share `share` of the ids: room for a frame, empty or filled. */
 static inline struct trajectory_frame frame_make(size_t n, int d, int share, bool filled, size_t frame) {
     const size_t begin = slice_begin(n, comm_size(comm), share),
@@ -119,9 +125,10 @@ static inline struct trajectory_frame frame_make(size_t n, int d, int share, boo
             f.g[at] = propulsion_of(frame, i, a);
             f.image[at] = image_of(frame, i, a);
         }
-    if (filled)
-        f.scalars = (struct trajectory_scalars){scalar_of(frame, 0), scalar_of(frame, 1), scalar_of(frame, 2),
-                                                scalar_of(frame, 3), scalar_of(frame, 4)};
+    if (filled) {
+        f.scalars = scalars_from(frame, 0);
+        f.euler = scalars_from(frame, 10);
+    }
     return f;
 }
 

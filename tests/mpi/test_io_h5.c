@@ -257,7 +257,7 @@ static void scalars_are_json(void **state) {
     char text[4096] = "";
     const size_t two = 2, one = 1, zero = 0, four = 4, mine = comm_rank(comm) == 0 ? 2 : 0;
     const size_t mine_one = comm_rank(comm) == 0;
-    const char ended[32] = "2026";
+    const char ended[32] = "2026", words[2][32] = {"gas", "6 or \"more\""};
     struct h5_file *file = create();
     assert_int_equal(h5_write_text(file, "/", "said", "a \"b\" \\ \t \xc3\xa9 \xff"), STATUS_OK);
     assert_int_equal(h5_write_integer(file, "/", "large", 9007199254740993), STATUS_OK); /* no float64 */
@@ -269,6 +269,8 @@ static void scalars_are_json(void **state) {
     assert_int_equal(h5_hard_link(file, "/a/step", "/z/step"), STATUS_OK);
     assert_int_equal(h5_dataset(file, "/end", H5_TEXT32, 1, &one, NULL, NULL), STATUS_OK);
     assert_int_equal(h5_write(file, "/end", H5_TEXT32, 1, &zero, &mine_one, ended), STATUS_OK);
+    assert_int_equal(h5_dataset(file, "/names", H5_TEXT32, 1, &two, NULL, NULL), STATUS_OK);
+    assert_int_equal(h5_write(file, "/names", H5_TEXT32, 1, &zero, &mine, words), STATUS_OK);
     assert_int_equal(h5_dataset(file, "/long", H5_FLOAT64, 1, &four, NULL, NULL), STATUS_OK);
     assert_int_equal(h5_visit_scalars(file, 3, collect, text), STATUS_OK);
     assert_string_equal(text, "\"@large\"=9007199254740993\n"
@@ -277,6 +279,7 @@ static void scalars_are_json(void **state) {
                               "\"a/b@nothing\"=null\n"
                               "\"a/step\"=[7,-1]\n"
                               "\"end\"=\"2026\"\n"
+                              "\"names\"=[\"gas\",\"6 or \\\"more\\\"\"]\n"
                               "\"z/step\"=[7,-1]\n");
     assert_int_equal(h5_visit_scalars(file, 3, comm_rank(comm) == 0 ? stop : collect, text), STATUS_FAILURE);
     expect_message("stopped at \"@large\"");

@@ -102,7 +102,14 @@ static void test_other_evaluation(void **state) {
     (void)state;
     const struct config config = config_make(2, 17, 3, 0, NULL),
                         other = config_make(2, 17, 3, 0, "evaluation.grid=0.5");
-    const struct evaluation_column column = {"sigma", "1/time", "a number", 1, false};
+    const struct evaluation_column column = {"sigma", "1/time", "a number", 1, false},
+                                   more[] = {column, {"contacts", "1", "a number", 1, true}};
+    const struct evaluation_profile count = {"count", "1", "how many", NULL};
+    const struct evaluation_table table = {.name = "by_age",
+                                           .classes = 1,
+                                           .quantities = 1,
+                                           .names = (const char *const[]){"all"},
+                                           .quantity = &count};
     struct evaluation_shape shape = {
         .particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1, .bins = 2, .column = &column};
     const char *path = in_folder("evaluation.h5");
@@ -115,6 +122,14 @@ static void test_other_evaluation(void **state) {
                    WORDS(path, "evaluation.grid", "1", "0.5"));
     assert_refused(evaluation_continue(comm, path, &shape, &config, "a.h5", "n.h5", &e), STATUS_BAD_INPUT,
                    WORDS(path, "m.h5"));
+    struct evaluation_shape later[] = {shape, shape}; /* of a version whose files hold more */
+    later[0].column = more;
+    later[0].columns = 2;
+    later[1].table = &table;
+    later[1].tables = 1;
+    for (int m = 0; m < 2; m++)
+        assert_refused(evaluation_continue(comm, path, &later[m], &config, "a.h5", "m.h5", &e),
+                       STATUS_BAD_INPUT, WORDS(path, m ? "by_age" : "contacts", "--overwrite"));
     shape.frames = 4;
     assert_true(evaluation_continue(comm, path, &shape, &config, "a.h5", "m.h5", &e) != STATUS_OK);
     assert_null(e);
@@ -251,7 +266,8 @@ static void test_damaged_model(void **state) {
     real values[6] = {0};
     struct model_state model = {.size = 6, .weights = values, .average = values, .mu = values, .nu = values};
     const char *path = in_folder("model.h5");
-    assert_int_equal(model_write(comm, path, &config, "cpu", "a.h5", 1, &tensor, &model), STATUS_OK);
+    const struct model_data data = {1, {"a.h5"}, {"frames = 3\n"}};
+    assert_int_equal(model_write(comm, path, &config, "cpu", &data, 1, &tensor, &model), STATUS_OK);
     assert_refused(model_read(comm, path, 1, &turned, &model), STATUS_STORAGE,
                    WORDS(path, "/weights/w", "shape"));
     assert_refused(model_read(comm, path, 1, &unknown, &model), STATUS_STORAGE, WORDS(path, "/weights/v"));

@@ -11,7 +11,7 @@ static const struct network_parameters network = {.kind = NETWORK_WINDOW,
                                                   .blocks = 2,
                                                   .layers = 2,
                                                   .neighbours = 9};
-static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05;
+static const double SLACK = sizeof(real) == 4 ? 2e-4 : 1e-9, SIGMA = 0.05, CONTACT = 2.2;
 static const uint64_t SEED = 8, NOISE = 3;
 
 static struct whole w;
@@ -55,7 +55,7 @@ static void whole_score(struct score_model *model, const real *weights, double *
 
 /* b and div_x b of particle i, from all pairs within the cut-off, with the functions of libm. */
 static double whole_drift(size_t i, const struct system_parameters *p, double cutoff, double b[],
-                          double *density) {
+                          double *density, double *contacts) {
     const int d = w.box.d;
     double divergence = 0;
     size_t near = 1;
@@ -64,6 +64,7 @@ static double whole_drift(size_t i, const struct system_parameters *p, double cu
     for (size_t j = 0; j < w.n; j++) {
         const double r = whole_distance(&w, i, j);
         near += j != i && r < 5;
+        *contacts += j != i && r < CONTACT * sqrt(1 + 1e-6); /* lists of pairs are that much wider */
         if (j == i || r >= cutoff)
             continue;
         const double f = log1p(exp(p->beta * (2 - r))) / p->beta, slope = -1 / (1 + exp(-p->beta * (2 - r)));
@@ -85,7 +86,13 @@ static double difference(const struct snapshot *s, enum column c, const double *
     return error / largest;
 }
 
-static void check(int d, enum noise_target noise_on) {
+static void draw_noise(enum noise_kind kind, uint64_t number, const uint32_t *id, int d, double *zeta) {
+    const struct ops *ops = ops_cpu();
+    (kind == NOISE_GAUSSIAN ? ops->normal : ops->rademacher)(ops, SEED, STREAM_PROBE, number, w.n, id, d,
+                                                             zeta);
+}
+
+static void check(int d, enum noise_target noise_on, enum noise_kind kind) {
     const struct system_parameters system = {.dimension = d, .v0 = 0.2, .k = 1.5, .beta = 7.5, .gamma = 0.3};
     const struct pair_law law = {.beta = system.beta, .cutoff = 3.27};
     struct scores *scores = NULL;
@@ -103,23 +110,23 @@ static void check(int d, enum noise_target noise_on) {
                                   snapshot_reach(law.cutoff), 3, &frame),
                      STATUS_OK);
     assert_int_equal(snapshot_create(&w.box, n, comm, &s), STATUS_OK);
-    const struct snapshot_input in = {.frame = frame,
-                                      .law = {.v0 = system.v0, .gamma = system.gamma},
-                                      .force = {system_force, &force},
-                                      .scores = scores,
-                                      .weights = weights,
-                                      .sigma = SIGMA,
-                                      .noise_on = noise_on,
-                                      .seed = SEED,
-                                      .noise = NOISE};
+    const struct snapshot_input in = {
+        .frame = frame,
+        .law = {.v0 = system.v0, .gamma = system.gamma},
+        .force = {system_force, &force},
+        .scores = scores,
+        .weights = weights,
+        .contact_distance = CONTACT,
+        .sigma = SIGMA,
+        .noise = {.kind = kind, .on = noise_on, .seed = SEED, .stream = STREAM_PROBE, .number = NOISE}};
     assert_int_equal(snapshot_compute(&in, comm, s), STATUS_OK);
 
     double *score = calloc(n * dim, sizeof *score), *div = calloc(n, sizeof *div),
            *v = calloc(n * dim, sizeof *v);
     double *sigma = calloc(n, sizeof *sigma), *b = calloc(n * dim, sizeof *b),
            *div_x = calloc(n, sizeof *div_x);
-    double *density = calloc(n, sizeof *density), *moved[MAX_DIMENSION],
-           *zeta = calloc(n * dim, sizeof *zeta);
+    double *density = calloc(n, sizeof *density), *contacts = calloc(n, sizeof *contacts),
+           *moved[MAX_DIMENSION], *zeta = calloc(n * dim, sizeof *zeta);
     uint32_t *id = calloc(n, sizeof *id);
     whole_score(model, weights, w.g, score, div);
     assert_below(difference(s, COLUMN_S_G, score), SLACK);
@@ -130,7 +137,7 @@ static void check(int d, enum noise_target noise_on) {
             sigma[i] += v[i * dim + a] * v[i * dim + a] / system.gamma;
         }
         div[i] = -system.gamma * (d + div[i]);
-        div_x[i] = whole_drift(i, &system, law.cutoff, b + i * dim, &density[i]);
+        div_x[i] = whole_drift(i, &system, law.cutoff, b + i * dim, &density[i], &contacts[i]);
     }
     assert_below(difference(s, COLUMN_V_G, v), SLACK);
     assert_below(difference(s, COLUMN_SIGMA_G, sigma), SLACK);
@@ -139,16 +146,17 @@ static void check(int d, enum noise_target noise_on) {
     assert_below(difference(s, COLUMN_V_X, b), 1e-10);
     assert_below(difference(s, COLUMN_DIV_X, div_x), 1e-10);
     assert_below(difference(s, COLUMN_LOCAL_DENSITY, density), 1e-14);
+    assert_below(difference(s, COLUMN_CONTACTS, contacts), 0);
 
     /* the noised copy for (I1) */
-    ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, 2 * NOISE, n, id, d, zeta);
+    draw_noise(kind, 2 * NOISE, id, d, zeta);
     for (size_t a = 0; a < dim; a++) {
         moved[a] = calloc(n, sizeof(double));
         for (size_t i = 0; i < n; i++)
             moved[a][i] = w.g[a][i] + SIGMA * zeta[i * dim + a];
     }
     if (noise_on == NOISE_ON_XG) {
-        ops_cpu()->normal(ops_cpu(), SEED, STREAM_PROBE, 2 * NOISE + 1, n, id, d, zeta);
+        draw_noise(kind, 2 * NOISE + 1, id, d, zeta);
         ops_cpu()->shift_positions(ops_cpu(), &w.box, n, SIGMA, zeta, w.q, w.q);
     }
     whole_score(model, weights, moved, score, div);
@@ -162,7 +170,7 @@ static void check(int d, enum noise_target noise_on) {
 
     for (size_t a = 0; a < dim; a++)
         free(moved[a]);
-    double *const all[] = {score, div, v, sigma, b, div_x, density, zeta};
+    double *const all[] = {score, div, v, sigma, b, div_x, density, contacts, zeta};
     for (size_t m = 0; m < sizeof all / sizeof *all; m++)
         free(all[m]);
     free(id);
@@ -176,10 +184,10 @@ static void check(int d, enum noise_target noise_on) {
 
 static void test_snapshot(void **state) {
     (void)state;
-    check(2, NOISE_ON_G);
-    check(3, NOISE_ON_G);
-    check(2, NOISE_ON_XG);
-    check(3, NOISE_ON_XG);
+    check(2, NOISE_ON_G, NOISE_GAUSSIAN);
+    check(3, NOISE_ON_G, NOISE_RADEMACHER);
+    check(2, NOISE_ON_XG, NOISE_RADEMACHER);
+    check(3, NOISE_ON_XG, NOISE_GAUSSIAN);
 }
 
 int main(int argc, char **argv) {

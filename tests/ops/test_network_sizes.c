@@ -69,7 +69,7 @@ static double loss_of(struct net *n, const real *weights, real *gradient) {
     struct score_input in = input_of(n);
     double term[COUNT] = {0}, sum = 0;
     assert_int_equal(
-        score_denoising(n->model, weights, &in, n->zeta, -1, SIGMA, 1.0 / COUNT, term, gradient, NULL),
+        score_denoising(n->model, weights, &in, n->zeta, NULL, -1, SIGMA, 1.0 / COUNT, term, gradient, NULL),
         STATUS_OK);
     for (int w = 0; w < COUNT; w++)
         sum += term[w] / COUNT;

@@ -135,8 +135,8 @@ static double run_loss(struct net *c, hid_t at, const char *name, real *gradient
         struct score_input in = input_of(c);
         in.q = q;
         in.g = g;
-        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, sign, sigma, 1.0 / (double)c->batch,
-                                         term, gradient, s[sign < 0]),
+        assert_int_equal(score_denoising(c->model, c->weights, &in, zeta, NULL, sign, sigma,
+                                         1.0 / (double)c->batch, term, gradient, s[sign < 0]),
                          STATUS_OK);
     }
     for (size_t m = 0; m < c->batch; m++)
@@ -383,13 +383,13 @@ static void check_optimizer(hid_t at, const char *name) {
     real *start = malloc(size * sizeof *start), *g = malloc(size * sizeof *g);
     double *wide = malloc(size * sizeof *wide);
     struct schedule schedule = {vectors_attribute(at, "rate"), (int64_t)vectors_attribute(at, "warm"),
-                                (int64_t)vectors_attribute(at, "total")};
+                                (int64_t)vectors_attribute(at, "total"), 0};
+    const struct optimizer_rule rule = {true, 0.999, vectors_attribute(at, "clip"),
+                                        vectors_attribute(at, "average")};
     struct optimizer *o = NULL;
     for (size_t i = 0; i < size; i++)
         start[i] = (real)theta_0[i];
-    assert_int_equal(optimizer_create(ops_cpu(), size, &schedule, vectors_attribute(at, "clip"),
-                                      vectors_attribute(at, "average"), start, &o),
-                     STATUS_OK);
+    assert_int_equal(optimizer_create(ops_cpu(), size, &schedule, &rule, start, &o), STATUS_OK);
     for (size_t t = 0; t < shape[0]; t++) {
         const struct {
             const real *value;

@@ -283,45 +283,47 @@ static void trace(void **state) {
     }
 }
 
-/* Adam, written out in float64; the moving average follows. Weights and gradients of very different sizes. */
-static void adam(void **state) {
+/* Signs: of every component and of every product of two components as many of either kind as chance gives, of
+ * particles, of steps; the same whatever particles are asked for together. */
+static void rademacher(void **state) {
     (void)state;
-    enum { COUNT = 33, STEPS = 10 };
+    enum { COUNT = 2000, STEPS = 10, D = 3 };
     const struct ops *ops = ops_cpu();
-    const double rate = 0.01, scale = 0.3, decay = 0.9;
-    real *theta = numbers(COUNT, 1), *average = numbers(COUNT, 1), *mu = calloc(COUNT, sizeof *mu),
-         *nu = calloc(COUNT, sizeof *nu);
-    double *want = widened(COUNT, theta), *want_average = widened(COUNT, average), m[COUNT] = {0},
-           v[COUNT] = {0};
-    for (int t = 1; t <= STEPS; t++) {
-        real *gradient = numbers(COUNT, 1);
-        for (int i = 0; i < COUNT; i++) {
-            gradient[i] *= i % 3 == 0 ? (real)1e-6 : i % 3 == 1 ? 1 : (real)1e3;
-            const double g = scale * (double)gradient[i];
-            m[i] = 0.9 * m[i] + 0.1 * g;
-            v[i] = 0.999 * v[i] + 0.001 * g * g;
-            want[i] -= rate * m[i] / (1 - pow(0.9, t)) / (sqrt(v[i] / (1 - pow(0.999, t))) + 1e-8);
-            want_average[i] = decay * want_average[i] + (1 - decay) * want[i];
-        }
-        ops->radam(ops, COUNT, t, false, rate, scale, decay, gradient, mu, nu, theta, average);
-        for (int i = 0; i < COUNT; i++) {
-            assert_below(fabs((double)theta[i] - want[i]), EXACT);
-            assert_below(fabs((double)average[i] - want_average[i]), EXACT);
-        }
-        free(gradient);
+    double *zeta = malloc(COUNT * D * sizeof *zeta), *before = calloc(COUNT * D, sizeof *before), one[D];
+    double sum[D] = {0}, product[D][D] = {{0}}, same[D] = {0};
+    uint32_t *id = malloc(COUNT * sizeof *id);
+    for (uint32_t i = 0; i < COUNT; i++)
+        id[i] = i;
+    for (int step = 0; step < STEPS; step++) {
+        ops->rademacher(ops, 3, STREAM_ZETA, (uint64_t)step, COUNT, id, D, zeta);
+        for (int i = 0; i < COUNT; i++)
+            for (int a = 0; a < D; a++) {
+                assert_true(fabs(zeta[i * D + a]) == 1);
+                sum[a] += zeta[i * D + a];
+                same[a] += zeta[i * D + a] * before[i * D + a];
+                for (int b = 0; b < a; b++)
+                    product[a][b] += zeta[i * D + a] * zeta[i * D + b];
+            }
+        ops->rademacher(ops, 3, STREAM_ZETA, (uint64_t)step, 1, id + 77, D, one);
+        assert_memory_equal(one, zeta + 77 * D, sizeof one);
+        memcpy(before, zeta, COUNT * D * sizeof *zeta);
     }
-    free(theta);
-    free(average);
-    free(mu);
-    free(nu);
-    free(want);
-    free(want_average);
+    const double limit = 4.5 * sqrt(COUNT * STEPS);
+    for (int a = 0; a < D; a++) {
+        assert_below(fabs(sum[a]), limit);
+        assert_below(fabs(same[a]), limit);
+        for (int b = 0; b < a; b++)
+            assert_below(fabs(product[a][b]), limit);
+    }
+    free(zeta);
+    free(before);
+    free(id);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gelu),      cmocka_unit_test(norm),
                                        cmocka_unit_test(attention), cmocka_unit_test(spread_rows),
                                        cmocka_unit_test(probe),     cmocka_unit_test(trace),
-                                       cmocka_unit_test(adam)};
+                                       cmocka_unit_test(rademacher)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * H = A). Any number of ranks. */
 #include "../mpi/ranks.h"
 #include "entropy/certificate.h"
+#include "entropy/classes.h"
 #include "entropy/profile.h"
 
 /* ---- a slab: a square lattice of spacing 1.5 for |x - middle| < half, across the box's edge, else nothing ---- */
@@ -125,6 +126,7 @@ static void sample_trap(struct snapshot *s, uint64_t frame, double part) {
         for (size_t a = 0; a < 2; a++) {
             double g = z[2 * i + a], x = xg * g + sqrt(xx - xg * xg) * z[2 * s->count + 2 * i + a];
             double w = part * (g - (1 + TRAP / GAMMA) * (g - TRAP * x / V0)), v = -GAMMA * w;
+            s->column[COLUMN_POSITION][2 * i + a] = x;
             s->column[COLUMN_PROPULSION][2 * i + a] = g;
             s->column[COLUMN_V_G][2 * i + a] = v;
             square += v * v;
@@ -188,6 +190,60 @@ static void test_resolved_fraction(void **state) {
     }
 }
 
+/* <|v_g|^2>/gamma with the exact score, of trapped particles between two distances from the centre, in units of the
+ * standard deviation of x: given x, v_g is normal of mean -gamma A x/V0 and variance A^2 (1 - <x g>^2/<x^2>). */
+static double trap_production(double from, double to) {
+    const double a = from * from / 2, b = to * to / 2, wide = V0 * V0 / ((GAMMA + TRAP) * TRAP);
+    const double square =
+        2 * wide * ((a + 1) * exp(-a) - (isinf(b) ? 0 : (b + 1) * exp(-b))) / (exp(-a) - exp(-b));
+    return GAMMA * TRAP * TRAP * square / (V0 * V0) + 2 * TRAP * TRAP / GAMMA * (1 - TRAP / (GAMMA + TRAP));
+}
+
+/* Classes by distance from the trap's centre, functions of positions alone: a score whose w is off by a factor p
+ * captures p^2 of what each class produces and resolves 2 p - p^2. -div_x b is the same everywhere. */
+static void test_classes(void **state) {
+    (void)state;
+    enum { SAMPLES = 4000, REPEATS = 8 };
+    const double part = 0.6, wide = V0 / sqrt((GAMMA + TRAP) * TRAP), edge[] = {0, 0.7, 1.6, INFINITY};
+    struct box box = {.d = 2, .periodic = false, .side = {100, 100}};
+    struct snapshot *s = NULL;
+    struct classes *c = NULL;
+    struct class_values v;
+    double produced = 0;
+    assert_int_equal(snapshot_create(&box, SAMPLES, comm, &s), STATUS_OK);
+    assert_int_equal(classes_create(s, REPEATS, &c), STATUS_OK);
+    for (int t = 0; t < REPEATS; t++) {
+        sample_trap(s, (uint64_t)t, part);
+        for (size_t i = 0; i < s->count; i++) {
+            const double *x = s->column[COLUMN_POSITION] + 2 * i, r = hypot(x[0], x[1]) / wide;
+            for (int k = 0; k < 3; k++)
+                if (r >= edge[k] && r < edge[k + 1])
+                    s->column[COLUMN_PHASE][i] = k;
+            s->column[COLUMN_LOCAL_DENSITY][i] = local_density_unit(2);
+        }
+        classes_add(c, s, comm);
+    }
+    assert_int_equal(classes_values(c, BY_PHASE, comm, &v), STATUS_OK);
+    for (int k = 0; k < 3; k++) {
+        const double own = trap_production(edge[k], edge[k + 1]);
+        const struct {
+            enum class_rate rate;
+            double want;
+        } expected[] = {{RATE_CAPTURED, part * part * own}, {RATE_RESOLVED, (2 * part - part * part) * own}};
+        assert_true(v.count[k] > SAMPLES / 10);
+        assert_below(fabs(v.rate[RATE_EXACT][k] - 2 * TRAP), 1e-12);
+        for (int m = 0; m < 2; m++) {
+            const enum class_rate r = expected[m].rate;
+            assert_below(fabs(v.rate[r][k] - expected[m].want) / v.rate_error[r][k], 4);
+            assert_below(v.rate_error[r][k], 0.05 * own);
+        }
+        produced += v.count[k] * own;
+    }
+    assert_below(fabs(produced / SAMPLES - 2 * TRAP), 0.02 * TRAP);
+    classes_destroy(&c);
+    snapshot_destroy(&s);
+}
+
 /* Blocks find the correlation of a series that single values would miss: an autoregressive one of known error. */
 static void test_blocks(void **state) {
     (void)state;
@@ -209,7 +265,8 @@ static void test_blocks(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields), cmocka_unit_test(test_interface), cmocka_unit_test(test_certificate),
-        cmocka_unit_test(test_resolved_fraction), cmocka_unit_test(test_blocks)};
+        cmocka_unit_test(test_fields),      cmocka_unit_test(test_interface),
+        cmocka_unit_test(test_certificate), cmocka_unit_test(test_resolved_fraction),
+        cmocka_unit_test(test_classes),     cmocka_unit_test(test_blocks)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -31,6 +31,8 @@ static const char everything[] =
     "  burn_in: 12.5\n"
     "  frame_interval: 7.3\n"
     "  frames: 3\n"
+    "  refine: 0\n"
+    "  refine_dt: 0.03\n"
     "  seed: 18446744073709551615\n"
     "  cutoff_tolerance: 1e-6\n"
     "  skin: 0.7\n"
@@ -56,7 +58,8 @@ static const char everything[] =
     "  seed: 9007199254740993\n"
     "evaluation: {trajectories: [x.h5, y.h5], models: [m.h5], frames: all, weights: current, grid: 2, "
     "smoothing: 0,\n"
-    "             interface_density: 0.4, interface_width: 0, profile_extent: 9, profile_bin: 0.1}\n"
+    "             interface_density: 0.4, interface_width: 0, profile_extent: 9, profile_bin: 0.1,\n"
+    "             contact_distance: 3}\n"
     "output: {directory: runs/über}\n"
     "run: {device: cpu, chunk: 1}\n";
 

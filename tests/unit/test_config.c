@@ -5,7 +5,7 @@
 
 static void defaults(void **state) {
     (void)state;
-    struct config c = parse(GOOD, 0, NULL), zero = {0};
+    struct config c = parse(GOOD, 1, (const char *const[]){"network.kind=window"}), zero = {0};
     const struct system_parameters system = {.kind = SYSTEM_AOUP,
                                              .dimension = 2,
                                              .particles = 1024,
@@ -34,7 +34,46 @@ static void defaults(void **state) {
                                                .layers = 4,
                                                .neighbours = 64,
                                                .site_unit = 1,
-                                               .displacement_unit = 1};
+                                               .displacement_unit = 1,
+                                               .response = {.hidden = 32,
+                                                            .edge = 48,
+                                                            .channels = 4,
+                                                            .layers = 2,
+                                                            .shots = 4,
+                                                            .shot = {1.5, 4, 10, 25},
+                                                            .edge_radius = 2.8,
+                                                            .force_tolerance = 1e-9,
+                                                            .window_rate = 12,
+                                                            .window_centre = 2.65,
+                                                            .density_radius = 5,
+                                                            .density_shift = 0.27,
+                                                            .shot_scale = 3000,
+                                                            .shot_offset = 300,
+                                                            .shot_guard = 1e-9,
+                                                            .lg_floor = 0.01,
+                                                            .log_guard = 1e-6,
+                                                            .gain = 625,
+                                                            .kappa_scale = 4,
+                                                            .kappa_shift = 1,
+                                                            .speed_scale = 2,
+                                                            .speed_shift = 1,
+                                                            .distance_scale = 3,
+                                                            .distance_shift = 2,
+                                                            .contact_scale = 3,
+                                                            .contact_shift = 2,
+                                                            .cross_factor = 0.3,
+                                                            .own_factor = 0.5,
+                                                            .message_factor = 0.4,
+                                                            .push_factor = 0.3,
+                                                            .across_factor = 3,
+                                                            .transfer = 0.5,
+                                                            .prior = 0.5,
+                                                            .sweeps = RESPONSE_SWEEPS_OFF,
+                                                            .sweep_intervals = 8,
+                                                            .sweep_interval = 0.5,
+                                                            .sweep_radius = 3.1,
+                                                            .sweep_reach = 6,
+                                                            .sweep_scale = 1}};
     assert_memory_equal(&c.network, &network, sizeof network);
     struct training_parameters training = zero.training;
     training.loss = LOSS_DENOISING;
@@ -42,9 +81,12 @@ static void defaults(void **state) {
     training.noise_on = NOISE_ON_G;
     training.sigma = 0.01;
     training.batch = 1024;
+    training.frames_per_step = 1;
+    training.weighting_offset = 1000;
     training.steps = 500000;
     training.warm_up = 10000;
     training.rate = 1e-5;
+    training.second_decay = 0.999;
     training.clip = 1;
     training.average = 0.9999;
     training.held_out = 0.25;
@@ -61,6 +103,8 @@ static void defaults(void **state) {
     evaluation.interface_width = 4;
     evaluation.profile_extent = 20;
     evaluation.profile_bin = 1;
+    evaluation.contact_distance = 2.5;
+    evaluation.probes = 2;
     assert_memory_equal(&c.evaluation, &evaluation, sizeof evaluation);
     assert_string_equal(c.output.directory, "out");
     assert_int_equal(c.run.device, DEVICE_AUTO);
@@ -79,6 +123,42 @@ static void computed_defaults(void **state) {
     c = parse(GOOD, 1, none);
     assert_true(c.simulation.burn_in == 0);
     assert_int_equal(config_burn_in_steps(&c), 0);
+}
+
+/* Fine steps before frames: where they suit the system and fit. */
+static void computed_refine(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting[3];
+        double refine, refine_dt;
+    } want[] = {
+        {{"system.v0=1", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"system.v0=1", "system.k=0.5", "output.directory=out"}, 20, 0.08},
+        {{"system.v0=1", "system.k=4", "output.directory=out"}, 2.5, 0.01},
+        {{"simulation.dt=0.02", "system.k=1", "output.directory=out"}, 10, 0.02},
+        {{"system.v0=1", "system.k=0", "output.directory=out"}, 0, 0.04},
+        {{"system.eps=1e-3", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.frame_interval=10", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.frame_interval=10.1", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"simulation.burn_in=9.9", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"simulation.burn_in=10", "system.k=1", "output.directory=out"}, 10, 0.04},
+        {{"simulation.refine=3", "simulation.refine_dt=0.01", "output.directory=out"}, 3, 0.01},
+        {{"simulation.refine=0", "system.k=1", "output.directory=out"}, 0, 0.04},
+        {{"system.kind=crystal", "simulation.dt=0.05", "output.directory=out"}, 0, 0.02},
+        {{"system.kind=crystal", "simulation.dt=0.05", "simulation.refine=2"}, 2, 0.02},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct config c = parse(GOOD, 3, want[i].setting);
+        assert_below(fabs(c.simulation.refine - want[i].refine), 1e-12);
+        assert_below(fabs(c.simulation.refine_dt - want[i].refine_dt), 1e-12);
+    }
+    struct config c =
+        parse("system: {particles: 1024, box: 1000, trap: 0.1}\noutput: {directory: out}\n", 0, NULL);
+    assert_true(c.simulation.refine == 0);
+    /* a run that does not speak of fine steps had none */
+    const char *recorded[] = {"system.particles=1024", "system.box=1000", "output.directory=out"};
+    assert_int_equal(config_restore("a.h5", 3, recorded, &c), STATUS_OK);
+    assert_true(c.simulation.refine == 0);
 }
 
 /* What follows from eps and from the loss, if it is not given. */
@@ -106,6 +186,104 @@ static void computed_learning(void **state) {
     }
 }
 
+/* The response network is the default where it applies and nothing of windows is asked for. */
+static void usual_network(void **state) {
+    (void)state;
+    static const struct {
+        const char *setting;
+        enum network_kind kind;
+    } want[] = {
+        {"system.gamma=1e-2", NETWORK_RESPONSE},
+        {"network.kind=window", NETWORK_WINDOW},
+        {"system.eps=0.1", NETWORK_WINDOW},
+        {"system.particles=15", NETWORK_WINDOW}, /* a box of less than twice what the network looks at */
+        {"network.neighbours=32", NETWORK_WINDOW},
+        {"training.loss=velocity", NETWORK_WINDOW},
+        {"training.noise_on=xg", NETWORK_WINDOW},
+        {"training.rate=1e-4", NETWORK_RESPONSE},
+        {"response.layers=3", NETWORK_RESPONSE}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_int_equal(parse(GOOD, 1, &want[i].setting).network.kind, want[i].kind);
+    assert_int_equal(parse(GOOD, 0, NULL).network.kind, NETWORK_RESPONSE);
+}
+
+/* The keys whose defaults go with network.kind. */
+static const struct training_parameters of_kind[] = {
+    [NETWORK_WINDOW] = {.optimizer = OPTIMIZER_RADAM,
+                        .second_decay = 0.999,
+                        .sigma = 0.01,
+                        .noise = NOISE_GAUSSIAN,
+                        .frames_per_step = 1,
+                        .weighting = WEIGHTING_NONE,
+                        .steps = 500000,
+                        .warm_up = 10000,
+                        .rate = 1e-5,
+                        .final_rate = 0,
+                        .clip = 1,
+                        .average = 0.9999},
+    [NETWORK_RESPONSE] = {.optimizer = OPTIMIZER_ADAM,
+                          .second_decay = 0.99,
+                          .sigma = 1e-3,
+                          .noise = NOISE_RADEMACHER,
+                          .frames_per_step = 4,
+                          .weighting = WEIGHTING_STIFFNESS,
+                          .steps = 1000,
+                          .warm_up = 100,
+                          .rate = 3e-3,
+                          .final_rate = 0.02,
+                          .clip = 0.5,
+                          .average = 0.995},
+};
+
+static void assert_recipe(const struct training_parameters *t, const struct training_parameters *want) {
+    assert_true(t->optimizer == want->optimizer && t->second_decay == want->second_decay);
+    assert_true(t->sigma == want->sigma && t->noise == want->noise);
+    assert_true(t->frames_per_step == want->frames_per_step && t->weighting == want->weighting);
+    assert_true(t->steps == want->steps && t->warm_up == want->warm_up);
+    assert_true(t->rate == want->rate && t->final_rate == want->final_rate);
+    assert_true(t->clip == want->clip && t->average == want->average);
+}
+
+/* Keys that the input does not give follow network.kind, wherever and in whatever order that is given. */
+static void defaults_of_kinds(void **state) {
+    (void)state;
+    static const char *const response[] = {"network.kind=response"},
+                             *const window[] = {"network.kind=window"},
+                             *const some[] = {"training.rate=1e-5", "training.optimizer=radam",
+                                              "training.weighting=none", "network.kind=response"};
+    static const char text[] = GOOD "training: {steps: 70000, noise: gaussian}\nnetwork: {kind: response}\n";
+    struct config c = parse(GOOD, 1, window);
+    assert_recipe(&c.training, &of_kind[NETWORK_WINDOW]);
+    c = parse(GOOD, 0, NULL);
+    assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
+    c = parse(GOOD, 1, response);
+    assert_recipe(&c.training, &of_kind[NETWORK_RESPONSE]);
+    struct training_parameters want = of_kind[NETWORK_RESPONSE];
+    want.rate = 1e-5;
+    want.optimizer = OPTIMIZER_RADAM;
+    want.weighting = WEIGHTING_NONE;
+    c = parse(GOOD, 4, some);
+    assert_recipe(&c.training, &want);
+    want = of_kind[NETWORK_RESPONSE];
+    want.steps = 70000;
+    want.noise = NOISE_GAUSSIAN;
+    c = parse(text, 0, NULL);
+    assert_recipe(&c.training, &want);
+    want = of_kind[NETWORK_WINDOW];
+    want.steps = 70000;
+    c = parse(text, 1, window);
+    assert_recipe(&c.training, &want);
+    /* what a file does not have, too */
+    static const char *const recorded[] = {"system.particles=64",  "system.box=100",
+                                           "output.directory=out", "network.kind=response",
+                                           "training.sigma=0.5",   "training.clip=1"};
+    want = of_kind[NETWORK_RESPONSE];
+    want.sigma = 0.5;
+    want.clip = 1;
+    assert_int_equal(config_restore("a.h5", 6, recorded, &c), STATUS_OK);
+    assert_recipe(&c.training, &want);
+}
+
 /* Small systems have fewer neighbours than the default. */
 static void fewer_neighbours(void **state) {
     (void)state;
@@ -118,7 +296,8 @@ static void fewer_neighbours(void **state) {
                 {{"system.particles=66", "system.v0=1"}, 64},
                 {{"system.particles=64", "network.neighbours=7"}, 7}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        struct config c = parse("system: {box: 100}\noutput: {directory: out}\n", 2, want[i].setting);
+        struct config c = parse("system: {box: 100}\nsimulation: {refine: 0}\noutput: {directory: out}\n", 2,
+                                want[i].setting);
         assert_int_equal(c.network.neighbours, want[i].neighbours);
         struct config again;
         const char *recorded[] = {want[i].setting[0], "system.box=100", "output.directory=out",
@@ -136,7 +315,7 @@ static void every_key(void **state) {
     assert_int_equal(c.system.box_sides, 3);
     assert_true(c.system.box[0] == 30.000000000000004 && c.system.box[1] == 62 && c.system.box[2] == 100);
     assert_true(c.system.gamma == 0.3333333333333333 && c.system.v0 == 0.3);
-    assert_true(c.simulation.dt == 0.05);
+    assert_true(c.simulation.dt == 0.05 && c.simulation.refine_dt == 0.03);
     assert_string_equal(c.simulation.start, "some folder/a.h5@last");
     assert_true(c.simulation.seed == UINT64_MAX);
     assert_true(c.training.seed == 9007199254740993);
@@ -310,12 +489,24 @@ static void steps(void **state) {
     struct config c = parse(GOOD, 3, settings);
     assert_int_equal(config_burn_in_steps(&c), 10003);
     assert_int_equal(config_interval_steps(&c), 3);
+    assert_int_equal(config_refine_steps(&c), 0);
+    assert_int_equal(config_fine_steps(&c), 0);
+    const char *refined[] = {"simulation.dt=0.1", "simulation.refine=1.02", "simulation.refine_dt=0.04"};
+    c = parse(GOOD, 3, refined);
+    assert_int_equal(config_refine_steps(&c), 10);
+    assert_int_equal(config_fine_steps(&c), 25); /* 1 / 25 = 0.04 */
+    refined[2] = "simulation.refine_dt=0.039";
+    c = parse(GOOD, 3, refined);
+    assert_int_equal(config_fine_steps(&c), 26);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
                                        cmocka_unit_test(computed_defaults),
                                        cmocka_unit_test(computed_learning),
+                                       cmocka_unit_test(defaults_of_kinds),
+                                       cmocka_unit_test(usual_network),
+                                       cmocka_unit_test(computed_refine),
                                        cmocka_unit_test(fewer_neighbours),
                                        cmocka_unit_test(every_key),
                                        cmocka_unit_test(keys_of_crystals),

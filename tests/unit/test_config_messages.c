@@ -18,7 +18,8 @@ static const struct {
     {GOOD "simulaton: {dt: 0.1}\n", NULL,
      "a.yaml:3: section simulaton is not known; did you mean simulation?"},
     {GOOD "physics: {dt: 0.1}\n", NULL,
-     "a.yaml:3: section physics is not known; the sections are system, simulation, network, training, "
+     "a.yaml:3: section physics is not known; the sections are system, simulation, network, response, "
+     "training, "
      "evaluation, data, output and run"},
     {GOOD "dt: 0.1\n", NULL, "a.yaml:3: dt is a key, not a section; did you mean simulation.dt?"},
     {SYSTEM("dt: 0.1"), NULL, "a.yaml:1: system.dt is not known; did you mean simulation.dt?"},
@@ -128,15 +129,15 @@ static const struct {
      "a.yaml:3: simulation.frames = 0 is out of range: it must be at least 1 and at most 1000000"},
     /* ---- lists ---- */
     {"system: {particles: 1024, box: [60, 60, 60, 60]}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {"system: {particles: 1024, box: [60, 60, 60]}\noutput: {directory: out}\n", NULL,
      "a.yaml:1: system.box has 3 sides in 2 dimensions: give one side, or 2"},
     {"system: {particles: 1024, box: [60, -60]}\noutput: {directory: out}\n", NULL,
      "a.yaml:1: system.box = -60 is out of range: it must be above 0 (r0)"},
     {"system: {particles: 1024, box: {x: 60}}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {"system: {particles: 1024, box: [[60], 60]}\noutput: {directory: out}\n", NULL,
-     "a.yaml:1: system.box must be one side or a list of up to 3 sides"},
+     "a.yaml:1: system.box must be one number or a list of up to 3 numbers"},
     {GOOD "training: {trajectories: a.h5}\n", NULL,
      "a.yaml:3: training.trajectories must be a list: [{file: PATH, weight: NUMBER}, ...]"},
     {GOOD "training: {trajectories: [{weight: 2}]}\n", NULL,
@@ -186,8 +187,19 @@ static const struct {
      "a.yaml:3: network.width = 63 must be even: half of a token is the embedding of g, half that of x"},
     {GOOD "network: {width: 64, heads: 3}\n", NULL,
      "a.yaml:3: network.width = 64 must be a multiple of network.heads = 3"},
-    {GOOD "training: {steps: 100}\n", NULL,
-     "a.yaml:3: training.warm_up = 10000 is longer than training.steps = 100, which include it"},
+    {GOOD "network: {kind: response}\nresponse: {sweep_intervals: 6}\ntraining: {noise_on: g}\n", NULL,
+     "a.yaml:4: response.sweep_intervals = 6 must be a multiple of 4: sweeps start a quarter, half and all "
+     "of "
+     "them ago"},
+    {GOOD "network: {kind: window}\ntraining: {steps: 100}\n", NULL,
+     "a.yaml:4: training.warm_up = 10000 (the default with network.kind = window) is longer than "
+     "training.steps = 100, which include it"},
+    {GOOD "network: {kind: response}\ntraining: {warm_up: 2000}\n", NULL,
+     "a.yaml:4: training.warm_up = 2000 is longer than training.steps = 1000 (the default with network.kind "
+     "= "
+     "response), which include it"},
+    {GOOD "training: {warm_up: 3, steps: 2}\n", NULL,
+     "a.yaml:3: training.warm_up = 3 is longer than training.steps = 2, which include it"},
     {"system: {particles: 1024, packing_fraction: 0.5, gamma: 10}\nsimulation:\n  dt: 0.1\noutput: "
      "{directory: out}\n",
      NULL, "a.yaml:3: simulation.dt = 0.1 is too long for system.gamma = 10: their product must be below 1"},
@@ -202,6 +214,20 @@ static const struct {
      "a.yaml:3: simulation.frame_interval = 0.04 is shorter than half a step of simulation.dt = 0.1"},
     {GOOD "simulation: {frame_interval: 1e14}\n", NULL,
      "a.yaml:3: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt"},
+    {GOOD "simulation: {refine: 5}\n", "system.eps=0.1",
+     "a.yaml:3: simulation.refine = 5 needs system.eps = 0, and it is 0.1: use refine = 0"},
+    {GOOD "simulation: {refine: 0.04}\n", NULL,
+     "a.yaml:3: simulation.refine = 0.04 is shorter than half a step of simulation.dt = 0.1; 0 leaves fine "
+     "steps out"},
+    {GOOD "simulation: {refine: 5, frame_interval: 5, burn_in: 20}\n", NULL,
+     "a.yaml:3: simulation.refine = 5 must be shorter than simulation.frame_interval = 5 and not longer than "
+     "simulation.burn_in = 20: every frame comes after so much time of fine steps"},
+    {GOOD "simulation: {refine: 5, burn_in: 0}\n", NULL,
+     "a.yaml:3: simulation.refine = 5 must be shorter than simulation.frame_interval = 1000 and not longer "
+     "than simulation.burn_in = 0: every frame comes after so much time of fine steps"},
+    {GOOD "simulation: {refine_dt: 0.2}\n", NULL,
+     "a.yaml:3: simulation.refine_dt = 0.2 is longer than simulation.dt = 0.1: fine steps are at most as "
+     "long"},
     {GOOD "simulation: {start: hot}\n", NULL,
      "a.yaml:3: simulation.start = hot must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
     {GOOD "simulation: {start: old.h5@}\n", NULL,
@@ -260,6 +286,22 @@ static const struct {
      "a.yaml:3: training.divergence = trace is not known: it must be one of exact|hutchinson"},
     {GOOD "training: {optimizer: sgd}\n", NULL,
      "a.yaml:3: training.optimizer = sgd is not known: it must be one of radam|adam"},
+    {GOOD "training: {second_decay: 1}\n", NULL,
+     "a.yaml:3: training.second_decay = 1 is out of range: it must be at least 0 and below 1"},
+    {GOOD "training: {noise: binary}\n", NULL,
+     "a.yaml:3: training.noise = binary is not known: it must be one of gaussian|rademacher"},
+    {GOOD "training: {weighting_offset: 0}\n", NULL,
+     "a.yaml:3: training.weighting_offset = 0 is out of range: it must be above 0"},
+    {GOOD "training: {frames_per_step: 0}\n", NULL,
+     "a.yaml:3: training.frames_per_step = 0 is out of range: it must be at least 1 and at most 65536"},
+    {SYSTEM("eps: 0.1") "training: {weighting: stiffness}\n", NULL,
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
+    {GOOD "training: {weighting: stiffness}\n", "training.loss=score_matching",
+     "a.yaml:3: training.weighting = stiffness is for training.loss = denoising and system.eps = 0, where "
+     "the score "
+     "in g alone is learnt: use none"},
     {GOOD "data: {position: 'a\"b'}\n", NULL,
      "a.yaml:3: data.position: a text must not hold double quotes, backslashes or control characters, nor "
      "begin with ["},
@@ -327,7 +369,8 @@ static const struct {
     {GOOD, "system.box=[1, 2",
      "--set system.box: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence"},
     {GOOD, "a{b.c=1",
-     "--set: section a{b is not known; the sections are system, simulation, network, training, evaluation, "
+     "--set: section a{b is not known; the sections are system, simulation, network, response, training, "
+     "evaluation, "
      "data, output and run"},
     {GOOD, "system.v0=&a 1",
      "--set system.v0: anchors and aliases are not part of an input: write the values out"},

@@ -25,10 +25,11 @@ static void printed_reads_back(void **state) {
     (void)state;
     const char *trap[] = {"system.trap=0.3", "system.box=123.456"}, *denormal[] = {"system.v0=4.9e-324"};
     const char *velocity[] = {"training.loss=velocity", "system.eps=0.1"};
-    struct config configs[] = {parse(GOOD, 0, NULL),       parse(everything, 0, NULL),
-                               parse(everything, 2, trap), parse(GOOD, 1, denormal),
-                               parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
-                               parse(trapped, 0, NULL),    parse(GOOD, 2, velocity)};
+    const char *response[] = {"network.kind=response"};
+    struct config configs[] = {
+        parse(GOOD, 0, NULL),     parse(everything, 0, NULL), parse(everything, 2, trap),
+        parse(GOOD, 1, denormal), parse(crystal, 0, NULL),    parse(unknown, 0, NULL),
+        parse(trapped, 0, NULL),  parse(GOOD, 2, velocity),   parse(GOOD, 1, response)};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         char *text = captured(config_print, &configs[i]);
         struct config again = parse(text, 0, NULL);
@@ -39,14 +40,14 @@ static void printed_reads_back(void **state) {
 
 struct visit {
     int count;
-    char setting[96][256];
+    char setting[192][256];
 };
 
 /* As outputs keep it: numbers as numbers, the rest as text. */
 static enum status to_setting(const struct config_value *v, void *context) {
     struct visit *visit = context;
     char *out = visit->setting[visit->count];
-    assert_true(visit->count < 96);
+    assert_true(visit->count < 192);
     if (v->type == CONFIG_REAL)
         snprintf(out, 256, "%s.%s=%.17g", v->section, v->key, v->real);
     else if (v->type == CONFIG_INTEGER)
@@ -63,7 +64,7 @@ static void visited_reads_back(void **state) {
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         struct config c = parse(text[i], 0, NULL);
         static struct visit visit;
-        const char *settings[96];
+        const char *settings[192];
         visit.count = 0;
         assert_int_equal(config_visit(&c, to_setting, &visit), STATUS_OK);
         for (int m = 0; m < visit.count; m++)
@@ -78,6 +79,25 @@ static void visited_reads_back(void **state) {
 static enum status stop_at_third(const struct config_value *v, void *context) {
     (void)v;
     return ++*(int *)context == 3 ? STATUS_STORAGE : STATUS_OK;
+}
+
+static void values_as_text(void **state) {
+    (void)state;
+    static const double values[] = {0.9, 0.1 + 0.2, 1.0 / 3, 1e-300, 5e-324, 100, -0.025, 6.02214076e23};
+    static const char *const want[] = {"0.9",    "0.30000000000000004", NULL, "1e-300", NULL, "100",
+                                       "-0.025", "6.02214076e+23"};
+    char text[64];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        config_value_text(&(struct config_value){.type = CONFIG_REAL, .real = values[i]}, sizeof text, text);
+        assert_true(strtod(text, NULL) == values[i]);
+        if (want[i])
+            assert_string_equal(text, want[i]);
+    }
+    config_value_text(&(struct config_value){.type = CONFIG_INTEGER, .integer = -INT64_C(9007199254740993)},
+                      sizeof text, text);
+    assert_string_equal(text, "-9007199254740993");
+    config_value_text(&(struct config_value){.type = CONFIG_STRING, .text = "radam"}, sizeof text, text);
+    assert_string_equal(text, "radam");
 }
 
 static void visitor_stops(void **state) {
@@ -120,13 +140,18 @@ static void help(void **state) {
     assert_non_null(strstr(two, "\noutput:\n"));
     assert_non_null(strstr(two, "\nrun:\n"));
     assert_null(strstr(two, "\nsystem:\n"));
+    const char *rate = strstr(all, "\n  rate "); /* the defaults of either kind */
+    assert_non_null(rate);
+    const char *window = strstr(rate, " default 1e-5;"),
+               *response = strstr(rate, " with network.kind: response 3e-3\n");
+    assert_true(window && window < rate + 60 && response && response < rate + 160);
     free(all);
     free(two);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(printed_reads_back),
-                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(visitor_stops),
-                                       cmocka_unit_test(help)};
+                                       cmocka_unit_test(visited_reads_back), cmocka_unit_test(values_as_text),
+                                       cmocka_unit_test(visitor_stops), cmocka_unit_test(help)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,7 +103,7 @@ static double loss(struct score_model *model, const struct scene *c, const real 
     real *own = calloc(c->size, sizeof *own);
     for (int sign = 1; sign >= -1; sign -= 2)
         assert_int_equal(
-            score_denoising(model, weights, &c->in, c->zeta, sign, SIGMA, 1.0 / COUNT, term, own, NULL),
+            score_denoising(model, weights, &c->in, c->zeta, NULL, sign, SIGMA, 1.0 / COUNT, term, own, NULL),
             STATUS_OK);
     for (int i = 0; i < COUNT; i++)
         sum += term[i] / COUNT;

@@ -1,0 +1,247 @@
+/* The response network's forward pass, and its tangent beside it: layer after layer over all nodes, the edges in
+ * ranges whose rows stay in the cache. */
+#include "learn/response_network.h"
+
+/* One pass: what every step of it reads. */
+struct pass {
+    struct response_network *n;
+    const struct ops *ops;
+    const real *weights;
+    const struct graph *graph;
+    const struct response_law *law;
+    bool tangents, kept;
+};
+
+static void linear(const struct pass *p, size_t rows, int in, int out, const real *x, size_t ldx, size_t w,
+                   const real *b, real *y, size_t ldy) {
+    p->ops->linear(p->ops, rows, in, out, x, ldx, p->weights + w, b, y, ldy);
+}
+
+/* ---- sources and first state ---- */
+
+static void begin(const struct pass *p) {
+    struct response_network *n = p->n;
+    struct response_arrays *of = &n->of, *along = &n->along;
+    const struct graph *g = p->graph;
+    const struct ops *ops = p->ops;
+    const size_t nodes = g->level[g->layers], hidden = (size_t)n->hidden, row = response_row(n);
+    const int channels = n->layer[0].channels;
+    ops->velocity_rows(ops, n->base.d, g->moving, n->g, g->push, of->u);
+    ops->response_sources(ops, p->law, &g->edges, g->kappa, of->u, of->q, channels, of->layer[0].v);
+    ops->response_state(ops, p->law, nodes, g->kappa, g->phi, of->q, of->u, of->state);
+    linear(p, nodes, STATE_NUMBERS, n->hidden, of->state, STATE_NUMBERS, n->embed_w, p->weights + n->embed_b,
+           of->pre, hidden);
+    ops->silu(ops, nodes * hidden, of->pre, of->post);
+    ops->spread_rows(ops, nodes, n->hidden, of->post, hidden, of->layer[0].x, row, false);
+    if (!p->tangents)
+        return;
+    ops->response_sources_tangent(ops, p->law, &g->edges, g->kappa, of->u, n->direction, along->q, channels,
+                                  along->layer[0].v);
+    ops->response_state_tangent(ops, p->law, nodes, g->kappa, of->q, of->u, along->q, n->direction,
+                                along->state);
+    linear(p, nodes, STATE_NUMBERS, n->hidden, along->state, STATE_NUMBERS, n->embed_w, NULL, along->pre,
+           hidden);
+    ops->silu_slope(ops, nodes * hidden, of->pre, along->pre);
+    ops->spread_rows(ops, nodes, n->hidden, along->pre, hidden, along->layer[0].x, row, false);
+}
+
+/* ---- a layer ---- */
+
+/* What senders and receivers bring to their edges: the mixed vectors and p. b NULL for tangents. */
+static void prepare(const struct pass *p, int l, struct layer_arrays *a, const real *b) {
+    const struct response_network *n = p->n;
+    const struct response_layer *w = &n->layer[l];
+    const size_t senders = senders_of(p->graph, l), row = response_row(n), d = (size_t)n->base.d;
+    const size_t channels = (size_t)w->channels, wide = 2 * (size_t)n->edge;
+    linear(p, senders * d, w->channels, n->channels, a->v, channels, w->mix_w, NULL, a->mixed,
+           (size_t)n->channels);
+    linear(p, receivers_of(p->graph, l), n->hidden, n->edge, a->x, row, w->receiver_w, b, a->p, wide);
+    linear(p, senders, n->hidden, n->edge, a->x, row, w->sender_w, NULL, a->p + n->edge, wide);
+}
+
+/* The arrays of a range of edges. */
+struct edge_rows {
+    real *f, *a, *e, *y;
+};
+static struct edge_rows rows_of(const struct response_network *n, const struct response_layer *w,
+                                const struct layer_arrays *a, size_t first) {
+    return (struct edge_rows){a->f + first * (size_t)edge_numbers(w->channels),
+                              a->a + first * (size_t)n->edge, a->e + first * (size_t)n->edge,
+                              a->y + first * (size_t)(n->hidden + 3 * n->channels)};
+}
+
+static void range_values(const struct pass *p, int l, struct edge_range range) {
+    const struct response_network *n = p->n;
+    const struct response_layer *w = &n->layer[l];
+    const struct layer_arrays *a = &n->of.layer[l];
+    const struct graph *g = p->graph;
+    const struct edge_rows rows = rows_of(n, w, a, p->kept ? range.first : 0);
+    const int features = edge_numbers(w->channels), out = n->hidden + 3 * n->channels;
+    p->ops->edge_features(p->ops, p->law, &g->edges, range, g->kappa, w->channels, a->v, rows.f);
+    linear(p, range.count, features, n->edge, rows.f, (size_t)features, w->edge_w, NULL, rows.a,
+           (size_t)n->edge);
+    p->ops->edge_hidden(p->ops, &g->edges, range, n->edge, a->p, rows.a, rows.e);
+    linear(p, range.count, n->edge, out, rows.e, (size_t)n->edge, w->message_w, p->weights + w->message_b,
+           rows.y, (size_t)out);
+    p->ops->edge_messages(p->ops, p->law, &g->edges, range, g->kappa, n->hidden, n->channels, rows.y,
+                          a->mixed, a->x + n->hidden, response_row(n), a->fresh);
+}
+
+/* After range_values, whose rows it reads. */
+static void range_tangents(const struct pass *p, int l, struct edge_range range) {
+    const struct response_network *n = p->n;
+    const struct response_layer *w = &n->layer[l];
+    const struct layer_arrays *a = &n->of.layer[l], *da = &n->along.layer[l];
+    const struct graph *g = p->graph;
+    const struct edge_rows rows = rows_of(n, w, a, p->kept ? range.first : 0), drows = rows_of(n, w, da, 0);
+    const int features = edge_numbers(w->channels), out = n->hidden + 3 * n->channels;
+    p->ops->edge_features_tangent(p->ops, p->law, &g->edges, range, g->kappa, w->channels, a->v, da->v,
+                                  drows.f);
+    linear(p, range.count, features, n->edge, drows.f, (size_t)features, w->edge_w, NULL, drows.e,
+           (size_t)n->edge);
+    p->ops->edge_hidden_tangent(p->ops, &g->edges, range, n->edge, rows.a, da->p, drows.e);
+    linear(p, range.count, n->edge, out, drows.e, (size_t)n->edge, w->message_w, NULL, drows.y, (size_t)out);
+    p->ops->edge_messages_tangent(p->ops, p->law, &g->edges, range, g->kappa, n->hidden, n->channels, rows.y,
+                                  a->mixed, drows.y, da->mixed, da->x + n->hidden, response_row(n),
+                                  da->fresh);
+}
+
+/* Where layer l leaves h and its turned vectors: in the next layer's arrays, or at the end. */
+struct destination {
+    real *h, *v;
+    size_t ldh, ldv;
+};
+static struct destination after(const struct response_network *n, const struct response_arrays *of, int l) {
+    if (l + 1 == n->layers)
+        return (struct destination){of->h, of->last, (size_t)n->hidden, (size_t)n->channels};
+    const struct layer_arrays *next = &of->layer[l + 1];
+    return (struct destination){next->x, next->v + response_sources(n), response_row(n),
+                                (size_t)n->layer[l + 1].channels};
+}
+
+static void node_values(const struct pass *p, int l) {
+    const struct response_network *n = p->n;
+    const struct response_layer *w = &n->layer[l];
+    const struct layer_arrays *a = &n->of.layer[l];
+    const struct ops *ops = p->ops;
+    const struct destination to = after(n, &n->of, l);
+    const size_t rows = receivers_of(p->graph, l), hidden = (size_t)n->hidden, row = response_row(n);
+    ops->vector_features(ops, p->law, rows, n->channels, p->graph->kappa, n->of.q, a->fresh,
+                         a->x + 2 * hidden, row);
+    linear(p, rows, (int)row, n->hidden, a->x, row, w->node_w[0], p->weights + w->node_b[0], a->pre, hidden);
+    ops->silu(ops, rows * hidden, a->pre, a->post);
+    linear(p, rows, n->hidden, n->hidden, a->post, hidden, w->node_w[1], p->weights + w->node_b[1], to.h,
+           to.ldh);
+    ops->spread_rows(ops, rows, n->hidden, a->x, row, to.h, to.ldh, true);
+    linear(p, rows, n->hidden, n->channels * n->channels, to.h, to.ldh, w->turn_w, p->weights + w->turn_b,
+           a->turn, (size_t)(n->channels * n->channels));
+    ops->turn_vectors(ops, rows, n->base.d, n->channels, a->turn, a->fresh, to.v, to.ldv);
+}
+
+static void node_tangents(const struct pass *p, int l) {
+    const struct response_network *n = p->n;
+    const struct response_layer *w = &n->layer[l];
+    const struct layer_arrays *a = &n->of.layer[l], *da = &n->along.layer[l];
+    const struct ops *ops = p->ops;
+    const struct destination to = after(n, &n->along, l);
+    const size_t rows = receivers_of(p->graph, l), hidden = (size_t)n->hidden, row = response_row(n);
+    ops->vector_features_tangent(ops, p->law, rows, n->channels, p->graph->kappa, n->of.q, a->fresh,
+                                 n->along.q, da->fresh, da->x + 2 * hidden, row);
+    linear(p, rows, (int)row, n->hidden, da->x, row, w->node_w[0], NULL, da->post, hidden);
+    ops->silu_slope(ops, rows * hidden, a->pre, da->post);
+    linear(p, rows, n->hidden, n->hidden, da->post, hidden, w->node_w[1], NULL, to.h, to.ldh);
+    ops->spread_rows(ops, rows, n->hidden, da->x, row, to.h, to.ldh, true);
+    linear(p, rows, n->hidden, n->channels * n->channels, to.h, to.ldh, w->turn_w, NULL, da->turn,
+           (size_t)(n->channels * n->channels));
+    ops->turn_vectors_tangent(ops, rows, n->base.d, n->channels, a->turn, a->fresh, da->turn, da->fresh, to.v,
+                              to.ldv);
+}
+
+/* u, Q_tau and the vectors of sweeps are seen by every layer. */
+static void carry_sources(const struct pass *p, int l, const struct response_arrays *of) {
+    const struct response_network *n = p->n;
+    if (l + 1 < n->layers)
+        p->ops->spread_rows(p->ops, receivers_of(p->graph, l) * (size_t)n->base.d, response_sources(n),
+                            of->layer[0].v, (size_t)n->layer[0].channels, of->layer[l + 1].v,
+                            (size_t)n->layer[l + 1].channels, false);
+}
+
+static void run_layer(const struct pass *p, int l) {
+    struct response_network *n = p->n;
+    const size_t receivers = receivers_of(p->graph, l);
+    prepare(p, l, &n->of.layer[l], p->weights + n->layer[l].edge_b);
+    if (p->tangents)
+        prepare(p, l, &n->along.layer[l], NULL);
+    for (size_t i = 0; i < receivers;) {
+        const struct edge_range range = graph_range(p->graph, i, receivers, n->range);
+        range_values(p, l, range);
+        if (p->tangents)
+            range_tangents(p, l, range);
+        i = range.end;
+    }
+    node_values(p, l);
+    carry_sources(p, l, &n->of);
+    if (p->tangents) {
+        node_tangents(p, l);
+        carry_sources(p, l, &n->along);
+    }
+}
+
+/* ---- the score ---- */
+
+/* Z = {q, sqrt(kappa) Q_tau and the vectors of sweeps, sqrt(kappa) V' of every layer}. */
+static void gather_vectors(const struct pass *p, const struct response_arrays *of) {
+    const struct response_network *n = p->n;
+    const struct ops *ops = p->ops;
+    const size_t owned = p->graph->level[0], d = (size_t)n->base.d, vectors = (size_t)response_vectors(n);
+    const real *kappa = p->graph->kappa;
+    ops->spread_rows(ops, owned * d, 1, of->q, 1, of->z, vectors, false);
+    ops->whiten(ops, owned, n->base.d, response_sources(n) - 1, kappa, of->layer[0].v + 1,
+                (size_t)n->layer[0].channels, of->z + 1, vectors, false);
+    for (int l = 0; l < n->layers; l++) {
+        const struct destination from = after(n, of, l);
+        ops->whiten(ops, owned, n->base.d, n->channels, kappa, from.v, from.ldv,
+                    of->z + response_sources(n) + l * n->channels, vectors, false);
+    }
+}
+
+static void finish(const struct pass *p) {
+    struct response_network *n = p->n;
+    const struct ops *ops = p->ops;
+    const struct graph *g = p->graph;
+    const size_t owned = g->level[0], hidden = (size_t)n->hidden;
+    const int vectors = response_vectors(n), out = vectors + 2;
+    struct response_arrays *of = &n->of, *along = &n->along;
+    gather_vectors(p, of);
+    linear(p, owned, n->hidden, n->hidden, of->h, hidden, n->out_w[0], p->weights + n->out_b[0], of->out_pre,
+           hidden);
+    ops->silu(ops, owned * hidden, of->out_pre, of->out_post);
+    linear(p, owned, n->hidden, out, of->out_post, hidden, n->out_w[1], p->weights + n->out_b[1], of->o,
+           (size_t)out);
+    ops->response_score(ops, p->law, owned, vectors, g->kappa, of->z, of->o, n->g, g->push, n->s);
+    if (!p->tangents)
+        return;
+    gather_vectors(p, along);
+    linear(p, owned, n->hidden, n->hidden, along->h, hidden, n->out_w[0], NULL, along->out_post, hidden);
+    ops->silu_slope(ops, owned * hidden, of->out_pre, along->out_post);
+    linear(p, owned, n->hidden, out, along->out_post, hidden, n->out_w[1], NULL, along->o, (size_t)out);
+    ops->response_score_tangent(ops, p->law, owned, vectors, g->kappa, of->z, of->o, n->g, g->push, along->z,
+                                along->o, n->direction, n->ds);
+}
+
+void response_forward(struct response_network *n, const real *weights, const struct graph *graph,
+                      bool tangents, bool kept) {
+    const struct pass pass = {.n = n,
+                              .ops = n->base.ops,
+                              .weights = weights,
+                              .graph = graph,
+                              .law = &graph->law,
+                              .tangents = tangents,
+                              .kept = kept};
+    begin(&pass);
+    if (n->sweeps > 0)
+        sweeps_run(n, graph, tangents);
+    for (int l = 0; l < n->layers; l++)
+        run_layer(&pass, l);
+    finish(&pass);
+}

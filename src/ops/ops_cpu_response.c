@@ -1,0 +1,455 @@
+/* The response network's other primitives on the CPU: messages along edges, and what particles make of them. */
+#include "ops/ops_cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ops/response_formula.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- activations ---- */
+
+void cpu_silu(const struct ops *ops, size_t count, const real *x, real *y) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        y[i] = silu_of(x[i]);
+}
+
+void cpu_silu_slope(const struct ops *ops, size_t count, const real *x, real *dy) {
+    (void)ops;
+    for (size_t i = 0; i < count; i++)
+        dy[i] *= silu_slope(x[i]);
+}
+
+void cpu_edge_hidden(const struct ops *ops, const struct edges *edges, struct edge_range range, int width,
+                     const real *p, real *a, real *e) {
+    (void)ops;
+    for (size_t m = 0; m < range.count; m++, a += width, e += width) {
+        const real *restrict own = p + edges->receiver[range.first + m] * 2 * (size_t)width;
+        const real *restrict other = p + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        for (int c = 0; c < width; c++)
+            a[c] += own[c] + other[c];
+        for (int c = 0; c < width; c++)
+            e[c] = silu_of(a[c]);
+    }
+}
+
+void cpu_edge_hidden_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                             int width, const real *a, const real *dp, real *de) {
+    (void)ops;
+    for (size_t m = 0; m < range.count; m++, a += width, de += width) {
+        const real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
+        const real *restrict other = dp + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        for (int c = 0; c < width; c++)
+            de[c] = silu_slope(a[c]) * (de[c] + own[c] + other[c]);
+    }
+}
+
+void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                              int width, const real *a, real *de, real *dp) {
+    (void)ops;
+    for (size_t m = 0; m < range.count; m++, a += width, de += width) {
+        real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
+        real *restrict other = dp + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        for (int c = 0; c < width; c++)
+            de[c] *= silu_slope(a[c]);
+        for (int c = 0; c < width; c++)
+            own[c] += de[c];
+        for (int c = 0; c < width; c++)
+            other[c] += de[c];
+    }
+}
+
+/* ---- messages ---- */
+
+enum { MOST_MIXED = 64 };
+
+/* What an edge brings, by itself: n, and kn/kappa, kt/kappa, w/sqrt(kappa), w, each times its factor. */
+struct carrier {
+    real normal[MAX_DIMENSION], along, across, push, message;
+};
+
+INLINE struct carrier carrier_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
+                                 real kappa) {
+    struct carrier out = {.along = edges->kn[e] / kappa,
+                          .across = (real)law->across_factor * edges->kt[e] / kappa,
+                          .push = (real)law->push_factor * edges->window[e] / root_of(kappa),
+                          .message = (real)law->message_factor * edges->window[e]};
+    for (int a = 0; a < d; a++)
+        out.normal[a] = edges->normal[(size_t)a * edges->count + e];
+    return out;
+}
+
+/* a = n . (own - other), T = own - other - n a, channel by channel; vectors are (d, channels). */
+INLINE void split_mixed(int d, int channels, const struct carrier *k, const real *own, const real *other,
+                        real along[], real across[][MOST_MIXED]) {
+    for (int c = 0; c < channels; c++)
+        along[c] = 0;
+    for (int a = 0; a < d; a++)
+        for (int c = 0; c < channels; c++) {
+            across[a][c] = own[a * channels + c] - other[a * channels + c];
+            along[c] += k->normal[a] * across[a][c];
+        }
+    for (int a = 0; a < d; a++)
+        for (int c = 0; c < channels; c++)
+            across[a][c] -= k->normal[a] * along[c];
+}
+
+INLINE void messages_of(int d, int channels, const struct response_law *law, const struct edges *edges,
+                        struct edge_range range, const real *kappa, int hidden, const real *y,
+                        const real *mixed, real *m, size_t ldm, real *v) {
+    const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
+    for (size_t i = range.begin; i < range.end; i++) {
+        real *restrict sum = m + i * ldm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
+        for (int c = 0; c < hidden; c++)
+            sum[c] = 0;
+        for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const real *restrict of = y + (e - range.first) * row, *alpha = of + hidden;
+            const real *beta = alpha + channels, *delta = beta + channels;
+            real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
+            split_mixed(d, channels, &k, mixed + i * vectors, mixed + edges->sender[e] * vectors, along,
+                        across);
+            for (int c = 0; c < hidden; c++)
+                sum[c] += k.message * of[c];
+            for (int c = 0; c < channels; c++) {
+                const real onto = k.along * (transfer + alpha[c]) * along[c] + k.push * delta[c];
+                const real beside = k.across * (transfer + beta[c]);
+                for (int a = 0; a < d; a++)
+                    new[a][c] += onto *k.normal[a] + beside *across[a][c];
+            }
+        }
+        for (int a = 0; a < d; a++)
+            for (int c = 0; c < channels; c++)
+                v[i * vectors + (size_t)(a * channels + c)] = new[a][c];
+    }
+}
+
+void cpu_edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                       struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                       const real *mixed, real *m, size_t ldm, real *v) {
+    (void)ops;
+    if (law->d == 2 && channels == 4)
+        messages_of(2, 4, law, edges, range, kappa, hidden, y, mixed, m, ldm, v);
+    else
+        messages_of(law->d, channels, law, edges, range, kappa, hidden, y, mixed, m, ldm, v);
+}
+
+INLINE void message_tangents(int d, int channels, const struct response_law *law, const struct edges *edges,
+                             struct edge_range range, const real *kappa, int hidden, const real *y,
+                             const real *mixed, const real *dy, const real *dmixed, real *dm, size_t lddm,
+                             real *dv) {
+    const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
+    for (size_t i = range.begin; i < range.end; i++) {
+        real *restrict sum = dm + i * lddm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
+        for (int c = 0; c < hidden; c++)
+            sum[c] = 0;
+        for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const size_t j = edges->sender[e];
+            const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
+            const real *dof = dy + (e - range.first) * row, *dalpha = dof + hidden,
+                       *dbeta = dalpha + channels;
+            const real *ddelta = dbeta + channels;
+            real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
+            real dalong[MOST_MIXED], dacross[MAX_DIMENSION][MOST_MIXED];
+            split_mixed(d, channels, &k, mixed + i * vectors, mixed + j * vectors, along, across);
+            split_mixed(d, channels, &k, dmixed + i * vectors, dmixed + j * vectors, dalong, dacross);
+            for (int c = 0; c < hidden; c++)
+                sum[c] += k.message * dof[c];
+            for (int c = 0; c < channels; c++) {
+                const real onto =
+                    k.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) + k.push * ddelta[c];
+                for (int a = 0; a < d; a++)
+                    new[a][c] += onto *k.normal[a] +
+                                 k.across *((transfer + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
+            }
+        }
+        for (int a = 0; a < d; a++)
+            for (int c = 0; c < channels; c++)
+                dv[i * vectors + (size_t)(a * channels + c)] = new[a][c];
+    }
+}
+
+void cpu_edge_messages_tangent(const struct ops *ops, const struct response_law *law,
+                               const struct edges *edges, struct edge_range range, const real *kappa,
+                               int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                               const real *dmixed, real *dm, size_t lddm, real *dv) {
+    (void)ops;
+    if (law->d == 2 && channels == 4)
+        message_tangents(2, 4, law, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm, dv);
+    else
+        message_tangents(law->d, channels, law, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm,
+                         dv);
+}
+
+INLINE void message_gradients(int d, int channels, const struct response_law *law, const struct edges *edges,
+                              struct edge_range range, const real *kappa, int hidden, const real *y,
+                              const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
+                              real *dmixed) {
+    const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
+    const real transfer = (real)law->transfer;
+    for (size_t i = range.begin; i < range.end; i++) {
+        const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
+        for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
+            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
+            real *restrict dof = dy + (e - range.first) * row, *dalpha = dof + hidden;
+            real *dbeta = dalpha + channels, *ddelta = dbeta + channels;
+            real *own = dmixed + i * vectors, *other = dmixed + edges->sender[e] * vectors;
+            real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
+            split_mixed(d, channels, &k, mixed + i * vectors, mixed + edges->sender[e] * vectors, along,
+                        across);
+            for (int c = 0; c < hidden; c++)
+                dof[c] = k.message * dsum[c];
+            for (int c = 0; c < channels; c++) {
+                real onto = 0, beside = 0;
+                for (int a = 0; a < d; a++) {
+                    onto += k.normal[a] * dnew[a * channels + c];
+                    beside += across[a][c] * dnew[a * channels + c];
+                }
+                dalpha[c] = k.along * along[c] * onto;
+                dbeta[c] = k.across * beside;
+                ddelta[c] = k.push * onto;
+                const real normal = k.along * (transfer + alpha[c]), rest = k.across * (transfer + beta[c]);
+                for (int a = 0; a < d; a++) {
+                    const real g = rest * dnew[a * channels + c] + (normal - rest) * onto * k.normal[a];
+                    own[a * channels + c] += g;
+                    other[a * channels + c] -= g;
+                }
+            }
+        }
+    }
+}
+
+void cpu_edge_messages_backward(const struct ops *ops, const struct response_law *law,
+                                const struct edges *edges, struct edge_range range, const real *kappa,
+                                int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                size_t lddm, const real *dv, real *dy, real *dmixed) {
+    (void)ops;
+    if (law->d == 2 && channels == 4)
+        message_gradients(2, 4, law, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy, dmixed);
+    else
+        message_gradients(law->d, channels, law, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy,
+                          dmixed);
+}
+
+/* ---- what a particle sees of its new vectors ---- */
+
+/* V . V, V . q of channel c. */
+INLINE void products(int d, int channels, int c, const real *v, const real *q, real *square, real *with_q) {
+    *square = *with_q = 0;
+    for (int a = 0; a < d; a++) {
+        *square += v[a * channels + c] * v[a * channels + c];
+        *with_q += v[a * channels + c] * q[a];
+    }
+}
+
+INLINE real square_of(int d, const real *q) {
+    real sum = 0;
+    for (int a = 0; a < d; a++)
+        sum += q[a] * q[a];
+    return sum;
+}
+
+void cpu_vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
+                         const real *kappa, const real *q, const real *v, real *x, size_t ldx) {
+    (void)ops;
+    const int d = law->d;
+    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    for (size_t i = 0; i < n; i++, q += d, v += d * channels, x += ldx) {
+        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
+        for (int c = 0; c < channels; c++) {
+            real square, with_q;
+            products(d, channels, c, v, q, &square, &with_q);
+            const real length = root_of(floor_ + square);
+            x[c] = log_of(root * length + guard);
+            x[channels + c] = with_q * inverse / length;
+        }
+    }
+}
+
+void cpu_vector_features_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                 int channels, const real *kappa, const real *q, const real *v,
+                                 const real *dq, const real *dv, real *dx, size_t lddx) {
+    (void)ops;
+    const int d = law->d;
+    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    for (size_t i = 0; i < n; i++, q += d, v += d * channels, dq += d, dv += d * channels, dx += lddx) {
+        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
+        real q_dq = 0;
+        for (int a = 0; a < d; a++)
+            q_dq += q[a] * dq[a];
+        for (int c = 0; c < channels; c++) {
+            real square, with_q, v_dv = 0, dwith_q = 0;
+            products(d, channels, c, v, q, &square, &with_q);
+            for (int a = 0; a < d; a++) {
+                v_dv += v[a * channels + c] * dv[a * channels + c];
+                dwith_q += dv[a * channels + c] * q[a] + v[a * channels + c] * dq[a];
+            }
+            const real length = root_of(floor_ + square);
+            dx[c] = root * v_dv / length / (root * length + guard);
+            dx[channels + c] =
+                inverse / length * (dwith_q - with_q * (v_dv / (length * length) + q_dq * inverse * inverse));
+        }
+    }
+}
+
+void cpu_vector_features_backward(const struct ops *ops, const struct response_law *law, size_t n,
+                                  int channels, const real *kappa, const real *q, const real *v,
+                                  const real *dx, size_t lddx, real *dv) {
+    (void)ops;
+    const int d = law->d;
+    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    for (size_t i = 0; i < n; i++, q += d, v += d * channels, dx += lddx, dv += d * channels) {
+        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
+        for (int c = 0; c < channels; c++) {
+            real square, with_q;
+            products(d, channels, c, v, q, &square, &with_q);
+            const real length = root_of(floor_ + square), turned = dx[channels + c] * inverse / length;
+            const real stretched =
+                dx[c] * root / length / (root * length + guard) - turned * with_q / (length * length);
+            for (int a = 0; a < d; a++)
+                dv[a * channels + c] += stretched * v[a * channels + c] + turned * q[a];
+        }
+    }
+}
+
+void cpu_turn_vectors(const struct ops *ops, size_t n, int d, int channels, const real *turn, const real *v,
+                      real *out, size_t ldo) {
+    (void)ops;
+    for (size_t i = 0; i < n; i++, turn += channels * channels)
+        for (int a = 0; a < d; a++, v += channels, out += ldo)
+            for (int c = 0; c < channels; c++) {
+                real sum = v[c];
+                for (int from = 0; from < channels; from++)
+                    sum += turn[from * channels + c] * v[from];
+                out[c] = sum;
+            }
+}
+
+void cpu_turn_vectors_tangent(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                              const real *v, const real *dturn, const real *dv, real *dout, size_t lddo) {
+    (void)ops;
+    for (size_t i = 0; i < n; i++, turn += channels * channels, dturn += channels * channels)
+        for (int a = 0; a < d; a++, v += channels, dv += channels, dout += lddo)
+            for (int c = 0; c < channels; c++) {
+                real sum = dv[c];
+                for (int from = 0; from < channels; from++)
+                    sum += turn[from * channels + c] * dv[from] + dturn[from * channels + c] * v[from];
+                dout[c] = sum;
+            }
+}
+
+void cpu_turn_vectors_backward(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                               const real *v, const real *dout, size_t lddo, real *dturn, real *dv) {
+    (void)ops;
+    memset(dturn, 0, n * (size_t)(channels * channels) * sizeof *dturn);
+    for (size_t i = 0; i < n; i++, turn += channels * channels, dturn += channels * channels)
+        for (int a = 0; a < d; a++, v += channels, dv += channels, dout += lddo)
+            for (int from = 0; from < channels; from++) {
+                real sum = dout[from];
+                for (int c = 0; c < channels; c++) {
+                    sum += turn[from * channels + c] * dout[c];
+                    dturn[from * channels + c] += v[from] * dout[c];
+                }
+                dv[from] = sum;
+            }
+}
+
+void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real *kappa, const real *from,
+                size_t ld_from, real *to, size_t ld_to, bool add) {
+    (void)ops;
+    for (size_t i = 0; i < n; i++) {
+        const real root = root_of(kappa[i]);
+        for (int a = 0; a < d; a++, from += ld_from, to += ld_to)
+            for (int c = 0; c < channels; c++)
+                to[c] = root * from[c] + (add ? to[c] : 0);
+    }
+}
+
+/* ---- the score ----
+ * s = -sqrt(kappa) sum_c (o_c + [c = 0] prior) G_c Z_c - g + o_F F/v0 + o_u u,  G_c = 1/(1 + |Z_c|^2/gain). */
+
+INLINE real gate_of(int d, int vectors, int c, real gain, const real *z) {
+    real square = 0;
+    for (int a = 0; a < d; a++)
+        square += z[a * vectors + c] * z[a * vectors + c];
+    return 1 / (1 + square / gain);
+}
+
+INLINE real factor_of(const struct response_law *law, const real *o, int c) {
+    return c == 0 ? o[c] + (real)law->prior : o[c];
+}
+
+void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                        const real *kappa, const real *z, const real *o, double *const g[],
+                        double *const push[], real *s) {
+    (void)ops;
+    const int d = law->d;
+    for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
+        real sum[MAX_DIMENSION] = {0};
+        for (int c = 0; c < vectors; c++) {
+            const real factor = factor_of(law, o, c) * gate_of(d, vectors, c, (real)law->gain, z);
+            for (int a = 0; a < d; a++)
+                sum[a] += factor * z[a * vectors + c];
+        }
+        for (int a = 0; a < d; a++)
+            s[a] = (real)(-(double)(root_of(kappa[i]) * sum[a]) - g[a][i] +
+                          (double)o[vectors + 1] * push[a][i] + (double)o[vectors] * (g[a][i] + push[a][i]));
+    }
+}
+
+void cpu_response_score_tangent(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                                const real *kappa, const real *z, const real *o, double *const g[],
+                                double *const push[], const real *dz, const real *dout, const real *dg,
+                                real *ds) {
+    (void)ops;
+    const int d = law->d;
+    const real gain = (real)law->gain;
+    for (size_t i = 0; i < n;
+         i++, z += d * vectors, o += vectors + 2, dz += d * vectors, dout += vectors + 2, dg += d, ds += d) {
+        real dsum[MAX_DIMENSION] = {0};
+        for (int c = 0; c < vectors; c++) {
+            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
+            real along = 0;
+            for (int a = 0; a < d; a++)
+                along += z[a * vectors + c] * dz[a * vectors + c];
+            const real dfactor = dout[c] * gate - 2 * factor * gate * along / gain;
+            for (int a = 0; a < d; a++)
+                dsum[a] += factor * dz[a * vectors + c] + dfactor * z[a * vectors + c];
+        }
+        for (int a = 0; a < d; a++)
+            ds[a] = -root_of(kappa[i]) * dsum[a] - dg[a] + dout[vectors + 1] * (real)push[a][i] +
+                    dout[vectors] * (real)(g[a][i] + push[a][i]) + o[vectors] * dg[a];
+    }
+}
+
+void cpu_response_score_backward(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                                 const real *kappa, const real *z, const real *o, double *const g[],
+                                 double *const push[], const real *ds, real *dz, real *dout) {
+    (void)ops;
+    const int d = law->d;
+    const real gain = (real)law->gain;
+    for (size_t i = 0; i < n;
+         i++, z += d * vectors, o += vectors + 2, ds += d, dz += d * vectors, dout += vectors + 2) {
+        const real root = root_of(kappa[i]);
+        for (int c = 0; c < vectors; c++) {
+            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
+            real along = 0;
+            for (int a = 0; a < d; a++)
+                along += z[a * vectors + c] * ds[a];
+            dout[c] = -root * gate * along;
+            for (int a = 0; a < d; a++)
+                dz[a * vectors + c] = -root * factor * (ds[a] - 2 * gate * along / gain * z[a * vectors + c]);
+        }
+        dout[vectors] = dout[vectors + 1] = 0;
+        for (int a = 0; a < d; a++) {
+            dout[vectors + 1] += (real)push[a][i] * ds[a];
+            dout[vectors] += (real)(g[a][i] + push[a][i]) * ds[a];
+        }
+    }
+}

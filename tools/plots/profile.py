@@ -1,0 +1,64 @@
+"""Density and rates across the interface between the phases."""
+import matplotlib.pyplot as plt
+import numpy as np
+
+from plots.files import Skip, dataset, finished, group_of, open_file, parameter, required
+from plots.style import BLUE, GREEN, GREY, ORANGE
+
+
+EXACT = (r"exact, $-\mathrm{div}_x\, b$", GREY, "s")  # label, colour, marker
+CAPTURED = (r"of the network, $|v_g|^2/\gamma$", ORANGE, "o")
+RESOLVED = ("resolved (lower bound)", GREEN, "^")
+RATES = (("exact", *EXACT), ("epr", *CAPTURED), ("resolved", *RESOLVED))
+
+
+def label_of(file, label):
+    """Formulas are those of eps = 0."""
+    return label.split(",")[0] if parameter(file, "system", "eps", 0) > 0 else label
+
+
+def scale_of_rates(axes, values):
+    """Logarithmic, but linear about 0 where rates are not positive: nothing may be resolved."""
+    values = values[np.isfinite(values)]
+    if not np.any(values > 0):
+        return
+    if np.all(values > 0):
+        axes.set_yscale("log")
+        return
+    axes.set_yscale("symlog", linthresh=max(np.percentile(np.abs(values[values != 0]), 10), values.max() * 1e-6))
+    axes.axhline(0, color=GREY, linewidth=0.6)
+
+
+def with_errors(axes, x, group, name, colour, label=None, marker="o", factor=1.0, line="-"):
+    value, error = factor * required(group, name)[()], dataset(group, name + "_error")
+    good = np.isfinite(value)
+    if error is not None:
+        error = np.where(np.isfinite(error[()]), factor * error[()], 0)[good]
+    axes.errorbar(x[good], value[good], error, color=colour, label=label, marker=marker, markersize=3.5,
+                  linestyle=line, linewidth=1.2, elinewidth=1)
+    return value[good]
+
+
+def profile(folder):
+    file = finished(open_file(folder, "evaluation.h5"))
+    group = group_of(file, "profiles")
+    x = required(group, "distance")[()]
+    if np.sum(np.isfinite(required(group, "density")[()])) < 2:
+        raise Skip("no interface between two phases was found")
+    dimension = int(parameter(file, "system", "dimension", 2))
+    volume = {1: 2, 2: np.pi, 3: 4 * np.pi / 3}[dimension]
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.2, 6.4), sharex=True, height_ratios=(1, 1.5))
+    with_errors(top, x, group, "density", BLUE, factor=volume)
+    top.set(ylabel="packing fraction", title="Across the interface (mean and standard error)")
+    top.set_ylim(bottom=0)
+
+    drawn = [with_errors(bottom, x, group, name, colour, label_of(file, label), marker)
+             for name, label, colour, marker in RATES]
+    scale_of_rates(bottom, np.concatenate(drawn))
+    bottom.set(xlabel=r"distance to the interface ($r_0$)", ylabel="EPR per particle (1/time)")
+    bottom.legend(loc="best", fontsize=10)
+    for panel in (top, bottom):
+        panel.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
+    for side, word in (("left", "gas"), ("right", "dense phase")):
+        top.set_title(word, loc=side, fontsize=11, color=GREY, style="italic")
+    return figure

@@ -1,0 +1,59 @@
+"""The training log."""
+import matplotlib.pyplot as plt
+import numpy as np
+
+from plots.files import Skip, open_file, parameter, tables_with
+from plots.style import BLUE, GREY, ORANGE
+
+
+def running_median(x, y, windows=60):
+    width = max(1, len(x) // windows)
+    usable = len(x) // width * width
+    return (np.median(a[:usable].reshape(-1, width), axis=1) for a in (x, y))
+
+
+def training(folder):
+    file = open_file(folder, "model.h5")
+    logs = tables_with(file, "step", "loss")
+    if not logs or not np.any(logs[0]["step"] > 0):
+        raise Skip("no training log in model.h5")
+    log = {k: v[logs[0]["step"] > 0] for k, v in logs[0].items() if len(v) == len(logs[0]["step"])}
+    tests = tables_with(file, "step", "resolved_fraction")
+    figure, axes = plt.subplots(2, 2, figsize=(9.8, 6.4), sharex=True)
+    losses = {"denoising": "Denoising loss", "score_matching": "Score matching loss", "velocity": "Velocity loss"}
+    panels = [("loss", losses.get(parameter(file, "training", "loss"), "Loss"), "loss"),
+              ("gradient_norm", "Gradient norm, before clipping", "norm"),
+              ("rate", "Learning rate", "rate")]
+    for panel, (name, title, label) in zip(axes.flat, panels):
+        panel.set(title=title, ylabel=label)
+        if name not in log:
+            continue
+        if name == "rate":
+            panel.plot(log["step"], log[name], color=BLUE)
+            panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+            continue
+        panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.8)
+        panel.plot(*running_median(log["step"], log[name]), color=BLUE, linewidth=1.8)
+        numbers = log[name][np.isfinite(log[name])]
+        low, high = np.percentile(numbers, [0.5, 99.5]) if numbers.size else (0, 0)
+        if name == "gradient_norm" and low > 0:
+            panel.set_yscale("log")
+            clip = parameter(file, "training", "clip", 0)
+            if clip:
+                panel.axhline(clip, color=GREY, linestyle=":", linewidth=1)
+                panel.annotate("clipped above", (1, clip), xycoords=("axes fraction", "data"), ha="right",
+                               va="bottom", fontsize=9, color=GREY)
+        elif high > low:
+            panel.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    panel = axes[1, 1]
+    panel.set(title="Resolved fraction on held-out frames", ylabel="resolved fraction")
+    panel.axhline(0, color=GREY, linewidth=0.6)
+    if tests and len(tests[0]["step"]):
+        test = tests[0]
+        error = np.nan_to_num(test["error"]) if "error" in test else None
+        panel.errorbar(test["step"], test["resolved_fraction"], error, color=ORANGE, marker="o", markersize=4)
+    else:
+        panel.text(0.5, 0.5, "not tested yet", transform=panel.transAxes, ha="center", color=GREY)
+    for panel in axes[1]:
+        panel.set_xlabel("training step")
+    return figure
