@@ -1,16 +1,26 @@
 """The case of tools/verify for the response network: the fraction of the exact entropy production that it resolves on
 trajectories of other seeds, densities and sizes, and its speed. About an hour on two cores."""
 import json
+import math
 import resource
 
 from verify import ROOT, at_least, at_most, finished, run
 from verify_physics import certificate, timed
 
 
-def simulate(folder, name, source, *settings):
+SIDE = (4096 * math.pi / 0.5)**0.5  # of 4096 particles at a packing fraction of one half
+
+
+def simulate(folder, name, source, *settings, box=None):
+    """An input of the repository, or one like it in a box of these sides."""
+    path = ROOT / f"inputs/{source}.yaml"
+    if box:
+        text = path.read_text()
+        assert text.count("packing_fraction: 0.5") == 1
+        path = folder / f"{name}.yaml"
+        path.write_text(text.replace("packing_fraction: 0.5", f"box: [{box[0]!r}, {box[1]!r}]"))
     options = [option for setting in settings for option in ("--set", setting)]
-    return finished(f"{name}_simulate", run(2, "simulate", ROOT / f"inputs/{source}.yaml", "--output", folder / name,
-                                            *options))
+    return finished(f"{name}_simulate", run(2, "simulate", path, "--output", folder / name, *options))
 
 
 def train(folder, name, source, trajectories, *settings):
@@ -74,12 +84,11 @@ def sizes(folder):
     """The same model at other N, in boxes tiled with frames of smaller ones: the same fraction within errors."""
     _, small, small_error = resolved(folder, "long-on-p5-test", "long", "p5-test")
     for name, start, seed, particles, box, burn_in, frames, interval in (
-            ("n4096", "p5-test", 9, 4096, "[]", 5e4, 40, 500),
-            ("n32768", "n4096", 10, 32768, "[641.69699, 320.8484957]", 5e3, 4, 1000)):
-        phi = ["system.packing_fraction=0.5"] if box == "[]" else ["system.packing_fraction=0", f"system.box={box}"]
-        yield simulate(folder, name, "response", *phi, f"system.particles={particles}", f"simulation.seed={seed}",
+            ("n4096", "p5-test", 9, 4096, (SIDE, SIDE), 5e4, 40, 500),
+            ("n32768", "n4096", 10, 32768, (4 * SIDE, 2 * SIDE), 5e3, 4, 1000)):
+        yield simulate(folder, name, "response", f"system.particles={particles}", f"simulation.seed={seed}",
                        f"simulation.start={folder / start}/trajectory.h5@last", f"simulation.burn_in={burn_in}",
-                       f"simulation.frames={frames}", f"simulation.frame_interval={interval}")
+                       f"simulation.frames={frames}", f"simulation.frame_interval={interval}", box=box)
         result, fraction, error = resolved(folder, f"long-on-{name}", "long", name)
         yield finished(f"{name}_evaluate", result)
         yield at_least(f"{name}_resolved", fraction, 0.78)
@@ -100,10 +109,8 @@ def speed():
 
 def million(folder):
     """A frame of about a million particles, tiled and run for a while, evaluated on two cores."""
-    box = "[2566.787965, 2566.787966]"
-    yield simulate(folder, "million", "response", "system.packing_fraction=0", f"system.box={box}",
-                   "system.particles=1048576", "simulation.seed=11", "simulation.burn_in=20", "simulation.frames=1",
-                   f"simulation.start={folder}/n32768/trajectory.h5@last")
+    yield simulate(folder, "million", "response", "system.particles=1048576", "simulation.seed=11", "simulation.burn_in=20", "simulation.frames=1",
+                   f"simulation.start={folder}/n32768/trajectory.h5@last", box=(16 * SIDE, 16 * SIDE))
     result, seconds = timed(2, "evaluate", ROOT / "inputs/response.yaml", "--output", folder / "long-on-million",
                             "--set", f"evaluation.models=[{folder}/long/model.h5]", "--set",
                             f"evaluation.trajectories=[{folder}/million/trajectory.h5]", "--set",
