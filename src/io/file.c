@@ -115,8 +115,7 @@ static enum status read_setting(const struct config_value *v, void *context) {
     enum status status = read_value(s->file, group, v, value);
     if (status != STATUS_OK)
         return status;
-    if (value[0] == '\0' || strcmp(value, "[]") == 0 ||
-        (strcmp(v->key, "packing_fraction") == 0 && strcmp(value, "0") == 0))
+    if (value[0] == '\0' || (strcmp(v->key, "packing_fraction") == 0 && strcmp(value, "0") == 0))
         return STATUS_OK; /* how "not given" is stored */
     const char *quote = v->type == CONFIG_STRING && value[0] != '[' ? "\"" : "";
     if (s->count < MOST_SETTINGS &&
