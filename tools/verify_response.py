@@ -7,7 +7,6 @@ import resource
 from verify import ROOT, at_least, at_most, finished, run
 from verify_physics import certificate, timed
 
-
 SIDE = (4096 * math.pi / 0.5)**0.5  # of 4096 particles at a packing fraction of one half
 
 
@@ -30,20 +29,20 @@ def train(folder, name, source, trajectories, *settings):
                  f"training.trajectories=[{data}]", *options)
 
 
-def resolved(folder, name, model, test, ranks=2):
+def resolved(folder, name, model, test, source="response"):
     """Evaluates a model on all frames of a trajectory: the run, the resolved fraction, its error."""
-    result = run(ranks, "evaluate", ROOT / "inputs/response.yaml", "--output", folder / name, "--set",
+    result = run(2, "evaluate", ROOT / f"inputs/{source}.yaml", "--output", folder / name, "--set",
                  f"evaluation.models=[{folder / model}/model.h5]", "--set",
                  f"evaluation.trajectories=[{folder / test}/trajectory.h5]", "--set", "evaluation.frames=all", "--set",
-                 "evaluation.grid=4", "--set", f"system.gamma={1e-2 if 'fast' in test else 1e-4}")
+                 "evaluation.grid=4")
     if result.returncode != 0:
         return result, float("nan"), float("nan")
     _, attributes = certificate(folder / name)
     return result, float(attributes["resolved_fraction"]), float(attributes["resolved_fraction_error"])
 
 
-def judged(folder, quantity, model, test, target):
-    result, fraction, error = resolved(folder, f"{model}-on-{test}", model, test)
+def judged(folder, quantity, model, test, target, source="response"):
+    result, fraction, error = resolved(folder, f"{model}-on-{test}", model, test, source)
     yield finished(f"{quantity}_evaluate", result)
     yield at_least(quantity, fraction, target)
     yield at_most(f"{quantity}_error", error, 0.05)
@@ -65,7 +64,7 @@ def fast_propulsion(folder):
     yield simulate(folder, "fast-test", "response-fast", "simulation.seed=4")
     result, _ = train(folder, "fast-trained", "response-fast", ["fast"])
     yield finished("fast_train", result)
-    yield from judged(folder, "fast_resolved", "fast-trained", "fast-test", 0.93)
+    yield from judged(folder, "fast_resolved", "fast-trained", "fast-test", 0.93, "response-fast")
 
 
 def densities(folder):

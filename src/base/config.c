@@ -29,7 +29,6 @@ static enum status apply_default(struct reading *r, int index) {
 static enum network_kind usual_kind(const struct reading *r) {
     const struct config *c = r->config;
     const struct response_parameters *p = &c->network.response;
-    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
     double side[MAX_DIMENSION];
     bool suits = config_suits_response(&c->system) && c->training.loss == LOSS_DENOISING &&
                  c->training.noise_on == NOISE_ON_G &&
@@ -40,8 +39,7 @@ static enum network_kind usual_kind(const struct reading *r) {
         return NETWORK_WINDOW;
     config_box(&c->system, side);
     for (int a = 0; a < c->system.dimension; a++)
-        suits = suits &&
-                side[a] >= 2 * fmax(fmax(p->edge_radius, p->density_radius), config_cutoff(&c->system, &cut));
+        suits = suits && side[a] >= 2 * config_response_radius(p, &c->system);
     return suits ? NETWORK_RESPONSE : NETWORK_WINDOW;
 }
 
@@ -138,6 +136,16 @@ double config_cutoff(const struct system_parameters *s, const struct simulation_
     if (s->kind == SYSTEM_CRYSTAL)
         return 2.5 * config_longest_bond(s);
     return 2 - log(expm1(s->beta * p->cutoff_tolerance)) / s->beta;
+}
+
+double config_response_cutoff(const struct response_parameters *p, const struct system_parameters *s) {
+    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
+    return config_cutoff(s, &cut);
+}
+
+double config_response_radius(const struct response_parameters *p, const struct system_parameters *s) {
+    const double sweeps = p->sweeps == RESPONSE_SWEEPS_ON ? p->sweep_radius : 0;
+    return fmax(fmax(p->edge_radius, p->density_radius), fmax(sweeps, config_response_cutoff(p, s)));
 }
 
 void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]) {

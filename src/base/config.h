@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/real.h"
+#include "base/response.h"
 #include "base/status.h"
 
 enum { CONFIG_TEXT = 512, CONFIG_FILES = 32, RESPONSE_SHOTS = 16, RESPONSE_LAYERS = 16 };
@@ -114,13 +115,8 @@ struct response_parameters {
     double shot[RESPONSE_SHOTS]; /* tau */
     double edge_radius;          /* r_e */
     double force_tolerance;      /* F is cut where f(r_c) is this */
-    double window_rate, window_centre;
-    double density_radius, density_shift;
-    double shot_scale, shot_offset, shot_guard;
-    double lg_floor, log_guard, gain;
-    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
-    double contact_scale, contact_shift, cross_factor, own_factor;
-    double message_factor, push_factor, across_factor, transfer, prior;
+    double density_radius;       /* of the local packing fraction */
+    struct response_constants constants;
     enum response_sweeps sweeps;
     int sweep_intervals;
     double sweep_interval, sweep_radius, sweep_reach, sweep_scale;
@@ -248,6 +244,9 @@ enum status config_check_window(const struct system_parameters *s, enum window_k
                                 const char *where);
 /* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
 bool config_suits_response(const struct system_parameters *s);
+/* Where the force that it sees is cut, and how far it looks at once: no side of a box may be below twice that. */
+double config_response_cutoff(const struct response_parameters *p, const struct system_parameters *s);
+double config_response_radius(const struct response_parameters *p, const struct system_parameters *s);
 /* Width of the noise that smooths what a loss learns; 0 where there is none. */
 static inline double config_smoothing(const struct training_parameters *p) {
     return p->loss == LOSS_DENOISING ? p->sigma : p->loss == LOSS_SCORE_MATCHING ? p->smoothing : 0;

@@ -138,7 +138,7 @@ static enum status rows_create(const struct snapshot_input *in, struct window_ro
     ops->gather_neighbours(ops, w->windows, in->frame->k, w->centre, in->frame->nearest, w->neighbour);
     near = malloc((w->windows * k + 1) * sizeof *near);
     w->local = malloc((w->rows + 1) * sizeof *w->local);
-    w->values = calloc(w->rows * (6 * d + 6) + 1, sizeof *w->values);
+    w->values = calloc(w->rows * (flow_numbers(d) + 2 * d + 1) + 1, sizeof *w->values);
     if (!near || !w->local || !w->values) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
         goto out;
@@ -159,7 +159,7 @@ static enum status rows_physics(const struct snapshot_input *in, const struct pa
     enum status status = STATUS_OK;
     const struct ops *ops = at->ops;
     const size_t d = (size_t)at->d, n = at->owned + at->ghosts, owned = at->owned;
-    double *g = w->values + w->rows * (4 * d + 5), *force = g + w->rows * d,
+    double *g = w->values + w->rows * flow_numbers(d), *force = g + w->rows * d,
            *divergence = force + w->rows * d;
     double *host = malloc((n + owned * (d + 1) + 1) * sizeof *host);
     if (!host)

@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the force that the network sees is cut. */
-static double force_cutoff(const struct response_parameters *p, const struct system_parameters *s) {
-    const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
-    return config_cutoff(s, &cut);
-}
-
 /* How far from a rank's box velocities are needed; sweeps move nodes as far as swept_reach. */
 static double swept_reach(const struct response_parameters *p) {
     return p->layers * p->edge_radius + p->sweep_reach;
@@ -20,7 +14,8 @@ static double moving_reach(const struct response_parameters *p) {
 }
 
 double graph_reach(const struct response_parameters *p, const struct system_parameters *s) {
-    return fmax(moving_reach(p) + force_cutoff(p, s), p->layers * p->edge_radius + p->density_radius);
+    return fmax(moving_reach(p) + config_response_cutoff(p, s),
+                p->layers * p->edge_radius + p->density_radius);
 }
 
 static struct response_law law_of(const struct response_parameters *p, const struct system_parameters *s) {
@@ -30,38 +25,14 @@ static struct response_law law_of(const struct response_parameters *p, const str
                                .beta = s->beta,
                                .gamma = s->gamma,
                                .shots = p->shots,
-                               .window_rate = p->window_rate,
-                               .window_centre = p->window_centre,
-                               .density_shift = p->density_shift,
-                               .shot_scale = p->shot_scale,
-                               .shot_offset = p->shot_offset,
-                               .shot_guard = p->shot_guard,
-                               .lg_floor = p->lg_floor,
-                               .log_guard = p->log_guard,
-                               .gain = p->gain,
-                               .kappa_scale = p->kappa_scale,
-                               .kappa_shift = p->kappa_shift,
-                               .speed_scale = p->speed_scale,
-                               .speed_shift = p->speed_shift,
-                               .distance_scale = p->distance_scale,
-                               .distance_shift = p->distance_shift,
-                               .contact_scale = p->contact_scale,
-                               .contact_shift = p->contact_shift,
-                               .cross_factor = p->cross_factor,
-                               .own_factor = p->own_factor,
-                               .message_factor = p->message_factor,
-                               .push_factor = p->push_factor,
-                               .across_factor = p->across_factor,
-                               .transfer = p->transfer,
-                               .prior = p->prior};
+                               .constants = p->constants};
     memcpy(law.shot, p->shot, (size_t)p->shots * sizeof *p->shot);
     return law;
 }
 
 static enum status check_box(const struct box *box, const struct response_parameters *p,
                              const struct system_parameters *s) {
-    const double sweeps = p->sweeps == RESPONSE_SWEEPS_ON ? p->sweep_radius : 0;
-    const double radius = fmax(fmax(p->edge_radius, p->density_radius), fmax(sweeps, force_cutoff(p, s)));
+    const double radius = config_response_radius(p, s);
     for (int a = 0; a < box->d; a++)
         if (box->side[a] < 2 * radius)
             return FAIL(
@@ -331,7 +302,7 @@ enum status graph_create(const struct particles *particles, const struct domain 
     TRY(check_box(box, p, s));
     TRY(number_nodes(particles, domain, p, g));
     TRY(arrange(particles, g, &nodes));
-    TRY(add_push(g, &nodes, box, force_cutoff(p, s)));
+    TRY(add_push(g, &nodes, box, config_response_cutoff(p, s)));
     TRY(add_edges(g, &nodes, box, p->edge_radius));
     TRY(add_packing(g, &nodes, box, p->density_radius));
     if (p->sweeps == RESPONSE_SWEEPS_ON)

@@ -55,23 +55,21 @@ static void node_gradients(const struct pass *p, int l) {
     const struct response_layer *w = &n->layer[l];
     const struct layer_arrays *a = &n->of.layer[l];
     struct layer_arrays *d = &n->d.layer[l];
-    const bool last = l + 1 == n->layers;
     const size_t rows = receivers_of(p->graph, l), hidden = (size_t)n->hidden, row = response_row(n);
-    const size_t ldh = last ? hidden : row, square = (size_t)(n->channels * n->channels);
-    const real *h = last ? n->of.h : n->of.layer[l + 1].x;
-    real *dh = last ? n->d.h : n->d.layer[l + 1].x;
+    const size_t square = (size_t)(n->channels * n->channels);
+    const struct response_end end = response_end_of(n, &n->of, l), dend = response_end_of(n, &n->d, l);
     turned_gradient(p, l);
     ops->turn_vectors_backward(ops, rows, n->base.d, n->channels, a->turn, a->fresh, n->d.last,
                                (size_t)n->channels, d->turn, d->fresh);
-    linear_back(p, rows, n->hidden, (int)square, h, ldh, w->turn_w, d->turn, square, p->gradient + w->turn_b,
-                dh, ldh, true);
-    linear_back(p, rows, n->hidden, n->hidden, a->post, hidden, w->node_w[1], dh, ldh,
+    linear_back(p, rows, n->hidden, (int)square, end.h, end.ldh, w->turn_w, d->turn, square,
+                p->gradient + w->turn_b, dend.h, dend.ldh, true);
+    linear_back(p, rows, n->hidden, n->hidden, a->post, hidden, w->node_w[1], dend.h, dend.ldh,
                 p->gradient + w->node_b[1], d->post, hidden, false);
     ops->silu_slope(ops, rows * hidden, a->pre, d->post);
     ops->zero(ops, d->x, senders_of(p->graph, l) * row * sizeof(real));
     linear_back(p, rows, (int)row, n->hidden, a->x, row, w->node_w[0], d->post, hidden,
                 p->gradient + w->node_b[0], d->x, row, false);
-    ops->spread_rows(ops, rows, n->hidden, dh, ldh, d->x, row, true);
+    ops->spread_rows(ops, rows, n->hidden, dend.h, dend.ldh, d->x, row, true);
     ops->vector_features_backward(ops, &p->graph->law, rows, n->channels, p->graph->kappa, n->of.q, a->fresh,
                                   d->x + 2 * hidden, row, d->fresh);
 }

@@ -106,25 +106,12 @@ static void range_tangents(const struct pass *p, int l, struct edge_range range)
                                   da->fresh);
 }
 
-/* Where layer l leaves h and its turned vectors: in the next layer's arrays, or at the end. */
-struct destination {
-    real *h, *v;
-    size_t ldh, ldv;
-};
-static struct destination after(const struct response_network *n, const struct response_arrays *of, int l) {
-    if (l + 1 == n->layers)
-        return (struct destination){of->h, of->last, (size_t)n->hidden, (size_t)n->channels};
-    const struct layer_arrays *next = &of->layer[l + 1];
-    return (struct destination){next->x, next->v + response_sources(n), response_row(n),
-                                (size_t)n->layer[l + 1].channels};
-}
-
 static void node_values(const struct pass *p, int l) {
     const struct response_network *n = p->n;
     const struct response_layer *w = &n->layer[l];
     const struct layer_arrays *a = &n->of.layer[l];
     const struct ops *ops = p->ops;
-    const struct destination to = after(n, &n->of, l);
+    const struct response_end to = response_end_of(n, &n->of, l);
     const size_t rows = receivers_of(p->graph, l), hidden = (size_t)n->hidden, row = response_row(n);
     ops->vector_features(ops, p->law, rows, n->channels, p->graph->kappa, n->of.q, a->fresh,
                          a->x + 2 * hidden, row);
@@ -143,7 +130,7 @@ static void node_tangents(const struct pass *p, int l) {
     const struct response_layer *w = &n->layer[l];
     const struct layer_arrays *a = &n->of.layer[l], *da = &n->along.layer[l];
     const struct ops *ops = p->ops;
-    const struct destination to = after(n, &n->along, l);
+    const struct response_end to = response_end_of(n, &n->along, l);
     const size_t rows = receivers_of(p->graph, l), hidden = (size_t)n->hidden, row = response_row(n);
     ops->vector_features_tangent(ops, p->law, rows, n->channels, p->graph->kappa, n->of.q, a->fresh,
                                  n->along.q, da->fresh, da->x + 2 * hidden, row);
@@ -199,7 +186,7 @@ static void gather_vectors(const struct pass *p, const struct response_arrays *o
     ops->whiten(ops, owned, n->base.d, response_sources(n) - 1, kappa, of->layer[0].v + 1,
                 (size_t)n->layer[0].channels, of->z + 1, vectors, false);
     for (int l = 0; l < n->layers; l++) {
-        const struct destination from = after(n, of, l);
+        const struct response_end from = response_end_of(n, of, l);
         ops->whiten(ops, owned, n->base.d, n->channels, kappa, from.v, from.ldv,
                     of->z + response_sources(n) + l * n->channels, vectors, false);
     }

@@ -102,6 +102,21 @@ enum status response_grow(struct response_network *n, struct response_memory *me
 /* response_sweeps.c: room for a graph; then the sweeps' channels of n->of (and n->along) from u. */
 enum status sweeps_reserve(struct response_network *n, const struct graph *graph, bool tangents);
 void sweeps_run(struct response_network *n, const struct graph *graph, bool tangents);
+
+/* Where layer l leaves h and its turned vectors: in the next layer's arrays, or at the end. */
+struct response_end {
+    real *h, *v;
+    size_t ldh, ldv;
+};
+static inline struct response_end response_end_of(const struct response_network *n,
+                                                  const struct response_arrays *of, int l) {
+    if (l + 1 == n->layers)
+        return (struct response_end){of->h, of->last, (size_t)n->hidden, (size_t)n->channels};
+    const struct layer_arrays *next = &of->layer[l + 1];
+    return (struct response_end){next->x, next->v + response_sources(n), response_row(n),
+                                 (size_t)n->layer[l + 1].channels};
+}
+
 /* response_forward.c: s of n->of and, with tangents, ds along n->direction in n->along; kept: edges stay for
  * response_backward. n->g is set. */
 void response_forward(struct response_network *n, const real *weights, const struct graph *graph,

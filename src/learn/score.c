@@ -70,10 +70,6 @@ enum status score_pull(struct score_model *model, const real *weights, const str
     return model->kind->pull(model, weights, in, probes, ds, dproduct, gradient);
 }
 
-bool score_on_graph(const struct score_model *model) {
-    return model->kind->tangent != NULL;
-}
-
 enum status score_tangent(struct score_model *model, const real *weights, const struct score_input *in,
                           const real *direction, real *s, real *ds) {
     return model->kind->tangent(model, weights, in, direction, s, ds);

@@ -97,8 +97,6 @@ enum status score_pull(struct score_model *model, const real *weights, const str
                        const struct score_probes *probes, const real *ds, const real *dproduct,
                        real *gradient);
 
-/* Whether it reads in->graph instead of windows. Its scores hold everything, shifts are not for it. */
-bool score_on_graph(const struct score_model *model);
 /* Of a graph: s and ds (count, d), the derivative of s where every particle's g moves along direction (particles, d).
  */
 enum status score_tangent(struct score_model *model, const real *weights, const struct score_input *in,

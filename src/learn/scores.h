@@ -90,7 +90,10 @@ enum status scores_flow(struct scores *scores, const real *weights, const struct
                         const struct score_input *in, const struct score_rows *rows,
                         const struct flow_rows *out);
 
-/* The pointers of a flow into one array of rows (4 d + 5) numbers. */
+/* Numbers of a row, and the pointers of a flow into one array of rows of so many. */
+static inline size_t flow_numbers(size_t d) {
+    return 4 * d + 5;
+}
 struct flow_rows flow_rows_of(double *values, size_t rows, size_t d);
 /* Resolved entropy production rate of row r: theory.md section 6, times gamma for eps = 0. */
 double flow_resolved(const struct flow_law *law, int d, size_t r, const struct score_rows *rows,

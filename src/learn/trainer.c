@@ -286,7 +286,7 @@ static enum status test_frame(struct trainer *t, const struct frame *f, uint64_t
     TRY(choose_tested(t, f, stride));
     const size_t rows = t->batch.count * (size_t)t->scores->decoded;
     TRY(batch_physics(t, f, f->particles, known));
-    values = calloc(rows * (4 * d + 5) + 1, sizeof *values);
+    values = calloc(rows * flow_numbers(d) + 1, sizeof *values);
     if (!values) {
         status = FAIL(STATUS_FAILURE, "out of memory for a test of %zu particles", rows);
         goto out;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/real.h"
+#include "base/response.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "ops/lattice_formula.h"
@@ -120,13 +121,7 @@ struct response_law {
     double v0, k, beta, gamma;
     int shots;
     double shot[MOST_SHOTS]; /* tau */
-    double window_rate, window_centre;
-    double density_shift;
-    double shot_scale, shot_offset, shot_guard;
-    double lg_floor, log_guard, gain;
-    double kappa_scale, kappa_shift, speed_scale, speed_shift, distance_scale, distance_shift;
-    double contact_scale, contact_shift, cross_factor, own_factor;
-    double message_factor, push_factor, across_factor, transfer, prior;
+    struct response_constants constants;
 };
 /* Numbers of a pair: 5 and four of each channel. */
 static inline int edge_numbers(int channels) {

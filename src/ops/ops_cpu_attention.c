@@ -26,11 +26,6 @@ static void product(bool small, int m, int n, int k, bool flip, const real *a, s
          add ? 1 : 0, c, (int)ldc);
 }
 
-/* Weights of a window and head are made in rows of a whole number of SIMD vectors. */
-static int padded(int tokens) {
-    return (tokens + LANES - 1) / LANES * LANES;
-}
-
 /* c (m, padded n) = or += factor a (m, k) b (n, k)^T. */
 static void product_transposed(bool small, int m, int n, int k, real factor, const real *a, size_t lda,
                                const real *b, size_t ldb, bool add, real *c) {

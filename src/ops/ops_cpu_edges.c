@@ -24,7 +24,8 @@ static double edge_term(const struct box *box, const struct response_law *law, u
     edges->r[e] = (real)r;
     edges->kn[e] = (real)kn;
     edges->kt[e] = (real)kt;
-    edges->window[e] = (real)(1 / (1 + exp(-law->window_rate * (law->window_centre - r))));
+    edges->window[e] =
+        (real)(1 / (1 + exp(-law->constants.window_rate * (law->constants.window_centre - r))));
     return kn + (box->d - 1) * kt;
 }
 
@@ -106,9 +107,9 @@ static inline __attribute__((always_inline)) void add_source(int d, const struct
         const real reach = (real)(law->v0 * law->shot[m]);
         real force[MAX_DIMENSION];
         if (du)
-            shot_tangent(d, (real)law->beta, (real)law->shot_guard, x, v, dv, reach, force);
+            shot_tangent(d, (real)law->beta, (real)law->constants.shot_guard, x, v, dv, reach, force);
         else
-            shot_force(d, (real)law->beta, (real)law->shot_guard, x, v, reach, force);
+            shot_force(d, (real)law->beta, (real)law->constants.shot_guard, x, v, reach, force);
         for (int a = 0; a < d; a++)
             sum->shot[m][a] += du ? force[a] : force[a] - still * n[a];
     }
@@ -124,7 +125,8 @@ static inline __attribute__((always_inline)) void sources_of(int d, const struct
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++)
             add_source(d, law, edges, i, e, u, du, &sum);
         const real whiten = 1 / root_of(kappa[i]);
-        const real scale = (real)(law->shot_scale * law->k) / (kappa[i] + (real)law->shot_offset);
+        const real scale =
+            (real)(law->constants.shot_scale * law->k) / (kappa[i] + (real)law->constants.shot_offset);
         for (int a = 0; a < d; a++) {
             real *row = v + (i * (size_t)d + (size_t)a) * (size_t)channels;
             q[i * (size_t)d + (size_t)a] = whiten * sum.q[a];
@@ -167,13 +169,13 @@ void cpu_response_state(const struct ops *ops, const struct response_law *law, s
                         const real *phi, const real *q, const real *u, real *x) {
     (void)ops;
     const size_t d = (size_t)law->d;
-    const real floor_ = (real)law->lg_floor;
+    const real floor_ = (real)law->constants.lg_floor;
     for (size_t i = 0; i < n; i++, q += d, u += d, x += STATE_NUMBERS) {
-        x[0] = log_of(kappa[i]) / (real)law->kappa_scale - (real)law->kappa_shift;
+        x[0] = log_of(kappa[i]) / (real)law->constants.kappa_scale - (real)law->constants.kappa_shift;
         x[1] = log_of(floor_ + dot(law->d, q, q)) / 2;
-        x[2] = log_of(floor_ + kappa[i] * dot(law->d, u, u)) / (2 * (real)law->speed_scale) -
-               (real)law->speed_shift;
-        x[3] = phi[i] / (real)law->density_shift - 1;
+        x[2] = log_of(floor_ + kappa[i] * dot(law->d, u, u)) / (2 * (real)law->constants.speed_scale) -
+               (real)law->constants.speed_shift;
+        x[3] = phi[i] / (real)law->constants.density_shift - 1;
     }
 }
 
@@ -182,11 +184,11 @@ void cpu_response_state_tangent(const struct ops *ops, const struct response_law
                                 const real *du, real *dx) {
     (void)ops;
     const size_t d = (size_t)law->d;
-    const real floor_ = (real)law->lg_floor;
+    const real floor_ = (real)law->constants.lg_floor;
     for (size_t i = 0; i < n; i++, q += d, u += d, dq += d, du += d, dx += STATE_NUMBERS) {
         dx[0] = dx[3] = 0;
         dx[1] = dot(law->d, q, dq) / (floor_ + dot(law->d, q, q));
-        dx[2] =
-            kappa[i] * dot(law->d, u, du) / (floor_ + kappa[i] * dot(law->d, u, u)) / (real)law->speed_scale;
+        dx[2] = kappa[i] * dot(law->d, u, du) / (floor_ + kappa[i] * dot(law->d, u, u)) /
+                (real)law->constants.speed_scale;
     }
 }

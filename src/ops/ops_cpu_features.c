@@ -18,10 +18,6 @@ enum {
 typedef real lane[BLOCK];
 #define EACH_LANE(l) for (int l = 0; l < BLOCK; l++)
 
-static int padded(int n) {
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 /* Per lane: the edge's geometry and the square root of kappa of its receiver. */
 struct block {
     size_t edge[BLOCK];
@@ -117,19 +113,20 @@ static inline __attribute__((always_inline)) void features_of(int d, const struc
                                                               int channels, const struct block *b,
                                                               const lane *own, const lane *difference,
                                                               lane *f) {
-    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
-    const real own_factor = (real)law->own_factor;
-    const real distance = (real)law->distance_scale, contact = 1 / (real)law->contact_scale;
-    const real stiff = 1 / (real)law->kappa_scale;
+    const real floor_ = (real)law->constants.lg_floor, crossing_factor = (real)law->constants.cross_factor;
+    const real own_factor = (real)law->constants.own_factor;
+    const real distance = (real)law->constants.distance_scale,
+               contact = 1 / (real)law->constants.contact_scale;
+    const real stiff = 1 / (real)law->constants.kappa_scale;
     lane along, across[MAX_DIMENSION], tau[MAX_DIMENSION], cross_u, own_along;
     split(d, channels, 0, b, difference, along, across);
     cross_direction(d, b, across, tau);
     dot_lanes(d, across, across, f[4]);
     dot_lanes(d, tau, across, cross_u);
     EACH_LANE(l) {
-        f[0][l] = distance * (b->r[l] - (real)law->distance_shift);
-        f[1][l] = log_of(1 + b->kn[l]) * contact - (real)law->contact_shift;
-        f[2][l] = log_of(b->kappa_j[l]) * stiff - (real)law->kappa_shift;
+        f[0][l] = distance * (b->r[l] - (real)law->constants.distance_shift);
+        f[1][l] = log_of(1 + b->kn[l]) * contact - (real)law->constants.contact_shift;
+        f[2][l] = log_of(b->kappa_j[l]) * stiff - (real)law->constants.kappa_shift;
         f[3][l] = along[l];
         cross_u[l] = crossing_factor * asinh_of(b->root[l] * cross_u[l]);
     }
@@ -198,8 +195,8 @@ static inline void direction_tangent(int d, const lane *tau, const lane *across,
 static inline __attribute__((always_inline)) void
 tangents_of(int d, const struct response_law *law, int channels, const struct block *b, const lane *own,
             const lane *difference, const lane *down, const lane *ddifference, lane *df) {
-    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
-    const real own_factor = (real)law->own_factor;
+    const real floor_ = (real)law->constants.lg_floor, crossing_factor = (real)law->constants.cross_factor;
+    const real own_factor = (real)law->constants.own_factor;
     lane along, dalong, across[MAX_DIMENSION], dacross[MAX_DIMENSION], tau[MAX_DIMENSION],
         dtau[MAX_DIMENSION];
     lane u, du, dsquare;
@@ -268,8 +265,8 @@ void cpu_edge_features_tangent(const struct ops *ops, const struct response_law 
 static inline __attribute__((always_inline)) void
 gradients_of(int d, const struct response_law *law, int channels, int from, const struct block *b,
              const lane *own, const lane *difference, const lane *df, lane *down, lane *ddifference) {
-    const real floor_ = (real)law->lg_floor, crossing_factor = (real)law->cross_factor;
-    const real own_factor = (real)law->own_factor;
+    const real floor_ = (real)law->constants.lg_floor, crossing_factor = (real)law->constants.cross_factor;
+    const real own_factor = (real)law->constants.own_factor;
     const int width = channels - from;
     lane along, across[MAX_DIMENSION], tau[MAX_DIMENSION], u;
     split(d, channels, 0, b, difference, along, across);

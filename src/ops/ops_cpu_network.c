@@ -74,10 +74,6 @@ static bool is_small(int in, int out) {
  * with zeros, some rows at a time. */
 enum { MOST_PADDED = 8192, ROWS_PADDED = 32 };
 
-static int padded(int columns) {
-    return (columns + LANES - 1) / LANES * LANES;
-}
-
 static bool wants_padding(int inner, int columns) {
     return columns % LANES != 0 && columns > 1 && (long)inner * padded(columns) <= MOST_PADDED &&
            ROWS_PADDED * padded(columns) <= MOST_PADDED;

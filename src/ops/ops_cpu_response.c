@@ -73,9 +73,9 @@ struct carrier {
 INLINE struct carrier carrier_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
                                  real kappa) {
     struct carrier out = {.along = edges->kn[e] / kappa,
-                          .across = (real)law->across_factor * edges->kt[e] / kappa,
-                          .push = (real)law->push_factor * edges->window[e] / root_of(kappa),
-                          .message = (real)law->message_factor * edges->window[e]};
+                          .across = (real)law->constants.across_factor * edges->kt[e] / kappa,
+                          .push = (real)law->constants.push_factor * edges->window[e] / root_of(kappa),
+                          .message = (real)law->constants.message_factor * edges->window[e]};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
@@ -100,7 +100,7 @@ INLINE void messages_of(int d, int channels, const struct response_law *law, con
                         struct edge_range range, const real *kappa, int hidden, const real *y,
                         const real *mixed, real *m, size_t ldm, real *v) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
-    const real transfer = (real)law->transfer;
+    const real transfer = (real)law->constants.transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = m + i * ldm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
@@ -142,7 +142,7 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
                              const real *mixed, const real *dy, const real *dmixed, real *dm, size_t lddm,
                              real *dv) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
-    const real transfer = (real)law->transfer;
+    const real transfer = (real)law->constants.transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = dm + i * lddm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
@@ -191,7 +191,7 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
                               const real *mixed, const real *dm, size_t lddm, const real *dv, real *dy,
                               real *dmixed) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
-    const real transfer = (real)law->transfer;
+    const real transfer = (real)law->constants.transfer;
     for (size_t i = range.begin; i < range.end; i++) {
         const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
@@ -259,7 +259,7 @@ void cpu_vector_features(const struct ops *ops, const struct response_law *law, 
                          const real *kappa, const real *q, const real *v, real *x, size_t ldx) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, x += ldx) {
         const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
         for (int c = 0; c < channels; c++) {
@@ -277,7 +277,7 @@ void cpu_vector_features_tangent(const struct ops *ops, const struct response_la
                                  const real *dq, const real *dv, real *dx, size_t lddx) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dq += d, dv += d * channels, dx += lddx) {
         const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
         real q_dq = 0;
@@ -303,7 +303,7 @@ void cpu_vector_features_backward(const struct ops *ops, const struct response_l
                                   const real *dx, size_t lddx, real *dv) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->lg_floor, guard = (real)law->log_guard;
+    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dx += lddx, dv += d * channels) {
         const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
         for (int c = 0; c < channels; c++) {
@@ -382,7 +382,7 @@ INLINE real gate_of(int d, int vectors, int c, real gain, const real *z) {
 }
 
 INLINE real factor_of(const struct response_law *law, const real *o, int c) {
-    return c == 0 ? o[c] + (real)law->prior : o[c];
+    return c == 0 ? o[c] + (real)law->constants.prior : o[c];
 }
 
 void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
@@ -393,7 +393,7 @@ void cpu_response_score(const struct ops *ops, const struct response_law *law, s
     for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
         real sum[MAX_DIMENSION] = {0};
         for (int c = 0; c < vectors; c++) {
-            const real factor = factor_of(law, o, c) * gate_of(d, vectors, c, (real)law->gain, z);
+            const real factor = factor_of(law, o, c) * gate_of(d, vectors, c, (real)law->constants.gain, z);
             for (int a = 0; a < d; a++)
                 sum[a] += factor * z[a * vectors + c];
         }
@@ -409,7 +409,7 @@ void cpu_response_score_tangent(const struct ops *ops, const struct response_law
                                 real *ds) {
     (void)ops;
     const int d = law->d;
-    const real gain = (real)law->gain;
+    const real gain = (real)law->constants.gain;
     for (size_t i = 0; i < n;
          i++, z += d * vectors, o += vectors + 2, dz += d * vectors, dout += vectors + 2, dg += d, ds += d) {
         real dsum[MAX_DIMENSION] = {0};
@@ -433,7 +433,7 @@ void cpu_response_score_backward(const struct ops *ops, const struct response_la
                                  double *const push[], const real *ds, real *dz, real *dout) {
     (void)ops;
     const int d = law->d;
-    const real gain = (real)law->gain;
+    const real gain = (real)law->constants.gain;
     for (size_t i = 0; i < n;
          i++, z += d * vectors, o += vectors + 2, ds += d, dz += d * vectors, dout += vectors + 2) {
         const real root = root_of(kappa[i]);

@@ -55,7 +55,7 @@ struct pair_lanes {
 
 static inline void pair_terms_of(int d, const struct response_law *law, const lane *moved,
                                  struct pair_lanes *at) {
-    const real k = (real)law->k, beta = (real)law->beta, guard = (real)law->shot_guard;
+    const real k = (real)law->k, beta = (real)law->beta, guard = (real)law->constants.shot_guard;
     EACH_LANE(l) {
         real square = guard, slope;
         for (int a = 0; a < d; a++)

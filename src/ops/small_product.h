@@ -15,6 +15,11 @@
 enum { LANE_BYTES = 32, LANES = LANE_BYTES / (int)sizeof(real) };
 typedef real lanes __attribute__((vector_size(LANE_BYTES), aligned(sizeof(real)), may_alias));
 
+/* Columns up to a whole number of vectors. */
+static inline int padded(int columns) {
+    return (columns + LANES - 1) / LANES * LANES;
+}
+
 #define SMALL_INLINE static inline __attribute__((always_inline))
 
 /* How the left operand lies in memory: element (i, l) at i * row + l * sum. A matrix has row = ld, sum = 1;

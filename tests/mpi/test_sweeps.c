@@ -122,7 +122,7 @@ static void plain_product(const struct plain *p, const struct plain_list *list, 
         double sum[MAX_DIMENSION] = {0};
         for (size_t e = list->start[i]; e < list->start[i + 1]; e++) {
             const size_t j = list->other[e];
-            double y[MAX_DIMENSION], r = p->config.network.response.shot_guard, along = 0;
+            double y[MAX_DIMENSION], r = p->config.network.response.constants.shot_guard, along = 0;
             plain_pair(p, i, j, y);
             for (size_t a = 0; a < p->d; a++) {
                 y[a] -= shift[i * p->d + a] - shift[j * p->d + a];
