@@ -334,7 +334,8 @@ void graph_destroy(struct graph **graph) {
 
 struct edge_range graph_range(const struct graph *g, size_t begin, size_t end, size_t edges) {
     struct edge_range range = {.begin = begin, .end = begin, .first = g->start_host[begin]};
-    while (range.end < end && (range.end == begin || g->start_host[range.end + 1] - range.first <= edges))
+    while (range.end < end && (range.end == begin || (g->start_host[range.end + 1] - range.first <= edges &&
+                                                      range.end - begin < edges)))
         range.end++;
     range.count = g->start_host[range.end] - range.first;
     return range;

@@ -36,8 +36,8 @@ enum status graph_create(const struct particles *particles, const struct domain 
                          struct graph **out);
 void graph_destroy(struct graph **graph);
 
-/* The edges of receivers begin ..., as many receivers as have together at most `edges` edges, but at least one, and
- * none from `end` on. */
+/* The edges of receivers begin ..., at most `edges` receivers that have together at most as many edges, but at least
+ * one, and none from `end` on. */
 struct edge_range graph_range(const struct graph *graph, size_t begin, size_t end, size_t edges);
 
 #endif

@@ -100,54 +100,67 @@ out:
     return status;
 }
 
-static void cut_layer(const struct response_network *n, const struct graph *g, int l, size_t edges,
-                      struct cutter *c, struct layer_arrays *a) {
-    const struct response_layer *w = &n->layer[l];
+/* What a layer works with beside x and v: of its senders and receivers; `rows` receivers after their edges; edges. */
+static void cut_working(const struct response_network *n, const struct graph *g, int l, int sources,
+                        size_t rows, size_t edges, struct cutter *c, struct layer_arrays *a) {
     const size_t senders = senders_of(g, l), receivers = receivers_of(g, l), d = (size_t)n->base.d;
     const size_t h = (size_t)n->hidden, e = (size_t)n->edge, channels = (size_t)n->channels;
-    response_cut(c, senders * response_row(n), &a->x);
-    response_cut(c, senders * d * (size_t)w->channels, &a->v);
     response_cut(c, senders * d * channels, &a->mixed);
     response_cut(c, senders * 2 * e, &a->p);
     response_cut(c, receivers * d * channels, &a->fresh);
-    response_cut(c, receivers * h, &a->pre);
-    response_cut(c, receivers * h, &a->post);
-    response_cut(c, receivers * channels * channels, &a->turn);
-    response_cut(c, edges * (size_t)edge_numbers(w->channels), &a->f);
+    response_cut(c, rows * h, &a->pre);
+    response_cut(c, rows * h, &a->post);
+    response_cut(c, rows * channels * channels, &a->turn);
+    response_cut(c, edges * (size_t)edge_numbers(sources), &a->f);
     response_cut(c, edges * e, &a->a);
     response_cut(c, edges * e, &a->e);
     response_cut(c, edges * (h + 3 * channels), &a->y);
 }
 
-/* kept: edge arrays hold all edges of a layer's receivers; else one range, the same memory for all layers. */
-static void cut_arrays(const struct response_network *n, const struct graph *g, bool kept, struct cutter *c,
-                       struct response_arrays *a) {
+static void cut_layers(const struct response_network *n, const struct graph *g, enum response_use use,
+                       struct cutter *c, struct layer_arrays *layer) {
+    const int widest = n->layer[n->layers - 1].channels;
+    for (int l = 0; l < n->layers; l++) {
+        const size_t receivers = receivers_of(g, l);
+        struct layer_arrays a = use == USE_ONCE && l > 0 ? layer[0] : (struct layer_arrays){0};
+        if (use == USE_ONCE && l == 0)
+            cut_working(n, g, 0, widest, n->range, n->range, c, &a);
+        if (use != USE_ONCE)
+            cut_working(n, g, l, n->layer[l].channels, receivers,
+                        use == USE_KEPT ? g->start_host[receivers] : n->range, c, &a);
+        response_cut(c, senders_of(g, l) * response_row(n), &a.x);
+        response_cut(c, senders_of(g, l) * (size_t)(n->base.d * n->layer[l].channels), &a.v);
+        layer[l] = a;
+    }
+}
+
+static void cut_arrays(const struct response_network *n, const struct graph *g, enum response_use use,
+                       struct cutter *c, struct response_arrays *a) {
     const size_t owned = g->level[0], nodes = g->level[g->layers], d = (size_t)n->base.d,
                  h = (size_t)n->hidden;
     const size_t vectors = (size_t)response_vectors(n);
     response_cut(c, g->moving * d, &a->u);
     response_cut(c, nodes * d, &a->q);
     response_cut(c, nodes * STATE_NUMBERS, &a->state);
-    response_cut(c, nodes * h, &a->pre);
-    response_cut(c, nodes * h, &a->post);
+    response_cut(c, (use == USE_ONCE ? n->range : nodes) * h, &a->pre);
+    response_cut(c, (use == USE_ONCE ? n->range : nodes) * h, &a->post);
     response_cut(c, g->level[g->layers - 1] * d * (size_t)n->channels, &a->last);
     response_cut(c, owned * h, &a->h);
-    response_cut(c, owned * h, &a->out_pre);
-    response_cut(c, owned * h, &a->out_post);
+    response_cut(c, (use == USE_ONCE ? n->range : owned) * h, &a->out_pre);
+    response_cut(c, (use == USE_ONCE ? n->range : owned) * h, &a->out_post);
     response_cut(c, owned * d * vectors, &a->z);
     response_cut(c, owned * (vectors + 2), &a->o);
-    for (int l = 0; l < n->layers; l++)
-        cut_layer(n, g, l, kept ? g->start_host[receivers_of(g, l)] : n->range, c, &a->layer[l]);
+    cut_layers(n, g, use, c, a->layer);
 }
 
-static enum status arrays_reserve(struct response_network *n, const struct graph *g, bool kept,
+static enum status arrays_reserve(struct response_network *n, const struct graph *g, enum response_use use,
                                   struct response_memory *memory, struct response_arrays *a) {
     enum status status = STATUS_OK;
     struct cutter c = {NULL, 0};
-    cut_arrays(n, g, kept, &c, a);
+    cut_arrays(n, g, use, &c, a);
     TRY(response_grow(n, memory, c.used));
     c = (struct cutter){memory->base, 0};
-    cut_arrays(n, g, kept, &c, a);
+    cut_arrays(n, g, use, &c, a);
 out:
     return status;
 }
@@ -273,14 +286,14 @@ static struct score_cost operations(const struct score_model *model) {
 
 /* ---- what score.h asks ---- */
 
-/* A pass over all owned particles; tangents along n->direction, kept edges for a gradient. */
+/* A pass over all owned particles; tangents along n->direction; kept for a gradient. */
 static enum status run(struct response_network *n, const real *weights, const struct score_input *in,
                        bool tangents, bool kept) {
     enum status status = STATUS_OK;
     const struct graph *g = in->graph;
-    TRY(arrays_reserve(n, g, kept, &n->values, &n->of));
+    TRY(arrays_reserve(n, g, kept ? USE_KEPT : USE_ONCE, &n->values, &n->of));
     if (tangents)
-        TRY(arrays_reserve(n, g, false, &n->tangents, &n->along));
+        TRY(arrays_reserve(n, g, USE_ONCE, &n->tangents, &n->along));
     if (n->sweeps > 0)
         TRY(sweeps_reserve(n, g, tangents));
     for (int a = 0; a < n->base.d; a++)
@@ -406,7 +419,7 @@ static enum status denoising(struct score_model *model, const real *weights, con
     TRY(reserve_nodes(n, in->graph));
     TRY(reserve_rows(n, in->count));
     TRY(run(n, weights, in, false, true));
-    TRY(arrays_reserve(n, in->graph, false, &n->gradients, &n->d));
+    TRY(arrays_reserve(n, in->graph, USE_GRADIENT, &n->gradients, &n->d));
     take_rows(n, in, n->s, n->rows);
     ops->denoising(ops, in->count, model->d, n->rows, zeta, weight, sign, sigma, scale, term, n->drows);
     ops->zero(ops, n->ds, owned * d * sizeof(real));

@@ -11,27 +11,31 @@ struct response_layer {
     size_t node_w[2], node_b[2], turn_w, turn_b;
 };
 
+/* What arrays are for. Values that response_backward reads are kept, all of them; arrays of gradients hold one range of
+ * edges; those of a pass that nothing follows (values or tangents) hold one range of rows, too, where nothing
+ * else is needed, and its layers share what they work with. */
+enum response_use { USE_KEPT, USE_GRADIENT, USE_ONCE };
+
 /* Arrays of one layer: values, their tangents or their gradients. Senders are the first level[layers - l] nodes of the
- * graph, receivers the first level[layers - 1 - l]. Those of edges hold a range, or, where they are kept for
- * gradients, all edges of the receivers. */
+ * graph, receivers the first level[layers - 1 - l]. */
 struct layer_arrays {
     real *x;             /* (senders, 2 H + 2 C): h, then of receivers 0.4 sum w m, log z, p */
     real *v;             /* (senders, d, channels) */
     real *mixed;         /* (senders, d, C) */
     real *p;             /* (senders, 2 E): what a pair's receiver and sender add to its hidden numbers */
     real *fresh;         /* (receivers, d, C): the new vectors before they are turned */
-    real *pre, *post;    /* (receivers, H) around silu */
-    real *turn;          /* (receivers, C C) */
-    real *f, *a, *e, *y; /* (edges, features), (edges, E) before and after silu, (edges, H + 3 C) */
+    real *pre, *post;    /* (receivers or range, H) around silu */
+    real *turn;          /* (receivers or range, C C) */
+    real *f, *a, *e, *y; /* (edges or range, features), (.., E) before and after silu, (.., H + 3 C) */
 };
 struct response_arrays {
     real *u;          /* (moving, d) */
     real *q, *state;  /* (level[layers], d), (level[layers], 4) */
-    real *pre, *post; /* (level[layers], H) around silu */
+    real *pre, *post; /* (level[layers] or range, H) around silu */
     struct layer_arrays layer[RESPONSE_LAYERS];
     real *last;               /* (level[layers - 1], d, C): the turned vectors of the last layer */
     real *h;                  /* (owned, H) at the end */
-    real *out_pre, *out_post; /* (owned, H) around silu */
+    real *out_pre, *out_post; /* (owned or range, H) around silu */
     real *z, *o;              /* (owned, d, vectors), (owned, vectors + 2) */
 };
 
@@ -57,7 +61,7 @@ struct response_network {
     int sweeps; /* channels of sweeps: SWEEP_CHANNELS or 0 */
     int intervals;
     double interval, sweep_scale;
-    size_t range; /* most edges at once */
+    size_t range; /* most edges, and most rows of nodes, at once */
     size_t embed_w, embed_b, out_w[2], out_b[2];
     struct response_layer layer[RESPONSE_LAYERS];
     struct response_memory values, tangents, gradients, swept, swept_tangents;
@@ -117,11 +121,11 @@ static inline struct response_end response_end_of(const struct response_network 
                                  (size_t)n->layer[l + 1].channels};
 }
 
-/* response_forward.c: s of n->of and, with tangents, ds along n->direction in n->along; kept: edges stay for
- * response_backward. n->g is set. */
+/* response_forward.c: s of n->of and, with tangents, ds along n->direction in n->along; kept: n->of was cut
+ * to stay for response_backward. n->g is set. */
 void response_forward(struct response_network *n, const real *weights, const struct graph *graph,
                       bool tangents, bool kept);
-/* response_backward.c: adds to gradient that of n->ds, after a forward pass that kept its edges. */
+/* response_backward.c: adds to gradient that of n->ds, after a forward pass that kept its values. */
 void response_backward(struct response_network *n, const real *weights, const struct graph *graph,
                        real *gradient);
 
