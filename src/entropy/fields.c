@@ -83,6 +83,28 @@ static inline size_t wrapped(int c, int cells) {
     return (size_t)(r < 0 ? r + cells : r);
 }
 
+/* Adds a particle to `run` cells in a row along x, times factor and the weights of that axis. */
+static void add_run(struct field_grid *g, const struct snapshot *s, size_t i, size_t cell, size_t run,
+                    const double *restrict weight, double factor) {
+    double *restrict density = g->field[FIELD_DENSITY] + cell;
+    for (size_t x = 0; x < run; x++)
+        density[x] += factor * weight[x];
+    for (int f = FIELD_DENSITY + 1; f < FIELDS; f++) {
+        const size_t columns = (size_t)field_columns(g, f);
+        const double *restrict from = s->column[field_source[f]] + i * columns;
+        double *restrict to = g->field[f] + cell * columns;
+        if (columns == 1) {
+            const double value = factor * from[0];
+            for (size_t x = 0; x < run; x++)
+                to[x] += value * weight[x];
+            continue;
+        }
+        for (size_t x = 0; x < run; x++)
+            for (size_t m = 0; m < columns; m++)
+                to[x * columns + m] += factor * weight[x] * from[m];
+    }
+}
+
 static void spread_particle(struct field_grid *g, const struct snapshot *s, size_t i) {
     const int d = g->box.d;
     const double share = 1.0 / (double)(g->box.groups > 0 ? g->box.groups : 1); /* the mean over copies */
@@ -93,20 +115,18 @@ static void spread_particle(struct field_grid *g, const struct snapshot *s, size
             make_kernel(g, a, s->column[COLUMN_POSITION][i * (size_t)d + (size_t)a], &kernel[a]);
     }
     for (int z = 0; z < kernel[2].count; z++)
-        for (int y = 0; y < kernel[1].count; y++)
-            for (int x = 0; x < kernel[0].count; x++) {
-                double w = share * kernel[0].weight[x] * kernel[1].weight[y] * kernel[2].weight[z];
-                size_t cell = wrapped(kernel[2].first + z, g->cells[2]);
-                cell = cell * (size_t)g->cells[1] + wrapped(kernel[1].first + y, g->cells[1]);
-                cell = cell * (size_t)g->cells[0] + wrapped(kernel[0].first + x, g->cells[0]);
-                g->field[FIELD_DENSITY][cell] += w;
-                for (int f = FIELD_DENSITY + 1; f < FIELDS; f++) {
-                    size_t columns = (size_t)field_columns(g, f);
-                    const double *from = s->column[field_source[f]] + i * columns;
-                    for (size_t m = 0; m < columns; m++)
-                        g->field[f][cell * columns + m] += w * from[m];
-                }
+        for (int y = 0; y < kernel[1].count; y++) {
+            const double factor = share * kernel[1].weight[y] * kernel[2].weight[z];
+            size_t row = wrapped(kernel[2].first + z, g->cells[2]) * (size_t)g->cells[1];
+            row = (row + wrapped(kernel[1].first + y, g->cells[1])) * (size_t)g->cells[0];
+            for (int x = 0; x < kernel[0].count;) { /* up to where the axis begins anew */
+                const int at = (int)wrapped(kernel[0].first + x, g->cells[0]);
+                const int left = kernel[0].count - x, room = g->cells[0] - at,
+                          run = left < room ? left : room;
+                add_run(g, s, i, row + (size_t)at, (size_t)run, kernel[0].weight + x, factor);
+                x += run;
             }
+        }
 }
 
 void fields_compute(struct field_grid *g, const struct snapshot *s, struct comm *comm) {
