@@ -80,9 +80,10 @@ def densities(folder):
 
 
 def sizes(folder):
-    """The same model at other N, in boxes tiled with frames of smaller ones. Dense regions that are larger are under more
-    pressure, and stiffer particles are resolved better (docs/response-model.md): between N = 1024 and 4096 the fraction
-    grows with the state, from there on the tiled state is the same, and so is the fraction, within errors."""
+    """The same model at other N, in boxes tiled with frames of smaller ones. Larger dense regions are under more
+    pressure, and stiffer particles are resolved better (docs/response-model.md): between N = 1024 and 4096 the
+    fraction grows with the state; from there on the tiled state is the same, and so is the fraction, within errors.
+    """
     _, before, before_error = resolved(folder, "long-on-p5-test", "long", "p5-test")
     for name, start, seed, particles, box, burn_in, frames, interval in (
             ("n4096", "p5-test", 9, 4096, (SIDE, SIDE), 5e4, 40, 500),
@@ -114,8 +115,8 @@ def speed():
 def million(folder):
     """A frame of about a million particles, tiled and run for a while, evaluated on two cores."""
     yield simulate(folder, "million", "response", "system.particles=1048576", "simulation.seed=11",
-                   "simulation.burn_in=20", "simulation.frames=1", f"simulation.start={folder}/n32768/trajectory.h5@last",
-                   box=(16 * SIDE, 16 * SIDE))
+                   "simulation.burn_in=20", "simulation.frames=1",
+                   f"simulation.start={folder}/n32768/trajectory.h5@last", box=(16 * SIDE, 16 * SIDE))
     result, seconds = timed(2, "evaluate", ROOT / "inputs/response.yaml", "--output", folder / "long-on-million",
                             "--set", f"evaluation.models=[{folder}/long/model.h5]", "--set",
                             f"evaluation.trajectories=[{folder}/million/trajectory.h5]", "--set",
