@@ -280,6 +280,10 @@ struct ops {
     /* y = x w + b; b NULL: no bias (which is also the tangent). x (rows, in), w (in, out), y (rows, out). */
     void (*linear)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                    const real *w, const real *b, real *y, size_t ldy);
+    /* y[i] = start[index[i]] + x[i] w, rows of start `ld_start` numbers apart; index NULL: start[i], which may be y. */
+    void (*linear_onto)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                        size_t ldy);
     /* dw += x^T dy, db += column sums of dy (NULL: none), dx = dy w^T (NULL: not needed), or dx += if add. */
     void (*linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                             const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,

@@ -36,6 +36,7 @@ static const struct ops table = {
     .gather_rows = cpu_gather_rows,
     .scatter_rows = cpu_scatter_rows,
     .linear = cpu_linear,
+    .linear_onto = cpu_linear_onto,
     .linear_backward = cpu_linear_backward,
     .column_sums = cpu_column_sums,
     .gelu = cpu_gelu,

@@ -90,6 +90,9 @@ void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const ui
                       const real *from, size_t ld_from, real *to, size_t ld_to);
 void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
                 const real *b, real *y, size_t ldy);
+void cpu_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                     const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                     size_t ldy);
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                          const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
                          bool add);

@@ -104,6 +104,42 @@ static void test_linear(void **state) {
     }
 }
 
+/* Rows from elsewhere, or the result's own, and onto them a product: against the definition. */
+static void test_linear_onto(void **state) {
+    (void)state;
+    const struct ops *ops = ops_cpu();
+    static const struct {
+        size_t rows;
+        int in, out;
+    } size[] = {{0, 3, 5}, {17, 33, 31}, {67, 33, 31}, {65, 80, 72}, {245, 72, 104}, {130, 300, 352}};
+    enum { FROM = 9 };
+    for (size_t m = 0; m < sizeof size / sizeof *size; m++) {
+        const size_t rows = size[m].rows, in = (size_t)size[m].in, out = (size_t)size[m].out;
+        const size_t ldx = in + 3, lds = out + 2, ldy = out + 1;
+        real *x = numbers(rows * ldx), *w = numbers(in * out), *start = numbers(FROM * lds);
+        real *gathered = numbers(rows * ldy), *own = numbers(rows * ldy);
+        uint32_t *index = malloc((rows + 1) * sizeof *index);
+        for (size_t r = 0; r < rows; r++)
+            index[r] = (uint32_t)(r * 5 % FROM);
+        real *kept = shifted(rows * ldy, own, own, 0);
+        ops->linear_onto(ops, rows, (int)in, (int)out, x, ldx, w, index, start, lds, gathered, ldy);
+        ops->linear_onto(ops, rows, (int)in, (int)out, x, ldx, w, NULL, own, ldy, own, ldy);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < out; c++) {
+                double want = 0;
+                for (size_t i = 0; i < in; i++)
+                    want += (double)x[r * ldx + i] * (double)w[i * out + c];
+                assert_below(fabs((double)own[r * ldy + c] - want - (double)kept[r * ldy + c]), EXACT * 10);
+                assert_below(fabs((double)gathered[r * ldy + c] - want - (double)start[index[r] * lds + c]),
+                             EXACT * 10);
+            }
+        real *const all[] = {x, w, start, gathered, own, kept};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            free(all[i]);
+        free(index);
+    }
+}
+
 static void test_gelu(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
@@ -250,8 +286,9 @@ static void test_gather_scatter(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_gelu),
-                                       cmocka_unit_test(test_norm), cmocka_unit_test(test_attention),
-                                       cmocka_unit_test(test_gather_scatter)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear),    cmocka_unit_test(test_linear_onto),
+        cmocka_unit_test(test_gelu),      cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_gather_scatter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
