@@ -188,10 +188,10 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt,    n->dt_next, n->dq,     n->dk,       n->dv,   n->dy,
-                            n->dwide, n->offsets, n->s,      n->ds,       n->axes, n->g_rows,
-                            n->table, n->dtable,  n->member, n->place,    n->r,    n->dr,
-                            n->dz,    n->z,       n->token,  n->g_tokens, n->f};
+    void *const shared[] = {n->dt,       n->dt_next, n->dq,     n->dk,     n->dv,     n->dy,    n->dwide,
+                            n->offsets,  n->s,       n->ds,     n->axes,   n->g_rows, n->table, n->dtable,
+                            n->member,   n->place,   n->r,      n->dr,     n->dz,     n->z,     n->token,
+                            n->g_tokens, n->f,       n->shares, n->dshares};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);
@@ -308,7 +308,7 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     if (p->gradient) {
         ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs,
                        p->weight ? p->weight + row : NULL, p->sign, p->sigma, p->scale, p->term + row, n->ds);
-        window_backward(n, p->weights, at, count, p->gradient);
+        window_backward(n, p->weights, count, p->gradient);
     }
 }
 
@@ -320,6 +320,8 @@ static enum status run_pass(struct window_network *n, const struct pass *p) {
         TRY(window_tabulate(n, p->weights, p->in, first, batch));
         if (p->gradient)
             ops->zero(ops, n->dtable, n->members * (size_t)n->width / 2 * sizeof(real));
+        if (p->gradient && n->sharing)
+            ops->zero(ops, n->dshares, n->members * 3 * (size_t)n->width * sizeof(real));
         for (size_t at = 0; at < batch; at += n->windows)
             forward_chunk(n, p, first + at, at, batch - at < n->windows ? batch - at : n->windows);
         if (p->gradient)
