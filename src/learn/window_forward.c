@@ -215,10 +215,17 @@ static void forward_block(struct window_network *n, const real *weights, int ind
         }
         ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
     }
-    ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
-                wide);
-    ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset,
-              b->n1, b->root1, b->y1, wide);
+    const real *u = n->dy;
+    if (index == 0 && n->moving && !n->keeping) {
+        ops->linear_parts(ops, rows, n->heads, w, w, b->attended, wide, weights + b->output_w,
+                          weights + b->output_b, n->sums);
+        u = n->sums + (size_t)(n->heads - 1) * rows * wide;
+    } else {
+        ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
+                    wide);
+    }
+    ops->norm(ops, rows, w, b->t, ldt, u, wide, weights + b->norm1_scale, weights + b->norm1_offset, b->n1,
+              b->root1, b->y1, wide);
     ops->linear(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, (size_t)f);
     ops->gelu(ops, rows * (size_t)f, b->pre, b->post);
     ops->linear(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, weights + b->mlp1_b, n->dy, wide);

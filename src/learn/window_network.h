@@ -61,9 +61,10 @@ struct window_network {
     real *table, *dtable; /* (batch T, W/2) E_g, and its gradient */
     bool sharing;      /* what E_g gives to queries, keys and values of the first block is tabulated, too: */
     size_t share_room; /* for as many particles */
-    real *shares, *dshares;     /* (members, 3, W) with the biases, and its gradient */
-    bool moving;                /* tangents of the chunk are wanted, too (window_tangent.c) */
-    bool keeping;               /* by a probe (window_probe.c) */
+    real *shares, *dshares; /* (members, 3, W) with the biases, and its gradient */
+    real *sums;   /* (heads, B, Q, W) first block: b + the output matrix's product, head after head */
+    bool moving;  /* tangents of the chunk are wanted, too (window_tangent.c) */
+    bool keeping; /* by a probe (window_probe.c) */
     struct window_probe *probe; /* tangents that are kept; NULL until a probe is asked for */
 };
 

@@ -208,6 +208,26 @@ void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real 
         linear_from(rows, in, out, x, ldx, w, b, 0, y, ldy);
 }
 
+/* Own products sum in order, so that parts give the bits of the whole; else every sum starts anew. */
+void cpu_linear_parts(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
+                      size_t ldx, const real *w, const real *b, real *sums) {
+    const int columns = in / parts;
+    const size_t plane = rows * (size_t)out;
+    const bool in_order =
+        rows > FEW_ROWS && out % LANES == 0 && (is_small(in, out) || fits_panels(rows, in, out));
+    cpu_linear(ops, rows, columns, out, x, ldx, w, b, sums, (size_t)out);
+    for (int m = 1; m < parts; m++) {
+        const size_t first = (size_t)(m * columns);
+        const real *before = sums + (size_t)(m - 1) * plane;
+        real *sum = sums + (size_t)m * plane;
+        if (in_order)
+            linear_from(rows, columns, out, x + first, ldx, w + first * (size_t)out, before, (size_t)out, sum,
+                        (size_t)out);
+        else
+            cpu_linear(ops, rows, (m + 1) * columns, out, x, ldx, w, b, sum, (size_t)out);
+    }
+}
+
 void cpu_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                      const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
                      size_t ldy) {
