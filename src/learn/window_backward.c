@@ -2,6 +2,22 @@
  * chunk, from what it kept. */
 #include "learn/window_network.h"
 
+/* The gradient of queries, keys and values whose E_g part is from the table: to that part, and to E_x in the second half
+ * of the tokens dt. */
+static void share_backward(struct window_network *n, const real *weights, const struct window_block *b,
+                           size_t tokens, real *gradient, real *dt) {
+    const struct ops *ops = n->base.ops;
+    const int w = n->width, half = w / 2;
+    const size_t wide = (size_t)w, rest = wide / 2 * wide; /* of weights, to those of the second half */
+    const size_t weight[] = {b->query_w + rest, b->key_w + rest, b->value_w + rest};
+    const real *const from[] = {n->dq, n->dk, n->dv};
+    for (size_t m = 0; m < 3; m++) {
+        ops->scatter_rows(ops, tokens, w, n->place_in_use, from[m], wide, n->dshares + m * wide, 3 * wide);
+        ops->linear_backward(ops, tokens, half, w, b->t + half, wide, weights + weight[m], from[m], wide,
+                             gradient + weight[m], NULL, dt + half, wide, true);
+    }
+}
+
 /* n->dt holds the gradient of the block's output rows; on return, that of its input tokens. */
 static void backward_block(struct window_network *n, const real *weights, int index, size_t count,
                            real *gradient) {
@@ -33,6 +49,10 @@ static void backward_block(struct window_network *n, const real *weights, int in
     } else {
         ops->attention_backward(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, n->dy,
                                 n->dq, n->dk, n->dv);
+    }
+    if (window_shares(n, index)) {
+        share_backward(n, weights, b, tokens, gradient, dt);
+    } else if (!window_pools(n, index)) {
         ops->linear_backward(ops, rows, w, w, b->t, ldt, weights + b->query_w, n->dq, wide,
                              gradient + b->query_w, gradient + b->query_b, dt, ldt, true);
         ops->linear_backward(ops, tokens, w, w, b->t, wide, weights + b->key_w, n->dk, wide,
@@ -44,7 +64,7 @@ static void backward_block(struct window_network *n, const real *weights, int in
     n->dt = dt;
 }
 
-void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient) {
+void window_backward(struct window_network *n, const real *weights, size_t count, real *gradient) {
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, half = wide / 2;
     const size_t tokens = count * (size_t)n->tokens;
@@ -56,6 +76,5 @@ void window_backward(struct window_network *n, const real *weights, size_t at, s
         backward_block(n, weights, b, count, gradient);
     mlp_backward(&n->embed_x, weights, tokens, n->offsets, (size_t)n->inputs, n->dt + half, wide, gradient,
                  NULL, 0);
-    ops->scatter_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->dt, wide, n->dtable,
-                      half);
+    ops->scatter_rows(ops, tokens, (int)half, n->place_in_use, n->dt, wide, n->dtable, half);
 }

@@ -1,7 +1,8 @@
 /* From particles to scores: first the table of E_g, then chunk by chunk tokens, blocks and decoder.
  *
  * E_g(g_j) is the same in every window that holds particle j, so a batch of windows is first reduced to its
- * distinct particles; every token knows its place in that table. In a block, Q of T tokens ask: all, or in
+ * distinct particles; every token knows its place in that table. Where windows overlap, the table also holds what
+ * E_g gives to queries, keys and values of the first block. In a block, Q of T tokens ask: all, or in
  * the last block token 0 alone, whose rows are then T rows apart in the tokens and next to each other from
  * the query on. That is the only difference between blocks. */
 #include "learn/window_network.h"
@@ -71,6 +72,67 @@ out:
     return status;
 }
 
+/* ---- E_g's part of queries, keys and values of the first block ---- */
+
+static enum status reserve_shares(struct window_network *n) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const size_t numbers = 3 * (size_t)n->width;
+    if (n->members <= n->share_room)
+        return STATUS_OK;
+    ops->release(ops, n->shares);
+    ops->release(ops, n->dshares);
+    n->base.bytes -= (double)(2 * n->share_room * numbers * sizeof(real));
+    n->shares = n->dshares = NULL;
+    n->share_room = 0;
+    TRY(ops->allocate(ops, n->members * numbers * sizeof(real), (void **)&n->shares));
+    TRY(ops->allocate(ops, n->members * numbers * sizeof(real), (void **)&n->dshares));
+    n->share_room = n->members;
+    n->base.bytes += (double)(2 * n->share_room * numbers * sizeof(real));
+out:
+    return status;
+}
+
+/* Tokens are computed one by one where few of them are of the same particle. */
+static enum status tabulate_shares(struct window_network *n, const real *weights, size_t tokens) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = n->base.ops;
+    const struct window_block *b = &n->block[0];
+    const int w = n->width, half = w / 2;
+    const size_t wide = (size_t)w;
+    n->sharing = n->blocks > 1 && 2 * n->members <= tokens;
+    if (!n->sharing)
+        return STATUS_OK;
+    TRY(reserve_shares(n));
+    ops->linear(ops, n->members, half, w, n->table, wide / 2, weights + b->query_w, weights + b->query_b,
+                n->shares, 3 * wide);
+    ops->linear(ops, n->members, half, w, n->table, wide / 2, weights + b->key_w, weights + b->key_b,
+                n->shares + wide, 3 * wide);
+    ops->linear(ops, n->members, half, w, n->table, wide / 2, weights + b->value_w, weights + b->value_b,
+                n->shares + 2 * wide, 3 * wide);
+out:
+    return status;
+}
+
+bool window_shares(const struct window_network *n, int index) {
+    return index == 0 && n->sharing && !n->keeping;
+}
+
+/* From E_g's part and E_x in the tokens' second half. */
+static void share_forward(struct window_network *n, const real *weights, struct window_block *b,
+                          size_t tokens) {
+    const struct ops *ops = n->base.ops;
+    const int w = n->width, half = w / 2;
+    const size_t wide = (size_t)w, rest = wide / 2 * wide; /* of weights, to those of the second half */
+    const real *x = b->t + half;
+    ops->linear_onto(ops, tokens, half, w, x, wide, weights + b->query_w + rest, n->place_in_use, n->shares,
+                     3 * wide, b->q, wide);
+    ops->linear_onto(ops, tokens, half, w, x, wide, weights + b->key_w + rest, n->place_in_use,
+                     n->shares + wide, 3 * wide, b->k, wide);
+    ops->linear_onto(ops, tokens, half, w, x, wide, weights + b->value_w + rest, n->place_in_use,
+                     n->shares + 2 * wide, 3 * wide, b->v, wide);
+}
+
 enum status window_tabulate(struct window_network *n, const real *weights, const struct score_input *in,
                             size_t first, size_t count) {
     enum status status = STATUS_OK;
@@ -99,14 +161,32 @@ enum status window_tabulate(struct window_network *n, const real *weights, const
         size_t rows = n->members - m < n->embed_g.rows ? n->members - m : n->embed_g.rows;
         embed_members(n, weights, in, m, rows, n->table + m * half);
     }
+    TRY(tabulate_shares(n, weights, count * tokens));
 out:
     free(near);
     return status;
 }
 
+/* From the gradient of E_g's part of queries, keys and values to those of its weights and of the table. */
+static void share_table_backward(struct window_network *n, const real *weights, real *gradient) {
+    const struct ops *ops = n->base.ops;
+    const struct window_block *b = &n->block[0];
+    const int w = n->width;
+    const size_t wide = (size_t)w, half = wide / 2;
+    ops->linear_backward(ops, n->members, w / 2, w, n->table, half, weights + b->query_w, n->dshares,
+                         3 * wide, gradient + b->query_w, gradient + b->query_b, n->dtable, half, true);
+    ops->linear_backward(ops, n->members, w / 2, w, n->table, half, weights + b->key_w, n->dshares + wide,
+                         3 * wide, gradient + b->key_w, gradient + b->key_b, n->dtable, half, true);
+    ops->linear_backward(ops, n->members, w / 2, w, n->table, half, weights + b->value_w,
+                         n->dshares + 2 * wide, 3 * wide, gradient + b->value_w, gradient + b->value_b,
+                         n->dtable, half, true);
+}
+
 void window_table_backward(struct window_network *n, const real *weights, const struct score_input *in,
                            real *gradient) {
     const size_t half = (size_t)n->width / 2, d = (size_t)n->base.d;
+    if (n->sharing)
+        share_table_backward(n, weights, gradient);
     for (size_t m = 0; m < n->members; m += n->embed_g.rows) {
         size_t rows = n->members - m < n->embed_g.rows ? n->members - m : n->embed_g.rows;
         embed_members(n, weights, in, m, rows, n->table + m * half);
@@ -121,18 +201,31 @@ static void forward_block(struct window_network *n, const real *weights, int ind
     const size_t wide = (size_t)w, tokens = count * (size_t)n->tokens, rows = count * (size_t)b->queries;
     const size_t ldt =
         b->queries == 1 ? (size_t)n->tokens * wide : wide; /* from one asking token to the next */
-    ops->linear(ops, rows, w, w, b->t, ldt, weights + b->query_w, weights + b->query_b, b->q, wide);
+    if (window_shares(n, index))
+        share_forward(n, weights, b, tokens);
+    else
+        ops->linear(ops, rows, w, w, b->t, ldt, weights + b->query_w, weights + b->query_b, b->q, wide);
     if (window_pools(n, index)) {
         window_pool_forward(n, weights, b, count);
     } else {
-        ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
-        ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v, wide);
+        if (!window_shares(n, index)) {
+            ops->linear(ops, tokens, w, w, b->t, wide, weights + b->key_w, weights + b->key_b, b->k, wide);
+            ops->linear(ops, tokens, w, w, b->t, wide, weights + b->value_w, weights + b->value_b, b->v,
+                        wide);
+        }
         ops->attention(ops, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p, b->attended);
     }
-    ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
-                wide);
-    ops->norm(ops, rows, w, b->t, ldt, n->dy, wide, weights + b->norm1_scale, weights + b->norm1_offset,
-              b->n1, b->root1, b->y1, wide);
+    const real *u = n->dy;
+    if (index == 0 && n->moving && !n->keeping) {
+        ops->linear_parts(ops, rows, n->heads, w, w, b->attended, wide, weights + b->output_w,
+                          weights + b->output_b, n->sums);
+        u = n->sums + (size_t)(n->heads - 1) * rows * wide;
+    } else {
+        ops->linear(ops, rows, w, w, b->attended, wide, weights + b->output_w, weights + b->output_b, n->dy,
+                    wide);
+    }
+    ops->norm(ops, rows, w, b->t, ldt, u, wide, weights + b->norm1_scale, weights + b->norm1_offset, b->n1,
+              b->root1, b->y1, wide);
     ops->linear(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, (size_t)f);
     ops->gelu(ops, rows * (size_t)f, b->pre, b->post);
     ops->linear(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, weights + b->mlp1_b, n->dy, wide);
@@ -168,7 +261,7 @@ void window_forward(struct window_network *n, const real *weights, const struct 
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, half = wide / 2, tokens = count * (size_t)n->tokens;
     n->token_in_use = n->token + at * (size_t)n->tokens;
-    ops->gather_rows(ops, tokens, (int)half, n->place + at * (size_t)n->tokens, n->table, half, n->block[0].t,
-                     wide);
+    n->place_in_use = n->place + at * (size_t)n->tokens;
+    ops->gather_rows(ops, tokens, (int)half, n->place_in_use, n->table, half, n->block[0].t, wide);
     window_forward_blocks(n, weights, in, first, count);
 }

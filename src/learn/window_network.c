@@ -116,6 +116,7 @@ static enum status allocate_shared(struct window_network *n) {
     TRY(reals(n, n->windows * (size_t)n->heads * w, &n->z));
     TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dr));
     TRY(reals(n, d * n->windows * (size_t)n->heads * w, &n->dz));
+    TRY(reals(n, n->windows * (size_t)n->block[0].queries * (size_t)n->heads * w, &n->sums));
     TRY(reals(n, n->windows * d * d, &n->axes));
     TRY(reals(n, n->embed_g.rows * d, &n->g_rows));
     TRY(reals(n, entries * (w / 2), &n->table));
@@ -188,10 +189,10 @@ out:
 static void window_destroy(struct score_model *model) {
     struct window_network *n = (struct window_network *)model;
     const struct ops *ops = n->base.ops;
-    void *const shared[] = {n->dt,    n->dt_next, n->dq,     n->dk,       n->dv,   n->dy,
-                            n->dwide, n->offsets, n->s,      n->ds,       n->axes, n->g_rows,
-                            n->table, n->dtable,  n->member, n->place,    n->r,    n->dr,
-                            n->dz,    n->z,       n->token,  n->g_tokens, n->f};
+    void *const shared[] = {n->dt,       n->dt_next, n->dq,     n->dk,      n->dv,     n->dy,    n->dwide,
+                            n->offsets,  n->s,       n->ds,     n->axes,    n->g_rows, n->table, n->dtable,
+                            n->member,   n->place,   n->r,      n->dr,      n->dz,     n->z,     n->token,
+                            n->g_tokens, n->f,       n->shares, n->dshares, n->sums};
     for (size_t m = 0; m < sizeof shared / sizeof *shared; m++)
         ops->release(ops, shared[m]);
     ops->release(ops, n->block[0].t);
@@ -254,33 +255,39 @@ static double mlp_cost(const struct mlp *m) {
     return 2.0 * m->hidden * (m->in + (double)(m->layers - 1) * m->hidden + m->out);
 }
 
-/* One forward pass of a block. */
+/* One forward pass of a block. In the first of several, E_g's part of queries, keys and values is the table's. */
 static double block_cost(const struct window_network *n, int index) {
     const double w = n->width, t = n->tokens, f = n->feed_forward, q = n->block[index].queries;
+    const double seen = index == 0 && n->blocks > 1 ? w / 2 : w;
     const double attention =
-        window_pools(n, index) ? 3 * w * w + 2 * n->heads * t * w : (q + 2 * t) * w * w + 2 * q * t * w;
+        window_pools(n, index) ? 3 * w * w + 2 * n->heads * t * w : (q + 2 * t) * seen * w + 2 * q * t * w;
     return 2 * (attention + q * w * w + 2 * q * w * f);
 }
 
 /* One tangent of a block. */
 static double tangent_cost(const struct window_network *n, int index) {
     const double w = n->width, t = n->tokens, f = n->feed_forward, q = n->block[index].queries;
-    const double attention = index == 0               ? 1.5 * w * w + (2 * t + q) * w
-                             : window_pools(n, index) ? 3 * w * w + 4 * n->heads * t * w
-                                                      : 3 * t * w * w + 4 * q * t * w;
+    const double own = 1.5 * w * w + 2 * t * w + w * w; /* of token 0, in the first block */
+    if (index == 0)
+        return 2 * (own + w * w + (1 + 3 * n->heads) * q * w + 2 * q * w * f);
+    const double attention =
+        window_pools(n, index) ? 3 * w * w + 4 * n->heads * t * w : 3 * t * w * w + 4 * q * t * w;
     return 2 * (attention + q * w * w + 2 * q * w * f);
 }
 
 static struct score_cost window_operations(const struct score_model *model) {
     const struct window_network *n = (const struct window_network *)model;
-    const double shared = mlp_cost(&n->embed_g);
+    const double w = n->width, embedding = mlp_cost(&n->embed_g);
+    const double shared =
+        embedding + (n->blocks > 1 ? 3 * w * w : 0); /* one particle of the table a window */
     double forward = shared + n->tokens * mlp_cost(&n->embed_x) + mlp_cost(&n->decoder);
-    double tangent = shared + mlp_cost(&n->decoder);
+    double tangent = embedding + mlp_cost(&n->decoder);
     for (int b = 0; b < n->blocks; b++) {
         forward += block_cost(n, b);
         tangent += tangent_cost(n, b);
     }
-    return (struct score_cost){forward, forward + shared + n->base.d * tangent, 3 * forward + shared};
+    return (struct score_cost){forward, forward + embedding + 2 * w * w + n->base.d * tangent,
+                               3 * forward + embedding};
 }
 
 /* ---- the three passes, batch by batch, chunk by chunk ---- */
@@ -308,7 +315,7 @@ static void forward_chunk(struct window_network *n, const struct pass *p, size_t
     if (p->gradient) {
         ops->denoising(ops, rows, n->base.outputs, n->s, p->zeta + row * outputs,
                        p->weight ? p->weight + row : NULL, p->sign, p->sigma, p->scale, p->term + row, n->ds);
-        window_backward(n, p->weights, at, count, p->gradient);
+        window_backward(n, p->weights, count, p->gradient);
     }
 }
 
@@ -320,6 +327,8 @@ static enum status run_pass(struct window_network *n, const struct pass *p) {
         TRY(window_tabulate(n, p->weights, p->in, first, batch));
         if (p->gradient)
             ops->zero(ops, n->dtable, n->members * (size_t)n->width / 2 * sizeof(real));
+        if (p->gradient && n->sharing)
+            ops->zero(ops, n->dshares, n->members * 3 * (size_t)n->width * sizeof(real));
         for (size_t at = 0; at < batch; at += n->windows)
             forward_chunk(n, p, first + at, at, batch - at < n->windows ? batch - at : n->windows);
         if (p->gradient)

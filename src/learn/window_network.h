@@ -41,6 +41,7 @@ struct window_network {
     /* gradients and tangents of a chunk, shared by all blocks. A tangent has d sets of everything. */
     real *g_tokens, *f;           /* (B, T, d), (B, T, Q) of the linear term */
     const uint32_t *token_in_use; /* (B, T) device: the particles of the chunk's tokens */
+    const uint32_t *place_in_use; /* (B, T) device: and their places in the table */
     real *ds;                     /* (B, D, O), tangents (d, B, d) */
     real *dt, *dt_next;           /* (d, B, T, W) */
     real *dq, *dk, *dv;           /* (d, B, T, W) */
@@ -56,10 +57,14 @@ struct window_network {
     uint32_t *place, *place_host;   /* (batch, T) each token's place in the table */
     uint32_t *token, *token_host;   /* (batch, T) each token's particle */
     size_t members;
-    real *g_rows;               /* (rows of embed_g, d) */
-    real *table, *dtable;       /* (batch T, W/2) E_g, and its gradient */
-    bool moving;                /* tangents of the chunk are wanted, too (window_tangent.c) */
-    bool keeping;               /* by a probe (window_probe.c) */
+    real *g_rows;         /* (rows of embed_g, d) */
+    real *table, *dtable; /* (batch T, W/2) E_g, and its gradient */
+    bool sharing;      /* what E_g gives to queries, keys and values of the first block is tabulated, too: */
+    size_t share_room; /* for as many particles */
+    real *shares, *dshares; /* (members, 3, W) with the biases, and its gradient */
+    real *sums;   /* (heads, B, Q, W) first block: b + the output matrix's product, head after head */
+    bool moving;  /* tangents of the chunk are wanted, too (window_tangent.c) */
+    bool keeping; /* by a probe (window_probe.c) */
     struct window_probe *probe; /* tangents that are kept; NULL until a probe is asked for */
 };
 
@@ -76,6 +81,8 @@ void window_pool_backward(struct window_network *n, const real *weights, const s
 /* Tabulates E_g of the particles in windows first ... first + count - 1. */
 enum status window_tabulate(struct window_network *n, const real *weights, const struct score_input *in,
                             size_t first, size_t count);
+/* Whether block `index` takes E_g's part of queries, keys and values from the table. */
+bool window_shares(const struct window_network *n, int index);
 /* Forward pass of a chunk of windows: `first` counts from the start of the input, `at` from that of the
  * tabulated batch. The score is in n->s. */
 void window_forward(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
@@ -84,7 +91,7 @@ void window_forward(struct window_network *n, const real *weights, const struct 
 void window_tangent(struct window_network *n, const real *weights, const struct score_input *in, size_t first,
                     size_t count, real *divergence);
 /* Gradient of a loss with ds = n->ds: adds to gradient, and to the table's gradient. */
-void window_backward(struct window_network *n, const real *weights, size_t at, size_t count, real *gradient);
+void window_backward(struct window_network *n, const real *weights, size_t count, real *gradient);
 /* window_linear.c, all of the chunk that forward was called for: adds to n->s; adds to divergence (count); gradient of a
  * loss with derivatives ds (B, O). Tangents: from those of what tokens see, inputs (in_x, B, T, inputs), those of f in
  * tf (sets, B, T, Q), added to ts (sets, B, O); and the gradient, of `rows` = sets B. */

@@ -19,18 +19,39 @@ static void tangent_tokens(struct window_network *n, const real *weights, const 
                     wide);
 }
 
-/* ---- attention: from the tokens' tangents in n->dt to those of its output in n->dy (d, B, Q, W) ---- */
+/* ---- attention: from the tokens' tangents in n->dt to those of what the output matrix makes of it in n->dq
+ * (sets, B, Q, W) ---- */
 
+/* y (rows, heads, W) = every head of x, rows ldx apart, through its rows of the output matrix. */
+static void carry_each(const struct window_network *n, const real *weights, size_t rows, const real *x,
+                       size_t ldx, real *y) {
+    const struct ops *ops = n->base.ops;
+    const int w = n->width, columns = w / n->heads;
+    const size_t wide = (size_t)w, ldy = (size_t)n->heads * wide;
+    for (size_t h = 0; h < (size_t)n->heads; h++)
+        ops->linear(ops, rows, columns, w, x + h * (size_t)columns, ldx,
+                    weights + n->block[0].output_w + h * (size_t)columns * wide, NULL, y + h * wide, ldy);
+}
+
+/* Token 0 alone moves: the matrix is needed for what it moves by, not for all that moves. n->z and n->dz are free. */
 static void attention_first(struct window_network *n, const real *weights, const struct window_block *b,
                             size_t count) {
     const struct ops *ops = n->base.ops;
     const size_t wide = (size_t)n->width, sets = (size_t)n->base.d, moving = sets * count;
+    const size_t window = (size_t)b->queries * wide;
     const int w = n->width, half = w / 2;
     ops->linear(ops, moving, half, w, n->dt, wide, weights + b->query_w, NULL, n->dq, wide);
     ops->linear(ops, moving, half, w, n->dt, wide, weights + b->key_w, NULL, n->dk, wide);
     ops->linear(ops, moving, half, w, n->dt, wide, weights + b->value_w, NULL, n->dv, wide);
-    ops->attention_tangent_own(ops, sets, count, b->queries, n->tokens, n->heads, w, b->q, b->k, b->v, b->p,
-                               b->attended, n->dq, n->dk, n->dv, n->dy);
+    ops->attention_tangent_query(ops, sets, count, b->queries, n->tokens, n->heads, w, b->k, b->v, b->p,
+                                 n->dq, n->dy);
+    ops->linear(ops, moving, w, w, n->dy, wide, weights + b->output_w, NULL, n->dt_next, wide);
+    carry_each(n, weights, count, b->v, (size_t)n->tokens * wide, n->z);
+    carry_each(n, weights, moving, n->dv, wide, n->dz);
+    ops->attention_tangent_key(ops, sets, count, b->queries, n->tokens, n->heads, w, b->q, b->p, n->sums,
+                               weights + b->output_b, n->z, n->dk, n->dz, n->dq);
+    ops->spread_rows(ops, moving, w, n->dt_next, wide, n->dq, window, true);
+    ops->spread_rows(ops, moving, w, n->dt, wide, n->dq, window, true); /* the token's own */
 }
 
 static void attention_between(struct window_network *n, const real *weights, const struct window_block *b,
@@ -55,18 +76,16 @@ static void tangent_block(struct window_network *n, const real *weights, int ind
     const int w = n->width, f = n->feed_forward;
     const size_t wide = (size_t)w, sets = (size_t)n->base.d, window = (size_t)n->tokens * wide;
     const size_t rows = count * (size_t)b->queries;
-    if (index == 0)
+    if (index == 0) {
         attention_first(n, weights, b, count);
-    else if (window_pools(n, index))
-        window_pool_tangent(n, weights, b, count);
-    else
-        attention_between(n, weights, b, count);
-    ops->linear(ops, sets * rows, w, w, n->dy, wide, weights + b->output_w, NULL, n->dq, wide);
-    if (index == 0) { /* token 0's own */
-        ops->spread_rows(ops, sets * count, w, n->dt, wide, n->dq, (size_t)b->queries * wide, true);
         ops->norm_tangent(ops, sets, rows, w, n->dq, wide, NULL, 0, weights + b->norm1_scale, b->n1, b->root1,
                           n->dy);
     } else {
+        if (window_pools(n, index))
+            window_pool_tangent(n, weights, b, count);
+        else
+            attention_between(n, weights, b, count);
+        ops->linear(ops, sets * rows, w, w, n->dy, wide, weights + b->output_w, NULL, n->dq, wide);
         ops->norm_tangent(ops, sets, rows, w, n->dq, wide, n->dt, b->queries == 1 ? window : wide,
                           weights + b->norm1_scale, b->n1, b->root1, n->dy);
     }

@@ -280,6 +280,14 @@ struct ops {
     /* y = x w + b; b NULL: no bias (which is also the tangent). x (rows, in), w (in, out), y (rows, out). */
     void (*linear)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                    const real *w, const real *b, real *y, size_t ldy);
+    /* The same product in `parts` parts of in: sums (parts, rows, out), the first b + x_0 w_0, the next that + x_1 w_1, and
+     * so on. The last has the bits of linear's y. */
+    void (*linear_parts)(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
+                         size_t ldx, const real *w, const real *b, real *sums);
+    /* y[i] = start[index[i]] + x[i] w, rows of start `ld_start` numbers apart; index NULL: start[i], which may be y. */
+    void (*linear_onto)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                        size_t ldy);
     /* dw += x^T dy, db += column sums of dy (NULL: none), dx = dy w^T (NULL: not needed), or dx += if add. */
     void (*linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                             const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
@@ -353,12 +361,19 @@ struct ops {
                   real *out);
     void (*probe_backward)(const struct ops *ops, size_t rows, int columns, const real *direction,
                            const real *dproduct, real *dtangent);
-    /* Tangents of attention's output where token 0 alone moves, `sets` at once: dq, dk, dv (sets, windows, width)
-     * are those of its query, key and value; dout (sets, windows, queries, width). */
-    void (*attention_tangent_own)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                                  int heads, int width, const real *q, const real *k, const real *v,
-                                  const real *p, const real *out, const real *dq, const real *dk,
-                                  const real *dv, real *dout);
+    /* Tangents where token 0 alone moves, `sets` at once; dq, dk (sets, windows, width) are those of its query and key.
+     * By its query, its own output moves: dout (sets, windows, width). By its key and value, those of all queries do: of
+     * u = b + sum over heads of out_h W_h, W_h the rows of the output matrix that belong to head h, it gives the tangents
+     *     du_j = sum_h [slope_jh (v_0h W_h - out_jh W_h) + p_j0h dv_0h W_h],  slope_jh = p_j0h q_jh . dk_h / root,
+     * (sets, windows, queries, width), from value (windows, heads, width) = v_0h W_h, dvalue (sets, windows, heads, width)
+     * = dv_0h W_h and sums (heads, windows, queries, width) = b + out_0 W_0 + ... + out_h W_h. */
+    void (*attention_tangent_query)(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                    int tokens, int heads, int width, const real *k, const real *v,
+                                    const real *p, const real *dq, real *dout);
+    void (*attention_tangent_key)(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                  int heads, int width, const real *q, const real *p, const real *sums,
+                                  const real *b, const real *value, const real *dk, const real *dvalue,
+                                  real *du);
     /* Where token 0 alone asks, keys and values need not be formed: with the query carried back through the keys'
      * weights, r_h = W_k,h q_h, a logit is r_h . t_j (the keys' bias adds the same to all), and the output is z_h =
      * sum_j p_j t_j carried on through the values' weights. turn_back and carry_on are these products of every head

@@ -90,6 +90,11 @@ void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const ui
                       const real *from, size_t ld_from, real *to, size_t ld_to);
 void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
                 const real *b, real *y, size_t ldy);
+void cpu_linear_parts(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
+                      size_t ldx, const real *w, const real *b, real *sums);
+void cpu_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                     const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                     size_t ldy);
 void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                          const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
                          bool add);
@@ -149,10 +154,13 @@ void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *dire
 void cpu_probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
                         const real *dproduct, real *dtangent);
 /* ops_cpu_pool.c */
-void cpu_attention_tangent_own(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                               int heads, int width, const real *q, const real *k, const real *v,
-                               const real *p, const real *out, const real *dq, const real *dk, const real *dv,
-                               real *dout);
+void cpu_attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                 int heads, int width, const real *k, const real *v, const real *p,
+                                 const real *dq, real *dout);
+void cpu_attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *p, const real *sums,
+                               const real *b, const real *value, const real *dk, const real *dvalue,
+                               real *du);
 void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
                    const real *w, real *y);
 void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,

@@ -129,13 +129,14 @@ typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), align
 
 /* Some rows of x by a panel of columns of w, already wide; rows is a constant where this is called. */
 SMALL_INLINE void wide_block(int rows, int in, const real *x, size_t ldx, const wide panel[][VECTORS_AT_ONCE],
-                             const wide start[VECTORS_AT_ONCE], real *y, size_t ldy) {
+                             const real *start, size_t start_ld, real *y, size_t ldy) {
     wide sum[ROWS_AT_ONCE][VECTORS_AT_ONCE];
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS_AT_ONCE; v++)
-            sum[r][v] = start[v];
+            sum[r][v] = __builtin_convertvector(
+                *(const narrow *)(start + (size_t)r * start_ld + v * WIDE_LANES), wide);
     for (int i = 0; i < in; i++)
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
@@ -149,58 +150,97 @@ SMALL_INLINE void wide_block(int rows, int in, const real *x, size_t ldx, const 
             *(narrow *)(y + (size_t)r * ldy + v * WIDE_LANES) = __builtin_convertvector(sum[r][v], narrow);
 }
 
-static void wide_panel(size_t rows, int in, int out, const real *x, size_t ldx, const real *w, const real *b,
-                       real *y, size_t ldy) {
-    wide panel[MOST_COLUMNS][VECTORS_AT_ONCE], start[VECTORS_AT_ONCE];
+static void wide_panel(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                       const real *start, size_t start_ld, real *y, size_t ldy) {
+    wide panel[MOST_COLUMNS][VECTORS_AT_ONCE];
     size_t r = 0;
-    for (int v = 0; v < VECTORS_AT_ONCE; v++) {
-        start[v] = b ? __builtin_convertvector(*(const narrow *)(b + v * WIDE_LANES), wide) : (wide){0};
+    for (int v = 0; v < VECTORS_AT_ONCE; v++)
         for (int i = 0; i < in; i++)
             panel[i][v] = __builtin_convertvector(
                 *(const narrow *)(w + (size_t)i * (size_t)out + v * WIDE_LANES), wide);
-    }
     for (; r + ROWS_AT_ONCE <= rows; r += ROWS_AT_ONCE)
-        wide_block(ROWS_AT_ONCE, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
+        wide_block(ROWS_AT_ONCE, in, x + r * ldx, ldx, panel, start + r * start_ld, start_ld, y + r * ldy,
+                   ldy);
     for (; r < rows; r++)
-        wide_block(1, in, x + r * ldx, ldx, panel, start, y + r * ldy, ldy);
+        wide_block(1, in, x + r * ldx, ldx, panel, start + r * start_ld, start_ld, y + r * ldy, ldy);
 }
 
 static void linear_few_rows(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
-                            const real *b, real *y, size_t ldy) {
+                            const real *start, size_t start_ld, real *y, size_t ldy) {
     const int step = VECTORS_AT_ONCE * WIDE_LANES;
     int c = 0;
     for (; c + step <= out; c += step)
-        wide_panel(rows, in, out, x, ldx, w + c, b ? b + c : NULL, y + c, ldy);
+        wide_panel(rows, in, out, x, ldx, w + c, start + c, start_ld, y + c, ldy);
     for (; c < out; c++)
         for (size_t r = 0; r < rows; r++) {
-            double sum = b ? (double)b[c] : 0;
+            double sum = (double)start[r * start_ld + (size_t)c];
             for (int i = 0; i < in; i++)
                 sum += (double)x[r * ldx + (size_t)i] * (double)w[(size_t)i * (size_t)out + (size_t)c];
             y[r * ldy + (size_t)c] = (real)sum;
         }
 }
 
-void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
-                const real *b, real *y, size_t ldy) {
-    (void)ops;
-    if (rows == 0)
-        return;
-    if (b && rows <= FEW_ROWS && in <= MOST_COLUMNS) {
-        linear_few_rows(rows, in, out, x, ldx, w, b, y, ldy);
+/* y = start + x w; start: y itself, one row for all (start_ld 0), or NULL. */
+static void linear_from(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                        const real *start, size_t start_ld, real *y, size_t ldy) {
+    if (start && rows <= FEW_ROWS && in <= MOST_COLUMNS) {
+        linear_few_rows(rows, in, out, x, ldx, w, start, start_ld, y, ldy);
         return;
     }
     if (is_small(in, out)) {
-        any_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, b, 0, y, ldy);
+        any_product(rows, out, in, x, (struct steps){ldx, 1}, w, (size_t)out, start, start_ld, y, ldy);
         return;
     }
     if (fits_panels(rows, in, out)) {
-        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, b, 0, y, ldy);
+        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, start_ld, NULL, y, ldy);
         return;
     }
-    for (size_t r = 0; b && r < rows; r++)
-        memcpy(y + r * ldy, b, (size_t)out * sizeof *y);
-    gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, out, in, 1, x, (int)ldx, w, out, b ? 1 : 0, y,
-         (int)ldy);
+    for (size_t r = 0; start && start != y && r < rows; r++)
+        memcpy(y + r * ldy, start + r * start_ld, (size_t)out * sizeof *y);
+    gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, out, in, 1, x, (int)ldx, w, out, start ? 1 : 0,
+         y, (int)ldy);
+}
+
+void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                const real *b, real *y, size_t ldy) {
+    (void)ops;
+    if (rows > 0)
+        linear_from(rows, in, out, x, ldx, w, b, 0, y, ldy);
+}
+
+/* Own products sum in order, so that parts give the bits of the whole; else every sum starts anew. */
+void cpu_linear_parts(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
+                      size_t ldx, const real *w, const real *b, real *sums) {
+    const int columns = in / parts;
+    const size_t plane = rows * (size_t)out;
+    const bool in_order =
+        rows > FEW_ROWS && out % LANES == 0 && (is_small(in, out) || fits_panels(rows, in, out));
+    cpu_linear(ops, rows, columns, out, x, ldx, w, b, sums, (size_t)out);
+    for (int m = 1; m < parts; m++) {
+        const size_t first = (size_t)(m * columns);
+        const real *before = sums + (size_t)(m - 1) * plane;
+        real *sum = sums + (size_t)m * plane;
+        if (in_order)
+            linear_from(rows, columns, out, x + first, ldx, w + first * (size_t)out, before, (size_t)out, sum,
+                        (size_t)out);
+        else
+            cpu_linear(ops, rows, (m + 1) * columns, out, x, ldx, w, b, sum, (size_t)out);
+    }
+}
+
+void cpu_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                     const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                     size_t ldy) {
+    if (rows == 0)
+        return;
+    if (!index) {
+        linear_from(rows, in, out, x, ldx, w, start, ld_start, y, ldy);
+    } else if (rows > FEW_ROWS && !is_small(in, out) && fits_panels(rows, in, out)) {
+        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, ld_start, index, y, ldy);
+    } else {
+        cpu_gather_rows(ops, rows, out, index, start, ld_start, y, ldy);
+        linear_from(rows, in, out, x, ldx, w, y, ldy, y, ldy);
+    }
 }
 
 void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum) {
@@ -241,7 +281,7 @@ void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, co
     gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
          out);
     if (dx && fits_panels(rows, out, in))
-        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, dx, lddx);
+        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, NULL, dx, lddx);
     else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
              add ? 1 : 0, dx, (int)lddx);

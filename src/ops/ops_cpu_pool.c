@@ -26,41 +26,54 @@ static void own_query(int tokens, int columns, size_t ld, real scale, const real
         add(columns, dp[m], v + (size_t)m * ld, dout);
 }
 
-/* Logit 0 of every query j moves by q_j . dk: all its weights move, and its output by p_0 q_j . dk (v_0 - out_j). */
-static void own_key_and_value(int queries, int tokens, int columns, size_t ld, real scale, const real *q,
-                              const real *v, const real *p, const real *out, const real *dk, const real *dv,
-                              real *dout) {
-    for (int j = 0; j < queries; j++) {
-        const size_t row = (size_t)j * ld;
-        const real weight = p[(size_t)j * (size_t)tokens];
-        const real slope = weight * scale * dot(columns, q + row, dk);
-        const real *restrict still = out + row;
-        real *restrict to = dout + row;
-        for (int c = 0; c < columns; c++)
-            to[c] = slope * (v[c] - still[c]) + weight * dv[c];
-    }
-}
-
-void cpu_attention_tangent_own(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                               int heads, int width, const real *q, const real *k, const real *v,
-                               const real *p, const real *out, const real *dq, const real *dk, const real *dv,
-                               real *dout) {
+void cpu_attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                 int heads, int width, const real *k, const real *v, const real *p,
+                                 const real *dq, real *dout) {
     (void)ops;
     const int columns = width / heads;
-    const size_t ld = (size_t)width, asking = (size_t)queries * ld, all = (size_t)tokens * ld;
+    const size_t ld = (size_t)width;
     const real scale = 1 / sqrt_real((real)columns);
+    memset(dout, 0, sets * windows * ld * sizeof *dout);
     for (size_t w = 0; w < windows; w++)
         for (int h = 0; h < heads; h++) {
-            const size_t part = (size_t)(h * columns), row = w * asking + part, token = w * all + part;
+            const size_t part = (size_t)(h * columns), token = w * (size_t)tokens * ld + part;
             const real *weight = p + (w * (size_t)heads + (size_t)h) * (size_t)queries * (size_t)tokens;
             for (size_t s = 0; s < sets; s++) { /* in here: what does not move is read once */
                 const size_t moved = (s * windows + w) * ld + part;
-                real *to = dout + s * windows * asking + row;
-                own_key_and_value(queries, tokens, columns, ld, scale, q + row, v + token, weight, out + row,
-                                  dk + moved, dv + moved, to);
-                own_query(tokens, columns, ld, scale, k + token, v + token, weight, dq + moved, to);
+                own_query(tokens, columns, ld, scale, k + token, v + token, weight, dq + moved, dout + moved);
             }
         }
+}
+
+/* Logit 0 of every query moves: all its weights do. A row of du, of one head. */
+static void move_row(int width, real slope, real weight, const real *restrict value, const real *restrict sum,
+                     const real *restrict before, const real *restrict dvalue, real *restrict du) {
+    for (int c = 0; c < width; c++)
+        du[c] += slope * (value[c] - (sum[c] - before[c])) + weight * dvalue[c];
+}
+
+void cpu_attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *p, const real *sums,
+                               const real *b, const real *value, const real *dk, const real *dvalue,
+                               real *du) {
+    (void)ops;
+    const int columns = width / heads;
+    const size_t ld = (size_t)width, rows = windows * (size_t)queries;
+    const real scale = 1 / sqrt_real((real)columns);
+    memset(du, 0, sets * rows * ld * sizeof *du);
+    for (size_t i = 0; i < rows * (size_t)heads; i++) {
+        const size_t row = i / (size_t)heads, h = i % (size_t)heads, w = row / (size_t)queries;
+        const size_t part = h * (size_t)columns, source = (w * (size_t)heads + h) * ld;
+        const real *sum = sums + (h * rows + row) * ld, *before = h > 0 ? sum - rows * ld : b;
+        const real weight =
+            p[((w * (size_t)heads + h) * (size_t)queries + row % (size_t)queries) * (size_t)tokens];
+        for (size_t s = 0; s < sets; s++) {
+            const real *moved = dk + (s * windows + w) * ld + part;
+            const real slope = weight * scale * dot(columns, q + row * ld + part, moved);
+            move_row(width, slope, weight, value + source, sum, before,
+                     dvalue + s * windows * (size_t)heads * ld + source, du + (s * rows + row) * ld);
+        }
+    }
 }
 
 /* ---- token 0 alone asks ---- */

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/real.h"
@@ -202,10 +203,12 @@ static inline void panel_rows(size_t rows, int wide, int k, const real *a, size_
                   start ? start + r * start_ld : NULL, start_ld, c + r * ldc, ldc);
 }
 
-/* c (m, n) = start + a (m, k) b, b as in pack_panels, for n a multiple of LANES and k <= MOST_INNER. Where sides are
- * a few hundred, as in networks, this beats a BLAS, which copies a, too, and writes c twice. */
+/* c (m, n) = start + a (m, k) b, b as in pack_panels, for n a multiple of LANES and k <= MOST_INNER. With an index, row i
+ * of start is its row index[i]. Where sides are a few hundred, as in networks, this beats a BLAS, which copies a, too,
+ * and writes c twice. */
 static inline void panel_product(size_t m, int n, int k, const real *a, size_t lda, bool flip, const real *b,
-                                 size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
+                                 size_t ldb, const real *start, size_t start_ld, const uint32_t *index,
+                                 real *c, size_t ldc) {
     _Alignas(64) real packed[MOST_PACKED];
     const int most = MOST_PACKED / k / PANEL_COLUMNS * PANEL_COLUMNS;
     for (int first = 0; first < n; first += most) {
@@ -213,11 +216,14 @@ static inline void panel_product(size_t m, int n, int k, const real *a, size_t l
         pack_panels(columns, k, flip, flip ? b + (size_t)first * ldb : b + first, ldb, packed);
         for (size_t i = 0; i < m; i += ROWS_AT_A_TIME) {
             const size_t rows = m - i < ROWS_AT_A_TIME ? m - i : ROWS_AT_A_TIME;
-            const size_t next = m - i - rows < rows ? m - i - rows : rows;
+            const size_t next = m - i - rows < rows ? m - i - rows : rows, ld = index ? ldc : start_ld;
+            const real *from = index ? c + i * ldc + first : start ? start + i * start_ld + first : NULL;
+            for (size_t r = i; index && r < i + rows; r++)
+                memcpy(c + r * ldc + first, start + index[r] * start_ld + first, (size_t)columns * sizeof *c);
             for (int j = 0; j < columns; j += PANEL_COLUMNS)
                 panel_rows(rows, panel_columns(columns - j), k, a + i * lda, lda,
-                           packed + (size_t)j * (size_t)k, start ? start + i * start_ld + first + j : NULL,
-                           start_ld, c + i * ldc + first + j, ldc, next, j * k / columns);
+                           packed + (size_t)j * (size_t)k, from ? from + j : NULL, ld,
+                           c + i * ldc + first + j, ldc, next, j * k / columns);
         }
     }
 }

@@ -104,6 +104,42 @@ static void test_linear(void **state) {
     }
 }
 
+/* Rows from elsewhere, or the result's own, and onto them a product: against the definition. */
+static void test_linear_onto(void **state) {
+    (void)state;
+    const struct ops *ops = ops_cpu();
+    static const struct {
+        size_t rows;
+        int in, out;
+    } size[] = {{0, 3, 5}, {17, 33, 31}, {67, 33, 31}, {65, 80, 72}, {245, 72, 104}, {130, 300, 352}};
+    enum { FROM = 9 };
+    for (size_t m = 0; m < sizeof size / sizeof *size; m++) {
+        const size_t rows = size[m].rows, in = (size_t)size[m].in, out = (size_t)size[m].out;
+        const size_t ldx = in + 3, lds = out + 2, ldy = out + 1;
+        real *x = numbers(rows * ldx), *w = numbers(in * out), *start = numbers(FROM * lds);
+        real *gathered = numbers(rows * ldy), *own = numbers(rows * ldy);
+        uint32_t *index = malloc((rows + 1) * sizeof *index);
+        for (size_t r = 0; r < rows; r++)
+            index[r] = (uint32_t)(r * 5 % FROM);
+        real *kept = shifted(rows * ldy, own, own, 0);
+        ops->linear_onto(ops, rows, (int)in, (int)out, x, ldx, w, index, start, lds, gathered, ldy);
+        ops->linear_onto(ops, rows, (int)in, (int)out, x, ldx, w, NULL, own, ldy, own, ldy);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < out; c++) {
+                double want = 0;
+                for (size_t i = 0; i < in; i++)
+                    want += (double)x[r * ldx + i] * (double)w[i * out + c];
+                assert_below(fabs((double)own[r * ldy + c] - want - (double)kept[r * ldy + c]), EXACT * 10);
+                assert_below(fabs((double)gathered[r * ldy + c] - want - (double)start[index[r] * lds + c]),
+                             EXACT * 10);
+            }
+        real *const all[] = {x, w, start, gathered, own, kept};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            free(all[i]);
+        free(index);
+    }
+}
+
 static void test_gelu(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
@@ -234,6 +270,81 @@ static void test_attention(void **state) {
         check_attention(&size[m]);
 }
 
+/* out (rows, width) = x w, added to b unless NULL: the definition. */
+static void multiply(size_t rows, size_t in, size_t out, const real *x, size_t ldx, const real *w,
+                     const real *b, double *y) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < out; c++) {
+            double sum = b ? (double)b[c] : 0;
+            for (size_t i = 0; i < in; i++)
+                sum += (double)x[r * ldx + i] * (double)w[i * out + c];
+            y[r * out + c] = sum;
+        }
+}
+
+/* Where token 0 alone moves: attention's tangents times the output matrix against what needs no such product. */
+static void check_attention_first(const struct attention_size *z, size_t sets) {
+    const struct ops *ops = ops_cpu();
+    const size_t width = (size_t)z->width, heads = (size_t)z->heads, columns = width / heads;
+    const size_t rows = z->windows * (size_t)z->queries, nq = rows * width;
+    const size_t tokens = z->windows * (size_t)z->tokens, nt = tokens * width, moving = sets * z->windows;
+    real *q = numbers(nq), *k = numbers(nt), *v = numbers(nt), *out = numbers(nq),
+         *w = numbers(width * width);
+    real *b = numbers(width), *p = numbers(rows * heads * (size_t)z->tokens), *sums = numbers(heads * nq);
+    real *dq = numbers(moving * width), *dk = numbers(moving * width), *dv = numbers(moving * width);
+    real *all_q = calloc(sets * nq + 1, sizeof *q), *all_k = calloc(sets * nt + 1, sizeof *k);
+    real *all_v = calloc(sets * nt + 1, sizeof *v), *dout = numbers(sets * nq), *du = numbers(sets * nq);
+    real *value = numbers(z->windows * heads * width), *dvalue = numbers(moving * heads * width);
+    real *own = numbers(moving * width), *whole = numbers(nq);
+    double *want = calloc(sets * nq + 1, sizeof *want), *asked = calloc(moving * width + 1, sizeof *asked);
+    for (size_t i = 0; i < moving * width; i++) {
+        const size_t at = i / width, c = i % width;
+        all_q[at * (size_t)z->queries * width + c] = dq[i];
+        all_k[at * (size_t)z->tokens * width + c] = dk[i];
+        all_v[at * (size_t)z->tokens * width + c] = dv[i];
+    }
+    ops->attention(ops, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p, out);
+    ops->attention_tangents(ops, sets, z->windows, z->queries, z->tokens, z->heads, z->width, q, k, v, p,
+                            all_q, all_k, all_v, dout);
+    multiply(sets * rows, width, width, dout, width, w, NULL, want);
+    ops->linear_parts(ops, rows, z->heads, z->width, z->width, out, width, w, b, sums);
+    ops->linear(ops, rows, z->width, z->width, out, width, w, b, whole, width);
+    if (rows > 0)
+        assert_memory_equal(whole, sums + (heads - 1) * nq, nq * sizeof *whole);
+    for (size_t h = 0; h < heads; h++) {
+        const real *part = w + h * columns * width;
+        ops->linear(ops, z->windows, (int)columns, z->width, v + h * columns, (size_t)z->tokens * width, part,
+                    NULL, value + h * width, heads * width);
+        ops->linear(ops, moving, (int)columns, z->width, dv + h * columns, width, part, NULL,
+                    dvalue + h * width, heads * width);
+    }
+    ops->attention_tangent_query(ops, sets, z->windows, z->queries, z->tokens, z->heads, z->width, k, v, p,
+                                 dq, own);
+    multiply(moving, width, width, own, width, w, NULL, asked);
+    ops->attention_tangent_key(ops, sets, z->windows, z->queries, z->tokens, z->heads, z->width, q, p, sums,
+                               b, value, dk, dvalue, du);
+    for (size_t i = 0; i < sets * nq; i++) {
+        const size_t row = i / width % (size_t)z->queries, at = i / width / (size_t)z->queries;
+        const double found = (double)du[i] + (row == 0 ? asked[at * width + i % width] : 0);
+        assert_below(fabs(found - want[i]), 20 * EXACT);
+    }
+    real *const arrays[] = {q,  k,     v,     out,   w,    b,  p,     sums,   dq,  dk,
+                            dv, all_q, all_k, all_v, dout, du, value, dvalue, own, whole};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    free(want);
+    free(asked);
+}
+
+static void test_attention_first(void **state) {
+    (void)state;
+    static const struct attention_size size[] = {{0, 3, 3, 1, 4},    {1, 1, 1, 1, 2},   {3, 5, 5, 2, 6},
+                                                 {5, 17, 17, 4, 32}, {2, 1, 17, 4, 32}, {2, 65, 65, 2, 128},
+                                                 {4, 40, 40, 3, 57}};
+    for (size_t m = 0; m < sizeof size / sizeof *size; m++)
+        check_attention_first(&size[m], 1 + m % 3);
+}
+
 static void test_gather_scatter(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
@@ -250,8 +361,10 @@ static void test_gather_scatter(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_gelu),
-                                       cmocka_unit_test(test_norm), cmocka_unit_test(test_attention),
-                                       cmocka_unit_test(test_gather_scatter)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear),        cmocka_unit_test(test_linear_onto),
+        cmocka_unit_test(test_gelu),          cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_attention),     cmocka_unit_test(test_attention_first),
+        cmocka_unit_test(test_gather_scatter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
