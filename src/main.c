@@ -16,6 +16,15 @@ static enum status read_input(struct session *s, const struct command *command) 
     return status;
 }
 
+/* run.simd of the input; the best there is where a command has none. */
+static enum status choose_loops(struct session *s) {
+    static const enum simd_choice choice[] = {SIMD_AUTO, SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512};
+    const bool chosen = ops_cpu_choose(choice[s->config.run.simd]) != NULL;
+    return comm_agree(s->comm, chosen ? STATUS_OK
+                                      : FAIL(STATUS_BAD_INPUT, "run.simd: this processor has no AVX-512; use "
+                                                               "auto, which takes the best there is"));
+}
+
 int main(int argc, char **argv) {
     struct session session = {.ops = ops_cpu(), .device = "cpu"};
     const struct command *command = NULL;
@@ -33,6 +42,8 @@ int main(int argc, char **argv) {
         usage_print(argc, argv);
     if (status == STATUS_OK && command)
         status = read_input(&session, command);
+    if (status == STATUS_OK && command)
+        status = choose_loops(&session);
     if (status == STATUS_OK && command)
         status = comm_agree(session.comm, command->run(&session));
     if (status != STATUS_OK && status != STATUS_STOPPED)

@@ -66,6 +66,7 @@ enum weighting_kind {
     WEIGHTING_STIFFNESS
 }; /* of particles in the denoising loss: 1, or less where forces are stiff */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum simd_kind { RUN_SIMD_AUTO, RUN_SIMD_PLAIN, RUN_SIMD_AVX2, RUN_SIMD_AVX512 };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
 
@@ -203,7 +204,8 @@ struct output_parameters {
 
 struct run_parameters {
     enum device_kind device;
-    int chunk; /* network rows (tokens) computed at once; bounds the memory */
+    enum simd_kind simd; /* loops of a simulation on the CPU */
+    int chunk;           /* network rows (tokens) computed at once; bounds the memory */
 };
 
 struct config {

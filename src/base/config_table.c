@@ -373,6 +373,10 @@ const struct parameter parameter_table[] = {
      .help = "folder of all results; made if it is not there"},
     {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto",
      .choices = "auto|cpu|cuda", .help = "where to compute; auto takes the best there is"},
+    {"run", "simd", TYPE_CHOICE, AT(run, simd), .unit = "", .fallback = "auto",
+     .choices = "auto|plain|avx2|avx512",
+     .help = "instructions that simulations use on the CPU; auto takes the best there are. No result depends "
+             "on it"},
     {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "1040", BETWEEN(1, 1 << 24),
      .help = "network rows computed at once, which bounds the memory"},
 };

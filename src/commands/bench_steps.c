@@ -33,8 +33,15 @@ out:
 static enum status call_pair_force(void *context) {
     struct simulation *s = ((struct dynamics *)context)->simulation;
     const struct particles *p = s->particles;
-    s->ops->pair_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list,
-                       s->force);
+    s->ops->close_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, &s->close, s->force);
+    return STATUS_OK;
+}
+
+static enum status call_close_pairs(void *context) {
+    struct simulation *s = ((struct dynamics *)context)->simulation;
+    const struct particles *p = s->particles;
+    s->ops->close_pairs(s->ops, &s->box, s->law.cutoff + s->inner_skin, p->owned, p->owned + p->ghosts, p->q,
+                        &s->list, &s->close);
     return STATUS_OK;
 }
 
@@ -123,6 +130,8 @@ static enum status bench_dynamics(struct bench *b, struct simulation *s, int nei
     TRY(bench_time(b, &(struct bench_work){"pair force", .particles = owned}, REPEATS, call_pair_force, &d));
     TRY(bench_time(b, &(struct bench_work){"noise and integration", .particles = owned}, REPEATS,
                    call_integration, &d));
+    TRY(bench_time(b, &(struct bench_work){"close pairs of the list", .particles = owned}, REPEATS,
+                   call_close_pairs, &d));
     TRY(bench_time(b, &(struct bench_work){"pair list", .particles = owned}, REPEATS, call_pair_list, &d));
     TRY(comm_agree(b->comm, cells_create(s->particles, &s->box, 2 * (s->law.cutoff + s->skin), &d.grid)));
     TRY(bench_time(b, &(struct bench_work){"64 nearest neighbours", .particles = owned}, REPEATS,

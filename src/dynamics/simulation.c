@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SORT_EVERY = 16 }; /* list builds between sorts of the particles into cell order */
+enum { SORT_EVERY = 16 };             /* list builds between sorts of the particles into cell order */
+static const double INNER_SKIN = 0.4; /* of the skin */
 
 enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
                               struct simulation **out) {
@@ -23,6 +24,7 @@ enum status simulation_create(const struct ops *ops, struct comm *comm, const st
     s->fine_steps = (uint64_t)config_fine_steps(config);
     s->fine_law = system_fine_law(config);
     s->skin = system_skin(&config->system, &config->simulation);
+    s->inner_skin = INNER_SKIN * s->skin;
     s->timer_force = timings_add(&s->timings, "forces");
     s->timer_step = timings_add(&s->timings, "integration and noise");
     s->timer_messages = timings_add(&s->timings, "messages");
@@ -36,12 +38,20 @@ out:
     return status;
 }
 
+static void release_close(struct simulation *s) {
+    s->ops->release(s->ops, s->close.first);
+    s->ops->release(s->ops, s->close.second);
+    s->ops->release(s->ops, s->close.scratch);
+    s->close = (struct close_pairs){0};
+}
+
 void simulation_destroy(struct simulation **simulation) {
     struct simulation *s = *simulation;
     if (!s)
         return;
     halo_destroy(&s->halo);
     pairs_release(s->ops, &s->list);
+    release_close(s);
     for (int a = 0; a < s->box.d; a++) {
         s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
@@ -59,6 +69,9 @@ static enum status reserve(struct simulation *s) {
     if (s->particles->capacity <= s->capacity)
         return STATUS_OK;
     s->capacity = 0;
+    s->ops->release(s->ops, s->close.scratch);
+    s->close.scratch = NULL;
+    TRY(s->ops->allocate(s->ops, s->particles->capacity * CLOSE_SCRATCH, &s->close.scratch));
     for (int a = 0; a < s->box.d; a++) {
         s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
@@ -77,6 +90,25 @@ out:
     return status;
 }
 
+/* Room for the close pairs of the list and for what forces are summed in. */
+static enum status reserve_close(struct simulation *s) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = s->ops;
+    const size_t pairs = s->list.capacity + SIMD_PAIRS;
+    s->since_close = INFINITY;
+    if (pairs > s->close.capacity) {
+        ops->release(ops, s->close.first);
+        ops->release(ops, s->close.second);
+        s->close.first = s->close.second = NULL;
+        s->close.capacity = 0;
+        TRY(ops->allocate(ops, pairs * sizeof *s->close.first, (void **)&s->close.first));
+        TRY(ops->allocate(ops, pairs * sizeof *s->close.second, (void **)&s->close.second));
+        s->close.capacity = pairs;
+    }
+out:
+    return status;
+}
+
 /* Halo and pair list for the particles as they are owned now. */
 static enum status build_lists(struct simulation *s) {
     enum status status = STATUS_OK;
@@ -86,6 +118,8 @@ static enum status build_lists(struct simulation *s) {
     status = law_pairs_build(p, &s->box, &s->law, s->skin, &s->list);
     if (status == STATUS_OK)
         status = reserve(s);
+    if (status == STATUS_OK && s->law.kind == PAIRS_SOFTPLUS)
+        status = reserve_close(s);
     TRY(comm_agree(s->comm, status));
     for (int a = 0; a < s->box.d; a++)
         s->ops->copy(s->ops, s->q_list[a], p->q[a], p->owned * sizeof *p->q[a]);
@@ -149,10 +183,19 @@ static double lists_last(const struct simulation *s) {
 }
 
 static void pair_forces(struct simulation *s) {
+    const struct ops *ops = s->ops;
     struct particles *p = s->particles;
+    const size_t n = p->owned + p->ghosts;
     timer_begin(&s->timings, s->timer_force);
-    s->ops->pair_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list,
-                       s->force);
+    if (s->law.kind == PAIRS_SOFTPLUS) {
+        if (s->since_close > s->inner_skin / 2) {
+            ops->close_pairs(ops, &s->box, s->law.cutoff + s->inner_skin, p->owned, n, p->q, &s->list,
+                             &s->close);
+            s->since_close = 0;
+        }
+        ops->close_force(ops, &s->box, &s->law, p->owned, n, p->q, &s->close, s->force);
+    } else
+        ops->pair_force(ops, &s->box, &s->law, p->owned, n, p->id, p->q, &s->list, s->force);
     timer_end(&s->timings, s->timer_force);
 }
 
@@ -162,13 +205,14 @@ static enum status agree(struct simulation *s, const struct step_result *result,
                          double *displacement) {
     timer_begin(&s->timings, s->timer_messages);
     double reduced[] = {result->displacement, *stop ? 1 : 0, (double)s->particles->owned,
-                        result->bad > 0 ? 1 + (double)result->bad_id : 0};
+                        result->bad > 0 ? 1 + (double)result->bad_id : 0, result->moved};
     if (comm_size(s->comm) > 1)
         comm_max(s->comm, reduced, sizeof reduced / sizeof *reduced);
     timer_end(&s->timings, s->timer_messages);
     *displacement = reduced[0];
     *stop = reduced[1] > 0;
     s->most_owned = reduced[2];
+    s->since_close += reduced[4];
     if (reduced[3] == 0)
         return STATUS_OK;
     return FAIL(STATUS_NUMBERS,

@@ -24,6 +24,9 @@ struct simulation {
     struct particles *particles;
     struct halo *halo;
     struct pair_list list;
+    struct close_pairs close;        /* of the list's, those near enough to matter soon */
+    double inner_skin;               /* close reaches this much beyond the cut-off */
+    double since_close;              /* particles went at most this far since it was made */
     int64_t *force[MAX_DIMENSION];   /* (capacity) device, fixed point */
     uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
     uint64_t

@@ -75,6 +75,16 @@ struct pair_list {
     size_t capacity;
 };
 
+/* The pairs of a list that are near at the moment, one after the other; (capacity) each, at least as many as the list
+ * has and SIMD_PAIRS more: a table may fill up its last block with pairs of a particle with itself. scratch: of a table. */
+enum { SIMD_PAIRS = 256 };
+struct close_pairs {
+    uint32_t *first, *second;
+    size_t count, capacity;
+    void *scratch; /* (n) particles times CLOSE_SCRATCH bytes */
+};
+enum { CLOSE_SCRATCH = 4 * (8 + 4) };
+
 /* What a token of a window sees of positions; i the window's particle, j the token's, R an anchor (a particle's
  * lattice site; 0 in a trap), u = x - R. All by minimum image. */
 enum window_form {
@@ -107,6 +117,7 @@ struct step_law {
 };
 struct step_result {     /* host */
     double displacement; /* largest distance from q_list, of any particle */
+    double moved;        /* longest way that any particle went in this step */
     size_t bad;          /* particles whose force, displacement or propulsion left the allowed range */
     uint32_t bad_id;     /* one of them */
 };
@@ -196,6 +207,13 @@ struct ops {
     void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                        size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                        int64_t *const sum[]);
+    /* The pairs of a softplus law's list that are closer than reach now. Fills close->first, second, count. */
+    void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
+                        uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
+    /* pair_force from these pairs, for as long as they hold all that are closer than the law's cut-off. */
+    void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                        size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
+                        int64_t *const sum[]);
     /* In float64, from all 64 bits of q: force[a][i] = k sum f n and divergence[i] = k sum_j [f' + (d-1) f/r]
      * (trap not included), of owned particles, and the like for springs; arrays of n entries as above. Overwrites. */
     void (*pair_terms)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
@@ -537,5 +555,10 @@ struct ops {
 
 /* The table of this machine's processor; static, always there. */
 const struct ops *ops_cpu(void);
+/* Which loops of it move and couple particles: the best that the processor has (until told otherwise AVX2, which
+ * the program is built for), or others to compare with. All give the same bits. Returns what was chosen in words, NULL
+ * where the processor does not have it. For all ranks' tables of this process. */
+enum simd_choice { SIMD_AUTO, SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512 };
+const char *ops_cpu_choose(enum simd_choice choice);
 
 #endif

@@ -1,5 +1,6 @@
 /* The CPU table: every entry of ops.h, filled by field name. */
 #include "ops/ops_cpu.h"
+#include "ops/simd.h"
 
 #include <cblas.h>
 
@@ -19,6 +20,8 @@ static const struct ops table = {
     .pair_list = cpu_pair_list,
     .nearest = cpu_nearest,
     .pair_force = cpu_pair_force,
+    .close_pairs = cpu_close_pairs,
+    .close_force = cpu_close_force,
     .pair_terms = cpu_pair_terms,
     .drift = cpu_drift,
     .pair_quadratic = cpu_pair_quadratic,
@@ -106,6 +109,22 @@ static const struct ops table = {
     .sum_squares = cpu_sum_squares,
     .radam = cpu_radam,
 };
+
+static const struct simd_kernels *kernels = &simd_avx2;
+
+const struct simd_kernels *simd_kernels(void) {
+    return kernels;
+}
+
+const char *ops_cpu_choose(enum simd_choice choice) {
+    const bool has_avx512 = __builtin_cpu_supports("x86-64-v4");
+    if (choice == SIMD_AUTO)
+        choice = has_avx512 ? SIMD_AVX512 : SIMD_AVX2;
+    if (choice == SIMD_AVX512 && !has_avx512)
+        return NULL;
+    kernels = choice == SIMD_PLAIN ? NULL : choice == SIMD_AVX2 ? &simd_avx2 : &simd_avx512;
+    return choice == SIMD_PLAIN ? "plain loops" : choice == SIMD_AVX2 ? "AVX2" : "AVX-512";
+}
 
 const struct ops *ops_cpu(void) {
     openblas_set_num_threads(1); /* a rank is a core; the environment is read too early to say so there */

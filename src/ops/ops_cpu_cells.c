@@ -7,18 +7,12 @@
  * small system are cells of their own, each searched as a whole.
  */
 #include "ops/ops_cpu.h"
+#include "ops/cell_formula.h"
+#include "ops/simd.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int cell_on_axis(const struct cell_grid *grid, int a, uint64_t q) {
-    uint64_t inside = q - grid->low[a];
-    if (grid->extent[a] == 0)
-        return (int)((inside >> 32) * (uint64_t)grid->cells[a] >> 32);
-    int c = (int)((double)inside / (double)grid->extent[a] * grid->cells[a]);
-    return c < grid->cells[a] ? c : grid->cells[a] - 1;
-}
 
 void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
                     uint64_t *const q[], struct cell_grid *grid) {
@@ -40,34 +34,6 @@ void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, cons
     for (size_t c = cells; c > 0; c--) /* start[c] is now the end of cell c: shift back */
         grid->start[c] = grid->start[c - 1];
     grid->start[0] = 0;
-}
-
-/* The cells on one axis within `layers` of cell c: first offset and number of offsets, none twice. */
-struct reach {
-    int first, count;
-    bool all; /* every cell of the axis is in */
-};
-
-static struct reach reach_of(const struct cell_grid *grid, int a, int c, int layers) {
-    int m = grid->cells[a], low = -layers, high = layers;
-    if (grid->extent[a] == 0) {
-        low = layers < (m - 1) / 2 ? low : -((m - 1) / 2);
-        high = layers < m / 2 ? high : m / 2;
-    } else {
-        low = layers < c ? low : -c;
-        high = layers < m - 1 - c ? high : m - 1 - c;
-    }
-    return (struct reach){low, high - low + 1, high - low + 1 == m};
-}
-
-static inline int cell_at(const struct cell_grid *grid, int a, int c) {
-    int m = grid->cells[a];
-    return c < 0 ? c + m : c >= m ? c - m : c;
-}
-
-static double cell_side(const struct box *box, const struct cell_grid *grid, int a) {
-    double extent = grid->extent[a] == 0 ? 1 : (double)grid->extent[a] * 0x1p-64;
-    return box->side[a] * extent / grid->cells[a];
 }
 
 static inline double square_distance(const struct box *box, const double unit[], uint64_t *const q[],
@@ -103,8 +69,7 @@ static size_t list_cells(const struct box *box, const struct cell_grid *grid, si
     size_t length = 0;
     for (int a = 0; a < box->d; a++) {
         unit[a] = box->side[a] * 0x1p-64;
-        double wanted = ceil(radius / cell_side(box, grid, a) * (1 + 1e-6));
-        layers[a] = wanted < grid->cells[a] ? (int)wanted : grid->cells[a]; /* that is all of them */
+        layers[a] = layers_within(box, grid, a, radius);
     }
     for (size_t i = 0; i < rows; i++) {
         struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};
@@ -136,8 +101,15 @@ static size_t list_cells(const struct box *box, const struct cell_grid *grid, si
 size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
                      size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
     (void)ops;
-    (void)n;
     const double cut = radius * radius * (1 + 1e-6); /* wide enough for forces computed in float32 */
+    int32_t *place = NULL;
+    if (simd_kernels() && simd_kernels()->pair_list && grid->group == 0)
+        place = malloc((n + 1) * SIMD_PLACE);
+    if (place) {
+        size_t length = simd_kernels()->pair_list(box, grid, owned, n, q, radius, place, list);
+        free(place);
+        return length;
+    }
     return list_cells(box, grid, owned, owned, q, radius, cut, list);
 }
 

@@ -1,12 +1,8 @@
-/* Sums over pairs of a neighbour list.
- *
- * The force of a step is the hot loop of the program. Per particle the list's candidates are tested, and
- * those inside the cut-off are packed into a buffer of some hundred pairs; the force of a full buffer is
- * one loop without branches that the compiler turns into SIMD; then the pairs are added up. The sums are
- * fixed-point integers, so neither the order of the list nor which rank holds a pair changes a bit, and
- * each pair of two owned particles is computed once.
- */
+/* Sums over pairs of particles. Forces are fixed-point integers, so neither the order of pairs nor which rank holds one
+ * changes a bit, and each pair of two owned particles is computed once. In a simulation they are computed by SIMD
+ * (simd.h); the plain loops here are the same function, and its test. */
 #include "ops/ops_cpu.h"
+#include "ops/simd.h"
 #include "ops/softplus_formula.h"
 
 #include <string.h>
@@ -33,15 +29,6 @@ static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
 #define fma_real fmaf
 #endif
 
-enum { BUFFER = 512 };
-
-struct pair_buffer {
-    size_t count;
-    uint32_t i[BUFFER], j[BUFFER];
-    real delta[MAX_DIMENSION][BUFFER], square[BUFFER];
-    int64_t force[MAX_DIMENSION][BUFFER];
-};
-
 /* Rounds value * 2^FORCE_BITS to an integer by adding 1.5 * 2^52 and reading the bits: |value| < 8. */
 static inline int64_t fixed_point(double value) {
     const double magic = 6755399441055744.0;
@@ -52,56 +39,31 @@ static inline int64_t fixed_point(double value) {
     return bits - magic_bits;
 }
 
-static inline __attribute__((always_inline)) void flush_pairs(int d, struct pair_buffer *p, real beta,
-                                                              int64_t *const sum[]) {
-    const real inverse_beta = 1 / beta, least = (real)1e-30;
-    for (size_t n = 0; n < p->count; n++) {
-        real square =
-            p->square[n] > least ? p->square[n] : least; /* coincident particles: no direction, no force */
-        real r = sqrt_real(square), scale = pair_force_real(r, beta, inverse_beta) / r;
-        for (int a = 0; a < d; a++)
-            p->force[a][n] = fixed_point((double)(scale * p->delta[a][n]));
+/* x_i - x_j and its squared length. */
+static inline real separation(const struct box *box, uint64_t *const q[], size_t i, size_t j, real delta[]) {
+    real square = 0;
+    for (int a = 0; a < box->d; a++) {
+        delta[a] = (real)coordinate_difference(q[a][i], q[a][j]) * (real)(box->side[a] * PAIR_UNIT);
+        square = a == 0 ? delta[a] * delta[a] : fma_real(delta[a], delta[a], square);
     }
-    for (size_t n = 0; n < p->count; n++)
-        for (int a = 0; a < d; a++) {
-            sum[a][p->i[n]] += p->force[a][n];
-            sum[a][p->j[n]] -= p->force[a][n];
-        }
-    p->count = 0;
+    return square;
 }
 
-static inline __attribute__((always_inline)) void
-force_loop(int d, const struct box *box, const struct pair_law *law, size_t owned, uint64_t *const q[],
-           const struct pair_list *list, int64_t *const sum[]) {
-    struct pair_buffer p;
-    const real beta = (real)law->beta, cut = (real)(law->cutoff * law->cutoff);
-    real unit[MAX_DIMENSION];
-    for (int a = 0; a < d; a++)
-        unit[a] = (real)(box->side[a] * PAIR_UNIT);
-    p.count = 0;
-    for (size_t i = 0; i < owned; i++) {
-        size_t n = list->start[i], end = list->start[i + 1];
-        while (n < end) {
-            if (p.count > BUFFER / 2)
-                flush_pairs(d, &p, beta, sum);
-            size_t stop = end - n < BUFFER / 2 - 1 ? end : n + BUFFER / 2 - 1, count = p.count;
-            for (; n < stop; n++) {
-                uint32_t j = list->neighbour[n];
-                real square = 0;
-                for (int a = 0; a < d; a++) {
-                    real delta = (real)coordinate_difference(q[a][i], q[a][j]) * unit[a];
-                    p.delta[a][count] = delta;
-                    square = a == 0 ? delta * delta : fma_real(delta, delta, square);
-                }
-                p.i[count] = (uint32_t)i;
-                p.j[count] = j;
-                p.square[count] = square;
-                count += square < cut;
-            }
-            p.count = count;
-        }
+/* Adds the force between two particles to the sum of one and takes it from that of the other. */
+static inline void add_pair(const struct box *box, const struct pair_law *law, uint64_t *const q[], size_t i,
+                            size_t j, int64_t *const sum[]) {
+    const real beta = (real)law->beta, inverse_beta = 1 / beta, cut = (real)(law->cutoff * law->cutoff);
+    const real least = (real)1e-30; /* coincident particles: no direction, no force */
+    real delta[MAX_DIMENSION], square = separation(box, q, i, j, delta);
+    if (square >= cut)
+        return;
+    const real r = sqrt_real(square > least ? square : least);
+    const real scale = pair_force_real(r, beta, inverse_beta) / r;
+    for (int a = 0; a < box->d; a++) {
+        const int64_t force = fixed_point((double)(scale * delta[a]));
+        sum[a][i] += force;
+        sum[a][j] -= force;
     }
-    flush_pairs(d, &p, beta, sum);
 }
 
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
@@ -114,16 +76,38 @@ void cpu_pair_force(const struct ops *ops, const struct box *box, const struct p
         cpu_spring_force(box, law, owned, id, q, list, sum);
         return;
     }
-    switch (box->d) { /* the dimension as a constant lets the loops over axes unroll */
-    case 1:
-        force_loop(1, box, law, owned, q, list, sum);
-        break;
-    case 2:
-        force_loop(2, box, law, owned, q, list, sum);
-        break;
-    default:
-        force_loop(3, box, law, owned, q, list, sum);
+    for (size_t i = 0; i < owned; i++)
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++)
+            add_pair(box, law, q, i, list->neighbour[m], sum);
+}
+
+void cpu_close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
+                     uint64_t *const q[], const struct pair_list *list, struct close_pairs *close) {
+    if (simd_kernels() && simd_kernels()->close_pairs) {
+        simd_kernels()->close_pairs(ops, box, reach, owned, n, q, list, close);
+        return;
     }
+    const real cut = (real)(reach * reach * (1 + 1e-6));
+    close->count = 0;
+    for (size_t i = 0; i < owned; i++)
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+            real delta[MAX_DIMENSION];
+            close->first[close->count] = (uint32_t)i;
+            close->second[close->count] = list->neighbour[m];
+            close->count += separation(box, q, i, list->neighbour[m], delta) < cut;
+        }
+}
+
+void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                     size_t n, uint64_t *const q[], struct close_pairs *close, int64_t *const sum[]) {
+    if (simd_kernels() && simd_kernels()->close_force) {
+        simd_kernels()->close_force(ops, box, law, owned, n, q, close, sum);
+        return;
+    }
+    for (int a = 0; a < box->d; a++)
+        memset(sum[a], 0, n * sizeof *sum[a]);
+    for (size_t p = 0; p < close->count; p++)
+        add_pair(box, law, q, close->first[p], close->second[p], sum);
 }
 
 /* Minimum-image difference x_i - x_j in float64 and its length; false beyond the cut-off. */

@@ -1,6 +1,7 @@
 /* The integrator's step, and the noise of steps, starts and losses. */
 #include "ops/ops_cpu.h"
 #include "ops/normal_formula.h"
+#include "ops/simd.h"
 
 enum { BLOCK = 128, WORDS = 4 };
 
@@ -38,7 +39,7 @@ static inline bool allowed(double dx, double side, double g, int64_t force) {
  * q_list, and false in *good past L/4 of an open box, where pairs across the edge could be taken for near. */
 static inline double displace(const struct box *box, double dx, double unit, uint64_t from, uint64_t q_list,
                               uint64_t *to, int32_t *image, bool *good) {
-    int64_t dq = llrint(dx / unit);
+    int64_t dq = llrint(dx * (1 / unit));
     uint64_t after = from + (uint64_t)dq;
     *to = after;
     if (image && box->periodic)
@@ -49,12 +50,13 @@ static inline double displace(const struct box *box, double dx, double unit, uin
     return moved * moved;
 }
 
-/* One particle: the update of theory.md section 1. Returns the squared displacement from q_list. */
+/* One particle: the update of theory.md section 1. Returns the squared displacement from q_list; *moved grows to the
+ * squared length of the step. */
 static inline double advance(const struct box *box, const struct step_law *law, size_t i,
                              const uint64_t site[], int64_t *const force[], uint64_t *const q_list[],
                              uint64_t *const q[], int32_t *const image[], double *const g[],
-                             const double xi_x[], const double xi_g[], bool *good) {
-    double displacement = 0;
+                             const double xi_x[], const double xi_g[], double *moved, bool *good) {
+    double displacement = 0, way = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;
         double b = velocity(law, g[a][i], force[a][i], q[a][i], site[a], unit);
@@ -65,7 +67,9 @@ static inline double advance(const struct box *box, const struct step_law *law, 
             return 0;
         }
         displacement += displace(box, dx, unit, q[a][i], q_list[a][i], &q[a][i], &image[a][i], good);
+        way += dx * dx;
     }
+    *moved = fmax(*moved, way);
     return displacement;
 }
 
@@ -75,11 +79,15 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
               struct step_result *result) {
     (void)ops;
     const int d = box->d;
+    if (simd_kernels() && !xi_x && !xi_g && box->periodic && !(law->trap > 0)) {
+        simd_kernels()->step(box, law, n, id, force, q_list, q, image, g, result);
+        return;
+    }
     /* g's numbers come first, so that eps = 0 needs no more words than it uses. */
     const int numbers = law->x_kick > 0 ? 2 * d : d;
     float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
     uint64_t site[MAX_DIMENSION] = {0}; /* where the trap or tether pulls to */
-    double largest = 0;
+    double largest = 0, moved = 0;
     *result = (struct step_result){0};
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         size_t count = n - begin < BLOCK ? n - begin : BLOCK;
@@ -97,7 +105,7 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
             if (law->anchor.d > 0 && law->trap > 0)
                 lattice_site(&law->anchor, id[i], site);
             double displacement =
-                advance(box, law, i, site, force, q_list, q, image, g, noise_x, noise_g, &good);
+                advance(box, law, i, site, force, q_list, q, image, g, noise_x, noise_g, &moved, &good);
             largest = displacement > largest ? displacement : largest;
             if (!good) {
                 result->bad++;
@@ -106,6 +114,7 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
         }
     }
     result->displacement = sqrt(largest);
+    result->moved = sqrt(moved);
 }
 
 void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
@@ -127,28 +136,31 @@ void cpu_move(const struct ops *ops, const struct box *box, const struct step_la
               struct step_result *result) {
     (void)ops;
     uint64_t site[MAX_DIMENSION] = {0};
-    double largest = 0;
+    double largest = 0, moved = 0;
     *result = (struct step_result){0};
     for (size_t i = 0; i < n; i++) {
         bool good = true;
-        double displacement = 0;
+        double displacement = 0, way = 0;
         if (law->anchor.d > 0 && law->trap > 0)
             lattice_site(&law->anchor, id[i], site);
         for (int a = 0; a < box->d; a++) {
             const double unit = box->side[a] * 0x1p-64;
             double dx = dt * velocity(law, g[a][i], force[a][i], at[a][i], site[a], unit);
             good = good && allowed(dx, box->side[a], g[a][i], force[a][i]);
+            way += dx * dx;
             if (good)
                 displacement += displace(box, dx, unit, from[a][i], q_list[a][i], &to[a][i],
                                          image ? &image[a][i] : NULL, &good);
         }
         largest = displacement > largest ? displacement : largest;
+        moved = fmax(moved, way);
         if (!good) {
             result->bad++;
             result->bad_id = id[i];
         }
     }
     result->displacement = sqrt(largest);
+    result->moved = sqrt(moved);
 }
 
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,

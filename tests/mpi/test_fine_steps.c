@@ -29,8 +29,8 @@ static void reference_move(struct reference *r, const struct box *box, const str
             double b = fma(step->v0, r->p->g[a][i], step->k * (ldexp((double)r->force[a][i], -48)));
             if (step->trap > 0)
                 b = fma(-step->trap, (double)(int64_t)(r->p->q[a][i] - site[a]) * unit, b);
-            const __int128 after =
-                ((__int128)r->p->image[a][i] * ((__int128)1 << 64)) + start[a][i] + llrint(dt * b / unit);
+            const __int128 after = ((__int128)r->p->image[a][i] * ((__int128)1 << 64)) + start[a][i] +
+                                   llrint(dt * b * (1 / unit));
             r->p->q[a][i] = (uint64_t)after;
             if (images && box->periodic)
                 r->p->image[a][i] = (int32_t)(after >> 64);

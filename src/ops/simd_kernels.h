@@ -1,0 +1,407 @@
+/* The inner loops of a simulation, written as short loops over blocks that compilers turn into SIMD. Included by one
+ * file for every instruction set, with KERNELS the name of its table. Arithmetic is that of the plain loops, number by
+ * number (softplus_formula.h, normal_formula.h: + - x / sqrt and explicit fma), so that the bits are the same. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/cell_formula.h"
+#include "ops/normal_formula.h"
+#include "ops/simd.h"
+#include "ops/softplus_formula.h"
+
+#define KERNEL_INLINE static inline __attribute__((always_inline))
+
+/* ---- numbers as integers ---- */
+
+#define MAGIC 6755399441055744.0 /* 1.5 * 2^52: adding it leaves the nearest integer in the low bits */
+
+KERNEL_INLINE int64_t bits_of(double x) {
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+KERNEL_INLINE double from_bits(int64_t bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The nearest integer to x, |x| < 2^51. */
+KERNEL_INLINE int64_t nearest_integer(double x) {
+    return bits_of(x + MAGIC) - bits_of(MAGIC);
+}
+
+/* llrint(x), |x| < 2^62: the upper half, then what is left of x, both exact. */
+KERNEL_INLINE int64_t nearest_wide_integer(double x) {
+    const double shifted = fma(x, 0x1p-32, MAGIC);
+    const int64_t upper = bits_of(shifted) - bits_of(MAGIC);
+    return (int64_t)((uint64_t)upper << 32) + nearest_integer(fma(shifted - MAGIC, -0x1p32, x));
+}
+
+/* (double)m: its halves, each exact, behind the exponents of 2^84 and 2^52; the sum rounds once. */
+KERNEL_INLINE double to_double(int64_t m) {
+    const int64_t upper = (int64_t)(((uint64_t)m >> 32) ^ 0x4530000080000000u);
+    const int64_t lower = (int64_t)(((uint64_t)m & 0xffffffffu) | 0x4330000000000000u);
+    return (from_bits(upper) - 0x1.00000801p84) + from_bits(lower);
+}
+
+/* ---- pairs ---- */
+
+#ifndef EPFLOW_FLOAT64 /* its forces look at all 64 bits of positions: plain loops */
+
+/* Of a particle, the upper 32 bits of its position on two or four axes (one and three have one more, of zeros), and
+ * the sum of its forces on them. */
+typedef int32_t place2 __attribute__((vector_size(8), may_alias));
+typedef int32_t place4 __attribute__((vector_size(16), may_alias));
+typedef int64_t total2 __attribute__((vector_size(16), may_alias));
+typedef int64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
+
+enum { PAIRS = 256, PAIR_ROWS = 16 }; /* pairs at a time */
+
+KERNEL_INLINE void pack_places(int d, int wide, size_t n, uint64_t *const q[], int32_t *place) {
+    for (size_t i = 0; i < n; i++)
+        for (int a = 0; a < wide; a++)
+            place[i * (size_t)wide + (size_t)a] = a < d ? (int32_t)(q[a][i] >> 32) : 0;
+}
+
+/* first and second hold where a particle's numbers begin: `wide` times its index. */
+KERNEL_INLINE void differences(int wide, const int32_t *place, const uint32_t *first, const uint32_t *second,
+                               int32_t *delta) {
+#pragma GCC unroll 4
+    for (int n = 0; n < PAIRS; n++)
+        if (wide == 2)
+            ((place2 *)delta)[n] = *(const place2 *)(place + first[n]) - *(const place2 *)(place + second[n]);
+        else
+            ((place4 *)delta)[n] = *(const place4 *)(place + first[n]) - *(const place4 *)(place + second[n]);
+}
+
+KERNEL_INLINE void pair_values(int wide, const float unit[], float beta, float cut, const int32_t *delta,
+                               int64_t *value) {
+    const float inverse_beta = 1 / beta, least = 1e-30f;
+    for (int n = 0; n < PAIRS; n++) {
+        float x[4], square = 0;
+        for (int a = 0; a < wide; a++) {
+            x[a] = (float)delta[n * wide + a] * unit[a];
+            square = a == 0 ? x[0] * x[0] : fmaf(x[a], x[a], square);
+        }
+        const float r = sqrtf(square > least ? square : least);
+        const float ratio = pair_force_f(r, beta, inverse_beta) / r, scale = square < cut ? ratio : 0;
+        for (int a = 0; a < wide; a++)
+            value[n * wide + a] =
+                bits_of(fma((double)(scale * x[a]), (double)((int64_t)1 << FORCE_BITS), MAGIC)) -
+                bits_of(MAGIC);
+    }
+}
+
+/* Pairs of the same particle follow each other: taken a row apart, no sum waits for the one before. */
+KERNEL_INLINE void add_values(int wide, const uint32_t *first, const uint32_t *second, const int64_t *value,
+                              int64_t *total) {
+    for (int column = 0; column < PAIRS / PAIR_ROWS; column++)
+#pragma GCC unroll 16
+        for (int row = 0; row < PAIR_ROWS; row++) {
+            const int n = row * (PAIRS / PAIR_ROWS) + column;
+            int64_t *one = total + first[n], *two = total + second[n];
+            if (wide == 2) {
+                const total2 v = ((const total2 *)value)[n];
+                *(total2 *)one += v;
+                *(total2 *)two -= v;
+            } else {
+                const total4 v = ((const total4 *)value)[n];
+                *(total4 *)one += v;
+                *(total4 *)two -= v;
+            }
+        }
+}
+
+KERNEL_INLINE void force_of_pairs(int d, int wide, const struct box *box, const struct pair_law *law,
+                                  size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
+                                  int64_t *const sum[]) {
+    _Alignas(64) int32_t delta[PAIRS * 4];
+    _Alignas(64) int64_t value[PAIRS * 4];
+    int64_t *total = close->scratch;
+    int32_t *place = (int32_t *)(total + n * (size_t)wide);
+    float unit[4] = {0};
+    for (int a = 0; a < d; a++)
+        unit[a] = (float)(box->side[a] * 0x1p-32);
+    pack_places(d, wide, n, q, place);
+    memset(total, 0, n * (size_t)wide * sizeof *total);
+    for (size_t p = 0; p < close->count; p += PAIRS) {
+        differences(wide, place, close->first + p, close->second + p, delta);
+        pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
+        add_values(wide, close->first + p, close->second + p, value, total);
+    }
+    for (int a = 0; a < d; a++)
+        for (size_t i = 0; i < owned; i++)
+            sum[a][i] = total[i * (size_t)wide + (size_t)a];
+}
+
+static void close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                        size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
+                        int64_t *const sum[]) {
+    (void)ops;
+    if (box->d == 1)
+        force_of_pairs(1, 2, box, law, owned, n, q, close, sum);
+    else if (box->d == 2)
+        force_of_pairs(2, 2, box, law, owned, n, q, close, sum);
+    else
+        force_of_pairs(3, 4, box, law, owned, n, q, close, sum);
+}
+
+KERNEL_INLINE size_t choose_pairs(int d, int wide, const struct box *box, float cut, size_t owned, size_t n,
+                                  uint64_t *const q[], const struct pair_list *list,
+                                  struct close_pairs *close) {
+    int32_t *place = (int32_t *)((int64_t *)close->scratch + n * (size_t)wide);
+    float unit[4] = {0};
+    size_t count = 0;
+    for (int a = 0; a < d; a++)
+        unit[a] = (float)(box->side[a] * 0x1p-32);
+    pack_places(d, wide, n, q, place);
+    for (size_t i = 0; i < owned; i++)
+        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+            const size_t j = list->neighbour[m];
+            float square = 0;
+            for (int a = 0; a < d; a++) {
+                const float x =
+                    (float)(place[i * (size_t)wide + (size_t)a] - place[j * (size_t)wide + (size_t)a]) *
+                    unit[a];
+                square = fmaf(x, x, square);
+            }
+            close->first[count] = (uint32_t)(i * (size_t)wide);
+            close->second[count] = (uint32_t)(j * (size_t)wide);
+            count += square < cut;
+        }
+    return count;
+}
+
+static void close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
+                        uint64_t *const q[], const struct pair_list *list, struct close_pairs *close) {
+    (void)ops;
+    const float cut = (float)(reach * reach * (1 + 1e-6));
+    const size_t count = box->d == 1   ? choose_pairs(1, 2, box, cut, owned, n, q, list, close)
+                         : box->d == 2 ? choose_pairs(2, 2, box, cut, owned, n, q, list, close)
+                                       : choose_pairs(3, 4, box, cut, owned, n, q, list, close);
+    close->count = (count + PAIRS - 1) / PAIRS * PAIRS;
+    for (size_t m = count; m < close->count; m++)
+        close->first[m] = close->second[m] = 0; /* at no distance: no force */
+}
+
+/* ---- the list ---- */
+
+enum { CANDIDATES = 128 }; /* at a time */
+
+/* Appends of the particles `from` to `to` in cell order, whose places are `place`, those that i's list has. */
+KERNEL_INLINE size_t append_range(int d, int wide, const float unit[], float cut, size_t i, size_t owned,
+                                  const int32_t own[], const int32_t *place, const uint32_t *item,
+                                  uint32_t from, uint32_t to, struct pair_list *list, size_t length) {
+    int32_t keep[CANDIDATES];
+    while (from < to) {
+        const uint32_t count = to - from < CANDIDATES ? to - from : CANDIDATES;
+        for (uint32_t m = 0; m < count; m++) {
+            float square = 0;
+            for (int a = 0; a < d; a++) {
+                const float x =
+                    (float)(own[a] - place[(size_t)(from + m) * (size_t)wide + (size_t)a]) * unit[a];
+                square = fmaf(x, x, square);
+            }
+            keep[m] = (square < cut) & ((item[from + m] > i) | (item[from + m] >= owned));
+        }
+        if (length + count > list->capacity)
+            for (uint32_t m = 0; m < count; m++) {
+                if (keep[m] && length < list->capacity)
+                    list->neighbour[length] = item[from + m];
+                length += (size_t)keep[m];
+            }
+        else
+            for (uint32_t m = 0; m < count; m++) {
+                list->neighbour[length] = item[from + m];
+                length += (size_t)keep[m];
+            }
+        from += count;
+    }
+    return length;
+}
+
+/* As list_cells of ops_cpu_cells.c, in the same order: of a row of cells, those next to each other at once. */
+KERNEL_INLINE size_t list_rows(int d, int wide, const struct box *box, const struct cell_grid *grid,
+                               size_t owned, size_t n, uint64_t *const q[], double radius, int32_t *place,
+                               struct pair_list *list) {
+    const float cut = (float)(radius * radius * (1 + 1e-6));
+    float unit[4] = {0};
+    int layers[MAX_DIMENSION] = {0};
+    size_t length = 0;
+    for (int a = 0; a < d; a++) {
+        unit[a] = (float)(box->side[a] * 0x1p-32);
+        layers[a] = layers_within(box, grid, a, radius);
+    }
+    for (size_t m = 0; m < n; m++)
+        for (int a = 0; a < d; a++)
+            place[m * (size_t)wide + (size_t)a] = (int32_t)(q[a][grid->item[m]] >> 32);
+    for (size_t i = 0; i < owned; i++) {
+        struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};
+        int c[MAX_DIMENSION] = {0};
+        int32_t own[4] = {0};
+        list->start[i] = (uint32_t)length;
+        for (int a = 0; a < d; a++) {
+            c[a] = cell_on_axis(grid, a, q[a][i]);
+            reach[a] = reach_of(grid, a, c[a], layers[a]);
+            own[a] = (int32_t)(q[a][i] >> 32);
+        }
+        for (int z = 0; z < reach[2].count; z++)
+            for (int y = 0; y < reach[1].count; y++) {
+                size_t row = (size_t)cell_at(grid, 2, c[2] + reach[2].first + z) * (size_t)grid->cells[1];
+                row = (row + (size_t)cell_at(grid, 1, c[1] + reach[1].first + y)) * (size_t)grid->cells[0];
+                for (int x = 0; x < reach[0].count;) {
+                    const int cell = cell_at(grid, 0, c[0] + reach[0].first + x), left = reach[0].count - x;
+                    const int run = left < grid->cells[0] - cell ? left : grid->cells[0] - cell;
+                    const size_t at = row + (size_t)cell;
+                    length = append_range(d, wide, unit, cut, i, owned, own, place, grid->item,
+                                          grid->start[at], grid->start[at + (size_t)run], list, length);
+                    x += run;
+                }
+            }
+    }
+    list->start[owned] = (uint32_t)length;
+    return length;
+}
+
+static size_t pair_list(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
+                        uint64_t *const q[], double radius, int32_t *place, struct pair_list *list) {
+    return box->d == 1   ? list_rows(1, 1, box, grid, owned, n, q, radius, place, list)
+           : box->d == 2 ? list_rows(2, 2, box, grid, owned, n, q, radius, place, list)
+                         : list_rows(3, 3, box, grid, owned, n, q, radius, place, list);
+}
+
+#endif
+
+/* ---- steps ---- */
+
+enum { BLOCK = 128, WORDS = 4 };
+
+/* Philox4x32-10, as rng_words: its words of a block of particles. */
+KERNEL_INLINE void random_words(const struct step_law *law, enum rng_stream stream, uint32_t block,
+                                const uint32_t *id, uint32_t word[WORDS][BLOCK]) {
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t c0 = id[i], c1 = (uint32_t)law->step, c2 = (uint32_t)(law->step >> 32);
+        uint32_t c3 = ((uint32_t)stream << 24) | block;
+        uint32_t k0 = (uint32_t)law->seed, k1 = (uint32_t)(law->seed >> 32);
+#pragma GCC unroll 10
+        for (int round = 0; round < 10; round++) {
+            const uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        word[0][i] = c0;
+        word[1][i] = c1;
+        word[2][i] = c2;
+        word[3][i] = c3;
+    }
+}
+
+KERNEL_INLINE void random_normals(const struct step_law *law, const uint32_t *id, int numbers,
+                                  float normal[][BLOCK]) {
+    uint32_t word[WORDS][BLOCK];
+    for (int first = 0; first < numbers; first += WORDS) {
+        random_words(law, STREAM_STEP, (uint32_t)(first / WORDS), id, word);
+        for (int m = 0; m < WORDS && first + m < numbers; m += 2)
+            for (int i = 0; i < BLOCK; i++)
+                normal_pair_f(word[m][i], word[m + 1][i], &normal[first + m][i], &normal[first + m + 1][i]);
+    }
+}
+
+/* What a block of particles did. */
+struct moves {
+    double displacement[BLOCK], moved[BLOCK]; /* squared: since the list was built, in this step */
+    int64_t bad[BLOCK];
+};
+
+/* One axis of a block, as `advance` of ops_cpu_step.c. Returns whether any crossed the edge of the box. */
+KERNEL_INLINE bool advance_axis(double side, const struct step_law *law, size_t count, const int64_t *force,
+                                const uint64_t *q_list, uint64_t *q, double *g, const float *xi_x,
+                                const float *xi_g, uint64_t *before, struct moves *m) {
+    const double unit = side * 0x1p-64, per_side = 0x1p64 / side, most = side / 4;
+    const double v0 = law->v0, k = law->k, dt = law->dt, x_kick = law->x_kick;
+    const double g_decay = law->g_decay, g_kick = law->g_kick;
+    int64_t crossed = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double b = fma(v0, g[i], k * (to_double(force[i]) * 0x1p-48));
+        const double dx = fma(b, dt, x_kick * (double)xi_x[i]);
+        const double next = fma(g[i], g_decay, g_kick * (double)xi_g[i]);
+        const int64_t bad = !((dx < 0 ? -dx : dx) < most) | !((next < 0 ? -next : next) < 1e6) |
+                            (force[i] >= INT64_MAX / 2) | (force[i] <= -(INT64_MAX / 2));
+        const int64_t dq = nearest_wide_integer((bad ? 0 : dx) * per_side);
+        const uint64_t from = q[i], to = from + (uint64_t)dq;
+        const double way = to_double((int64_t)(to - q_list[i])) * unit;
+        before[i] = from;
+        q[i] = to;
+        g[i] = next;
+        m->displacement[i] += way * way;
+        m->moved[i] += dx * dx;
+        m->bad[i] |= bad;
+        crossed |= (int64_t)((~to & from) | (~(to ^ from) & (uint64_t)dq)) ^ dq;
+    }
+    return crossed < 0;
+}
+
+KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step_law *law, size_t begin,
+                                 size_t count, const uint32_t *id, int64_t *const force[],
+                                 uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
+                                 double *const g[], struct moves *m) {
+    static const float still[BLOCK];
+    float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
+    uint64_t before[BLOCK];
+    uint32_t ids[BLOCK] = {0};
+    memcpy(ids, id + begin, count * sizeof *ids);
+    random_normals(law, ids, law->x_kick > 0 ? 2 * d : d, normal);
+    memset(m, 0, sizeof *m);
+    for (int a = 0; a < d; a++) {
+        const float *xi_x = law->x_kick > 0 ? normal[d + a] : still;
+        const bool crossed = advance_axis(box->side[a], law, count, force[a] + begin, q_list[a] + begin,
+                                          q[a] + begin, g[a] + begin, xi_x, normal[a], before, m);
+        for (size_t i = 0; crossed && i < count; i++) {
+            const int64_t dq = (int64_t)(q[a][begin + i] - before[i]);
+            image[a][begin + i] +=
+                (dq > 0 && q[a][begin + i] < before[i]) - (dq < 0 && q[a][begin + i] > before[i]);
+        }
+    }
+}
+
+static void step(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
+                 int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+                 int32_t *const image[], double *const g[], struct step_result *result) {
+    struct moves m;
+    double displacement = 0, moved = 0;
+    *result = (struct step_result){0};
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
+        int64_t bad = 0;
+        if (box->d == 2)
+            advance_block(2, box, law, begin, count, id, force, q_list, q, image, g, &m);
+        else
+            advance_block(box->d, box, law, begin, count, id, force, q_list, q, image, g, &m);
+        for (int i = 0; i < BLOCK; i++) {
+            displacement = displacement > m.displacement[i] ? displacement : m.displacement[i];
+            moved = moved > m.moved[i] ? moved : m.moved[i];
+            bad |= m.bad[i];
+        }
+        for (size_t i = 0; bad && i < count; i++)
+            if (m.bad[i]) {
+                result->bad++;
+                result->bad_id = id[begin + i];
+            }
+    }
+    result->displacement = sqrt(displacement);
+    result->moved = sqrt(moved);
+}
+
+const struct simd_kernels KERNELS = {
+#ifndef EPFLOW_FLOAT64
+    .close_pairs = close_pairs,
+    .close_force = close_force,
+    .pair_list = pair_list,
+#endif
+    .step = step};
