@@ -1,7 +1,9 @@
 """The case of tools/verify for the response network: the fraction of the exact entropy production that it resolves on
-trajectories of other seeds, densities and sizes, and its speed. About an hour on two cores."""
+trajectories of other seeds, densities and sizes, and its speed. Three quarters of an hour on two cores."""
+import concurrent.futures
 import json
 import math
+import os
 import resource
 
 from verify import ROOT, at_least, at_most, finished, run
@@ -10,7 +12,15 @@ from verify_physics import certificate, timed
 SIDE = (4096 * math.pi / 0.5)**0.5  # of 4096 particles at a packing fraction of one half
 
 
-def simulate(folder, name, source, *settings, box=None):
+SMALL = (("p5", "response", []),  # name, input, settings
+         ("p5-test", "response", ["simulation.seed=2", "simulation.frame_interval=500"]),
+         *((f"p{phi}{test}", "response-mix", [f"system.packing_fraction=0.{phi}", f"simulation.seed={seed}", *more])
+           for phi, first in ((3, 5), (7, 7))
+           for test, seed, more in (("", first, []), ("-test", first + 1, ["simulation.frames=300"]))),
+         ("fast", "response-fast", []), ("fast-test", "response-fast", ["simulation.seed=4"]))
+
+
+def simulate(folder, name, source, *settings, box=None, ranks=2):
     """An input of the repository, or one like it in a box of these sides."""
     path = ROOT / f"inputs/{source}.yaml"
     if box:
@@ -19,7 +29,7 @@ def simulate(folder, name, source, *settings, box=None):
         path = folder / f"{name}.yaml"
         path.write_text(text.replace("packing_fraction: 0.5", f"box: [{box[0]!r}, {box[1]!r}]"))
     options = [option for setting in settings for option in ("--set", setting)]
-    return finished(f"{name}_simulate", run(2, "simulate", path, "--output", folder / name, *options))
+    return finished(f"{name}_simulate", run(ranks, "simulate", path, "--output", folder / name, *options))
 
 
 def train(folder, name, source, trajectories, *settings):
@@ -48,10 +58,14 @@ def judged(folder, quantity, model, test, target, source="response"):
     yield at_most(f"{quantity}_error", error, 0.05)
 
 
+def trajectories(folder):
+    """Small systems: one a core."""
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(lambda of: simulate(folder, *of[:2], *of[2], ranks=0), SMALL)
+
+
 def one_density(folder):
     """gamma = 1e-4, phi = 0.5: after 5 minutes of training at most, and after 15."""
-    yield simulate(folder, "p5", "response")
-    yield simulate(folder, "p5-test", "response", "simulation.seed=2", "simulation.frame_interval=500")
     for name, steps, seconds, target in (("short", 1000, 300, 0.78), ("long", 4000, 900, 0.80)):
         result, took = train(folder, name, "response", ["p5"], f"training.steps={steps}", "training.test_interval=0")
         yield finished(f"{name}_train", result)
@@ -60,8 +74,6 @@ def one_density(folder):
 
 
 def fast_propulsion(folder):
-    yield simulate(folder, "fast", "response-fast")
-    yield simulate(folder, "fast-test", "response-fast", "simulation.seed=4")
     result, _ = train(folder, "fast-trained", "response-fast", ["fast"])
     yield finished("fast_train", result)
     yield from judged(folder, "fast_resolved", "fast-trained", "fast-test", 0.93, "response-fast")
@@ -69,10 +81,6 @@ def fast_propulsion(folder):
 
 def densities(folder):
     """Trained on three densities together."""
-    for name, phi, seed in (("p3", 0.3, 5), ("p7", 0.7, 7)):
-        yield simulate(folder, name, "response-mix", f"system.packing_fraction={phi}", f"simulation.seed={seed}")
-        yield simulate(folder, f"{name}-test", "response-mix", f"system.packing_fraction={phi}",
-                       f"simulation.seed={seed + 1}", "simulation.frames=300")
     result, _ = train(folder, "mix", "response-mix", ["p3", "p5", "p7"])
     yield finished("mix_train", result)
     for name, target in (("p3", 0.68), ("p5", 0.80), ("p7", 0.88)):
@@ -130,6 +138,7 @@ def million(folder):
 def response(folder):
     """The response network: resolved fractions on other seeds, densities and sizes; speed."""
     yield from speed()
+    yield from trajectories(folder)
     yield from one_density(folder)
     yield from fast_propulsion(folder)
     yield from densities(folder)
