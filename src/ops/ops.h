@@ -45,6 +45,7 @@ struct cell_grid {
     uint64_t extent[MAX_DIMENSION];
     uint32_t *start; /* (cells[0] * cells[1] * cells[2] + 1) */
     uint32_t *item;  /* (n) particles in order of their cell, ascending within one */
+    uint32_t *order; /* (n) where each particle is in it: item[order[i]] = i */
     uint32_t *cell;  /* (n) the cell of each particle */
 };
 
@@ -83,7 +84,7 @@ struct close_pairs {
     size_t count, capacity;
     void *scratch; /* (n) particles times CLOSE_SCRATCH bytes */
 };
-enum { CLOSE_SCRATCH = 4 * (8 + 4) };
+enum { CLOSE_SCRATCH = 4 * (8 + 4) + 4 };
 
 /* What a token of a window sees of positions; i the window's particle, j the token's, R an anchor (a particle's
  * lattice site; 0 in a trap), u = x - R. All by minimum image. */
@@ -184,7 +185,7 @@ struct ops {
 
     /* to[i] = from[index[i]], 8-byte elements: packing of messages. */
     void (*gather8)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
-    /* Sorts n particles into the cells of grid (start, item and cell allocated by the caller). id is read where the
+    /* Sorts n particles into the cells of grid (start, item, order and cell allocated by the caller). id is read where the
      * cells are copies. */
     void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
                        uint64_t *const q[], struct cell_grid *grid);

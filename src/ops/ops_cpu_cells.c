@@ -29,8 +29,10 @@ void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, cons
     }
     for (size_t c = 0; c < cells; c++)
         grid->start[c + 1] += grid->start[c];
-    for (size_t i = 0; i < n; i++)
-        grid->item[grid->start[cell[i]]++] = (uint32_t)i;
+    for (size_t i = 0; i < n; i++) {
+        grid->order[i] = grid->start[cell[i]]++;
+        grid->item[grid->order[i]] = (uint32_t)i;
+    }
     for (size_t c = cells; c > 0; c--) /* start[c] is now the end of cell c: shift back */
         grid->start[c] = grid->start[c - 1];
     grid->start[0] = 0;
@@ -46,14 +48,14 @@ static inline double square_distance(const struct box *box, const double unit[],
     return square;
 }
 
-/* Visits the particles of one cell for particle i; appends those of the list: of two particles below `half` only one
- * has the other. */
+/* Visits the particles of one cell for particle i; appends those of the list. order (NULL: the list has both sides of a
+ * pair): of two particles below `owned` only the one that comes first in it has the other. */
 static inline size_t append_cell(const struct box *box, const double unit[], const struct cell_grid *grid,
-                                 size_t cell, size_t i, size_t half, uint64_t *const q[], double cut,
-                                 struct pair_list *list, size_t length) {
+                                 size_t cell, size_t i, size_t owned, const uint32_t *order,
+                                 uint64_t *const q[], double cut, struct pair_list *list, size_t length) {
     for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
         uint32_t j = grid->item[m];
-        if ((j <= i && j < half) || j == i || square_distance(box, unit, q, i, j) >= cut)
+        if ((order && j < owned && m <= order[i]) || j == i || square_distance(box, unit, q, i, j) >= cut)
             continue;
         if (length < list->capacity)
             list->neighbour[length] = j;
@@ -62,8 +64,9 @@ static inline size_t append_cell(const struct box *box, const double unit[], con
     return length;
 }
 
-static size_t list_cells(const struct box *box, const struct cell_grid *grid, size_t rows, size_t half,
-                         uint64_t *const q[], double radius, double cut, struct pair_list *list) {
+static size_t list_cells(const struct box *box, const struct cell_grid *grid, size_t rows,
+                         const uint32_t *order, uint64_t *const q[], double radius, double cut,
+                         struct pair_list *list) {
     double unit[MAX_DIMENSION];
     int layers[MAX_DIMENSION];
     size_t length = 0;
@@ -76,7 +79,7 @@ static size_t list_cells(const struct box *box, const struct cell_grid *grid, si
         int c[MAX_DIMENSION] = {0};
         list->start[i] = (uint32_t)length;
         if (grid->group > 0) {
-            length = append_cell(box, unit, grid, grid->cell[i], i, half, q, cut, list, length);
+            length = append_cell(box, unit, grid, grid->cell[i], i, rows, order, q, cut, list, length);
             continue;
         }
         for (int a = 0; a < box->d; a++) {
@@ -91,7 +94,7 @@ static size_t list_cells(const struct box *box, const struct cell_grid *grid, si
                         cell * (size_t)grid->cells[1] + (size_t)cell_at(grid, 1, c[1] + reach[1].first + y);
                     cell =
                         cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + reach[0].first + x);
-                    length = append_cell(box, unit, grid, cell, i, half, q, cut, list, length);
+                    length = append_cell(box, unit, grid, cell, i, rows, order, q, cut, list, length);
                 }
     }
     list->start[rows] = (uint32_t)length;
@@ -102,22 +105,22 @@ size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct 
                      size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
     (void)ops;
     const double cut = radius * radius * (1 + 1e-6); /* wide enough for forces computed in float32 */
-    int32_t *place = NULL;
+    uint32_t *room = NULL;
     if (simd_kernels() && simd_kernels()->pair_list && grid->group == 0)
-        place = malloc((n + 1) * SIMD_PLACE);
-    if (place) {
-        size_t length = simd_kernels()->pair_list(box, grid, owned, n, q, radius, place, list);
-        free(place);
+        room = malloc((n + 1) * SIMD_LIST * sizeof *room);
+    if (room) {
+        const size_t length = simd_kernels()->pair_list(box, grid, owned, n, q, radius, room, list);
+        free(room);
         return length;
     }
-    return list_cells(box, grid, owned, owned, q, radius, cut, list);
+    return list_cells(box, grid, owned, grid->order, q, radius, cut, list);
 }
 
 size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
                      size_t receivers, size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
     (void)ops;
     (void)n;
-    return list_cells(box, grid, receivers, 0, q, radius, radius * radius, list);
+    return list_cells(box, grid, receivers, NULL, q, radius, radius * radius, list);
 }
 
 /* ---- nearest neighbours: a heap of the k best so far, worst on top, over growing shells of cells ---- */

@@ -15,7 +15,7 @@ typedef int64_t pair_integer;
 static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
     return (int64_t)(a - b);
 }
-#define pair_force_real pair_force_d
+#define beta_force(r, beta, inverse_beta) (pair_force_d(r, beta, inverse_beta) * (beta))
 #define sqrt_real sqrt
 #define fma_real fma
 #else
@@ -24,15 +24,15 @@ typedef int32_t pair_integer;
 static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
     return (int32_t)((uint32_t)(a >> 32) - (uint32_t)(b >> 32));
 }
-#define pair_force_real pair_force_f
+#define beta_force pair_force_f
 #define sqrt_real sqrtf
 #define fma_real fmaf
 #endif
 
-/* Rounds value * 2^FORCE_BITS to an integer by adding 1.5 * 2^52 and reading the bits: |value| < 8. */
-static inline int64_t fixed_point(double value) {
+/* Rounds value * factor to an integer by adding 1.5 * 2^52 and reading the bits: a force below 8. */
+static inline int64_t fixed_point(double value, double factor) {
     const double magic = 6755399441055744.0;
-    double shifted = fma(value, (double)((int64_t)1 << FORCE_BITS), magic);
+    double shifted = fma(value, factor, magic);
     int64_t bits, magic_bits;
     memcpy(&bits, &shifted, sizeof bits);
     memcpy(&magic_bits, &magic, sizeof magic_bits);
@@ -58,9 +58,10 @@ static inline void add_pair(const struct box *box, const struct pair_law *law, u
     if (square >= cut)
         return;
     const real r = sqrt_real(square > least ? square : least);
-    const real scale = pair_force_real(r, beta, inverse_beta) / r;
+    const real scale = beta_force(r, beta, inverse_beta) * (1 / r);
+    const double factor = (double)((int64_t)1 << FORCE_BITS) / (double)beta;
     for (int a = 0; a < box->d; a++) {
-        const int64_t force = fixed_point((double)(scale * delta[a]));
+        const int64_t force = fixed_point((double)(scale * delta[a]), factor);
         sum[a][i] += force;
         sum[a][j] -= force;
     }

@@ -6,7 +6,7 @@
 
 #include "ops/ops.h"
 
-enum { SIMD_PLACE = 4 * 4 };
+enum { SIMD_LIST = 1 + MAX_DIMENSION }; /* numbers a particle that the making of a list needs */
 
 struct simd_kernels {
     /* As the entries of ops.h; steps of particles in a periodic box that nothing pulls to a site. */
@@ -15,9 +15,9 @@ struct simd_kernels {
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
                         int64_t *const sum[]);
-    /* place: room for SIMD_PLACE bytes a particle. A grid of one system. */
+    /* room: SIMD_LIST numbers for each particle and one more. A grid of one system. */
     size_t (*pair_list)(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
-                        uint64_t *const q[], double radius, int32_t *place, struct pair_list *list);
+                        uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list);
     void (*step)(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
                  int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], struct step_result *result);

@@ -1,6 +1,7 @@
 /* The inner loops of a simulation, written as short loops over blocks that compilers turn into SIMD. Included by one
  * file for every instruction set, with KERNELS the name of its table. Arithmetic is that of the plain loops, number by
  * number (softplus_formula.h, normal_formula.h: + - x / sqrt and explicit fma), so that the bits are the same. */
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ typedef int32_t place4 __attribute__((vector_size(16), may_alias));
 typedef int64_t total2 __attribute__((vector_size(16), may_alias));
 typedef int64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
 
-enum { PAIRS = 256, PAIR_ROWS = 16 }; /* pairs at a time */
+enum { PAIRS = 256 }; /* at a time */
 
 KERNEL_INLINE void pack_places(int d, int wide, size_t n, uint64_t *const q[], int32_t *place) {
     for (size_t i = 0; i < n; i++)
@@ -76,64 +77,90 @@ KERNEL_INLINE void differences(int wide, const int32_t *place, const uint32_t *f
             ((place4 *)delta)[n] = *(const place4 *)(place + first[n]) - *(const place4 *)(place + second[n]);
 }
 
+/* Three loops, for the processor to have many pairs under way at every moment. */
 KERNEL_INLINE void pair_values(int wide, const float unit[], float beta, float cut, const int32_t *delta,
                                int64_t *value) {
+    _Alignas(64) float x[PAIRS * 4], r[PAIRS], inverse[PAIRS], e[PAIRS];
     const float inverse_beta = 1 / beta, least = 1e-30f;
+    const double factor = (double)((int64_t)1 << FORCE_BITS) / (double)beta;
     for (int n = 0; n < PAIRS; n++) {
-        float x[4], square = 0;
+        float square = 0;
         for (int a = 0; a < wide; a++) {
-            x[a] = (float)delta[n * wide + a] * unit[a];
-            square = a == 0 ? x[0] * x[0] : fmaf(x[a], x[a], square);
+            const float along = (float)delta[n * wide + a] * unit[a];
+            x[n * wide + a] = along;
+            square = a == 0 ? along * along : fmaf(along, along, square);
         }
-        const float r = sqrtf(square > least ? square : least);
-        const float ratio = pair_force_f(r, beta, inverse_beta) / r, scale = square < cut ? ratio : 0;
+        r[n] = sqrtf(square > least ? square : least);
+        inverse[n] = square < cut ? 1 / r[n] : 0;
+    }
+    for (int n = 0; n < PAIRS; n++)
+        e[n] = pair_decay_f(r[n], beta, inverse_beta);
+    for (int n = 0; n < PAIRS; n++) {
+        const float scale = pair_force_of_decay_f(r[n], e[n], beta) * inverse[n];
         for (int a = 0; a < wide; a++)
             value[n * wide + a] =
-                bits_of(fma((double)(scale * x[a]), (double)((int64_t)1 << FORCE_BITS), MAGIC)) -
-                bits_of(MAGIC);
+                bits_of(fma((double)(scale * x[n * wide + a]), factor, MAGIC)) - bits_of(MAGIC);
     }
 }
 
-/* Pairs of the same particle follow each other: taken a row apart, no sum waits for the one before. */
-KERNEL_INLINE void add_values(int wide, const uint32_t *first, const uint32_t *second, const int64_t *value,
-                              int64_t *total) {
-    for (int column = 0; column < PAIRS / PAIR_ROWS; column++)
-#pragma GCC unroll 16
-        for (int row = 0; row < PAIR_ROWS; row++) {
-            const int n = row * (PAIRS / PAIR_ROWS) + column;
-            int64_t *one = total + first[n], *two = total + second[n];
-            if (wide == 2) {
-                const total2 v = ((const total2 *)value)[n];
-                *(total2 *)one += v;
-                *(total2 *)two -= v;
-            } else {
-                const total4 v = ((const total4 *)value)[n];
-                *(total4 *)one += v;
-                *(total4 *)two -= v;
-            }
+/* Takes values from the second particles' totals, and leaves in `sum` those of the block's pairs so far, from sum[0] =
+ * what came before: integers, whose order is of no matter. */
+KERNEL_INLINE void subtract_values(int wide, const uint32_t *second, const int64_t *value, int64_t *total,
+                                   int64_t *sum) {
+#pragma GCC unroll 8
+    for (int n = 0; n < PAIRS; n++) {
+        int64_t *two = total + second[n];
+        if (wide == 2) {
+            const total2 v = ((const total2 *)value)[n];
+            ((total2 *)sum)[n + 1] = ((const total2 *)sum)[n] + v;
+            *(total2 *)two -= v;
+        } else {
+            const total4 v = ((const total4 *)value)[n];
+            ((total4 *)sum)[n + 1] = ((const total4 *)sum)[n] + v;
+            *(total4 *)two -= v;
         }
+    }
+}
+
+/* Adds what the pairs of a first particle, which follow each other, come to: the sum at their end less that at their
+ * beginning. Goes on from particle i to those whose pairs end in the block at p; last: the sum at i's beginning. */
+KERNEL_INLINE size_t add_sums(int wide, size_t i, size_t owned, const uint32_t *end, size_t p,
+                              const int64_t *sum, int64_t *last, int64_t *total) {
+    for (; i < owned && end[i] <= p + PAIRS; i++)
+        for (int a = 0; a < wide; a++) {
+            const int64_t now = sum[(end[i] - p) * (size_t)wide + (size_t)a];
+            total[i * (size_t)wide + (size_t)a] += now - last[a];
+            last[a] = now;
+        }
+    return i;
 }
 
 KERNEL_INLINE void force_of_pairs(int d, int wide, const struct box *box, const struct pair_law *law,
                                   size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
                                   int64_t *const sum[]) {
     _Alignas(64) int32_t delta[PAIRS * 4];
-    _Alignas(64) int64_t value[PAIRS * 4];
-    int64_t *total = close->scratch;
+    _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
+    int64_t *total = close->scratch, last[4] = {0};
     int32_t *place = (int32_t *)(total + n * (size_t)wide);
+    const uint32_t *end = (const uint32_t *)place + n * (size_t)wide;
     float unit[4] = {0};
+    size_t i = 0;
     for (int a = 0; a < d; a++)
         unit[a] = (float)(box->side[a] * 0x1p-32);
     pack_places(d, wide, n, q, place);
     memset(total, 0, n * (size_t)wide * sizeof *total);
+    memset(so_far, 0, sizeof so_far);
     for (size_t p = 0; p < close->count; p += PAIRS) {
         differences(wide, place, close->first + p, close->second + p, delta);
         pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
-        add_values(wide, close->first + p, close->second + p, value, total);
+        subtract_values(wide, close->second + p, value, total, so_far);
+        i = add_sums(wide, i, owned, end, p, so_far, last, total);
+        for (int a = 0; a < wide; a++)
+            so_far[a] = so_far[PAIRS * wide + a];
     }
     for (int a = 0; a < d; a++)
-        for (size_t i = 0; i < owned; i++)
-            sum[a][i] = total[i * (size_t)wide + (size_t)a];
+        for (size_t m = 0; m < owned; m++)
+            sum[a][m] = total[m * (size_t)wide + (size_t)a];
 }
 
 static void close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
@@ -152,12 +179,13 @@ KERNEL_INLINE size_t choose_pairs(int d, int wide, const struct box *box, float 
                                   uint64_t *const q[], const struct pair_list *list,
                                   struct close_pairs *close) {
     int32_t *place = (int32_t *)((int64_t *)close->scratch + n * (size_t)wide);
+    uint32_t *end = (uint32_t *)place + n * (size_t)wide;
     float unit[4] = {0};
     size_t count = 0;
     for (int a = 0; a < d; a++)
         unit[a] = (float)(box->side[a] * 0x1p-32);
     pack_places(d, wide, n, q, place);
-    for (size_t i = 0; i < owned; i++)
+    for (size_t i = 0; i < owned; i++) {
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
             float square = 0;
@@ -171,6 +199,8 @@ KERNEL_INLINE size_t choose_pairs(int d, int wide, const struct box *box, float 
             close->second[count] = (uint32_t)(j * (size_t)wide);
             count += square < cut;
         }
+        end[i] = (uint32_t)count;
+    }
     return count;
 }
 
@@ -188,59 +218,90 @@ static void close_pairs(const struct ops *ops, const struct box *box, double rea
 
 /* ---- the list ---- */
 
-enum { CANDIDATES = 128 }; /* at a time */
+/* Particles in cell order: the upper halves of their positions, and how many ghosts come before each of them. */
+struct in_order {
+    const uint32_t *item, *ghosts;
+    const int32_t *place[MAX_DIMENSION];
+};
 
-/* Appends of the particles `from` to `to` in cell order, whose places are `place`, those that i's list has. */
-KERNEL_INLINE size_t append_range(int d, int wide, const float unit[], float cut, size_t i, size_t owned,
-                                  const int32_t own[], const int32_t *place, const uint32_t *item,
-                                  uint32_t from, uint32_t to, struct pair_list *list, size_t length) {
-    int32_t keep[CANDIDATES];
-    while (from < to) {
-        const uint32_t count = to - from < CANDIDATES ? to - from : CANDIDATES;
-        for (uint32_t m = 0; m < count; m++) {
-            float square = 0;
-            for (int a = 0; a < d; a++) {
-                const float x =
-                    (float)(own[a] - place[(size_t)(from + m) * (size_t)wide + (size_t)a]) * unit[a];
-                square = fmaf(x, x, square);
-            }
-            keep[m] = (square < cut) & ((item[from + m] > i) | (item[from + m] >= owned));
-        }
-        if (length + count > list->capacity)
-            for (uint32_t m = 0; m < count; m++) {
-                if (keep[m] && length < list->capacity)
-                    list->neighbour[length] = item[from + m];
-                length += (size_t)keep[m];
-            }
-        else
-            for (uint32_t m = 0; m < count; m++) {
-                list->neighbour[length] = item[from + m];
-                length += (size_t)keep[m];
-            }
-        from += count;
+KERNEL_INLINE float square_distance_to(int d, const float unit[], const int32_t own[],
+                                       const struct in_order *in, size_t m) {
+    float square = 0;
+    for (int a = 0; a < d; a++) {
+        const float x = (float)(own[a] - in->place[a][m]) * unit[a];
+        square = fmaf(x, x, square);
+    }
+    return square;
+}
+
+/* Appends those of the particles `from` to `to` that are near and at least `least`, as far as there is room. */
+KERNEL_INLINE size_t append_few(int d, const float unit[], float cut, const int32_t own[],
+                                const struct in_order *in, uint32_t from, uint32_t to, uint32_t least,
+                                struct pair_list *list, size_t length) {
+    for (uint32_t m = from; m < to; m++) {
+        const bool keep = square_distance_to(d, unit, own, in, m) < cut && in->item[m] >= least;
+        if (keep && length < list->capacity)
+            list->neighbour[length] = in->item[m];
+        length += keep;
     }
     return length;
 }
 
-/* As list_cells of ops_cpu_cells.c, in the same order: of a row of cells, those next to each other at once. */
-KERNEL_INLINE size_t list_rows(int d, int wide, const struct box *box, const struct cell_grid *grid,
-                               size_t owned, size_t n, uint64_t *const q[], double radius, int32_t *place,
+/* The same of any, many at a time. */
+KERNEL_INLINE size_t append_range(int d, const float unit[], float cut, const int32_t own[],
+                                  const struct in_order *in, uint32_t from, uint32_t to,
+                                  struct pair_list *list, size_t length) {
+    enum { CANDIDATES = 16 };
+    if (length + (to - from) + CANDIDATES > list->capacity)
+        return append_few(d, unit, cut, own, in, from, to, 0, list, length);
+#ifdef __AVX512F__
+    for (uint32_t m = from; m < to; m += CANDIDATES) {
+        const __mmask16 there = to - m < CANDIDATES ? (__mmask16)((1u << (to - m)) - 1) : 0xffff;
+        __m512 square = _mm512_setzero_ps();
+        for (int a = 0; a < d; a++) {
+            const __m512i delta = _mm512_sub_epi32(_mm512_set1_epi32(own[a]),
+                                                   _mm512_maskz_loadu_epi32(there, in->place[a] + m));
+            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(delta), _mm512_set1_ps(unit[a]));
+            square = _mm512_fmadd_ps(x, x, square);
+        }
+        const __mmask16 keep = _mm512_mask_cmp_ps_mask(there, square, _mm512_set1_ps(cut), _CMP_LT_OQ);
+        const __m512i item = _mm512_maskz_loadu_epi32(there, in->item + m);
+        _mm512_storeu_si512(list->neighbour + length, _mm512_maskz_compress_epi32(keep, item));
+        length += (size_t)__builtin_popcount(keep);
+    }
+    return length;
+#else
+    for (; from < to; from += CANDIDATES) {
+        int32_t keep[CANDIDATES];
+        const uint32_t count = to - from < CANDIDATES ? to - from : CANDIDATES;
+        for (uint32_t m = 0; m < count; m++)
+            keep[m] = square_distance_to(d, unit, own, in, from + m) < cut;
+        for (uint32_t m = 0; m < count; m++) {
+            list->neighbour[length] = in->item[from + m];
+            length += (size_t)keep[m];
+        }
+    }
+    return length;
+#endif
+}
+
+/* As list_cells of ops_cpu_cells.c, in the same order: of a row of cells, those next to each other at once. Before i in
+ * cell order only ghosts are i's, and few particles have any. */
+KERNEL_INLINE size_t list_rows(int d, const struct box *box, const struct cell_grid *grid, size_t owned,
+                               uint64_t *const q[], double radius, const struct in_order *in,
                                struct pair_list *list) {
     const float cut = (float)(radius * radius * (1 + 1e-6));
-    float unit[4] = {0};
+    float unit[MAX_DIMENSION] = {0};
     int layers[MAX_DIMENSION] = {0};
     size_t length = 0;
     for (int a = 0; a < d; a++) {
         unit[a] = (float)(box->side[a] * 0x1p-32);
         layers[a] = layers_within(box, grid, a, radius);
     }
-    for (size_t m = 0; m < n; m++)
-        for (int a = 0; a < d; a++)
-            place[m * (size_t)wide + (size_t)a] = (int32_t)(q[a][grid->item[m]] >> 32);
     for (size_t i = 0; i < owned; i++) {
         struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}};
         int c[MAX_DIMENSION] = {0};
-        int32_t own[4] = {0};
+        int32_t own[MAX_DIMENSION] = {0};
         list->start[i] = (uint32_t)length;
         for (int a = 0; a < d; a++) {
             c[a] = cell_on_axis(grid, a, q[a][i]);
@@ -254,9 +315,13 @@ KERNEL_INLINE size_t list_rows(int d, int wide, const struct box *box, const str
                 for (int x = 0; x < reach[0].count;) {
                     const int cell = cell_at(grid, 0, c[0] + reach[0].first + x), left = reach[0].count - x;
                     const int run = left < grid->cells[0] - cell ? left : grid->cells[0] - cell;
-                    const size_t at = row + (size_t)cell;
-                    length = append_range(d, wide, unit, cut, i, owned, own, place, grid->item,
-                                          grid->start[at], grid->start[at + (size_t)run], list, length);
+                    const uint32_t from = grid->start[row + (size_t)cell];
+                    const uint32_t to = grid->start[row + (size_t)(cell + run)], after = grid->order[i] + 1;
+                    const uint32_t middle = after < from ? from : after < to ? after : to;
+                    if (in->ghosts[middle] > in->ghosts[from])
+                        length =
+                            append_few(d, unit, cut, own, in, from, middle, (uint32_t)owned, list, length);
+                    length = append_range(d, unit, cut, own, in, middle, to, list, length);
                     x += run;
                 }
             }
@@ -266,10 +331,20 @@ KERNEL_INLINE size_t list_rows(int d, int wide, const struct box *box, const str
 }
 
 static size_t pair_list(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
-                        uint64_t *const q[], double radius, int32_t *place, struct pair_list *list) {
-    return box->d == 1   ? list_rows(1, 1, box, grid, owned, n, q, radius, place, list)
-           : box->d == 2 ? list_rows(2, 2, box, grid, owned, n, q, radius, place, list)
-                         : list_rows(3, 3, box, grid, owned, n, q, radius, place, list);
+                        uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list) {
+    struct in_order in = {.item = grid->item, .ghosts = room};
+    room[0] = 0;
+    for (size_t m = 0; m < n; m++)
+        room[m + 1] = room[m] + (grid->item[m] >= owned);
+    for (int a = 0; a < box->d; a++) {
+        int32_t *place = (int32_t *)room + n + 1 + (size_t)a * n;
+        for (size_t m = 0; m < n; m++)
+            place[m] = (int32_t)(q[a][grid->item[m]] >> 32);
+        in.place[a] = place;
+    }
+    return box->d == 1   ? list_rows(1, box, grid, owned, q, radius, &in, list)
+           : box->d == 2 ? list_rows(2, box, grid, owned, q, radius, &in, list)
+                         : list_rows(3, box, grid, owned, q, radius, &in, list);
 }
 
 #endif
@@ -278,27 +353,45 @@ static size_t pair_list(const struct box *box, const struct cell_grid *grid, siz
 
 enum { BLOCK = 128, WORDS = 4 };
 
+/* Words of random numbers, in the lower halves of 64 bits: products read these, and what is above them is left over. */
+#ifdef __AVX512F__
+typedef __m512i wide_words;
+#define PRODUCT _mm512_mul_epu32
+#else
+typedef __m256i wide_words;
+#define PRODUCT _mm256_mul_epu32
+#endif
+enum { LANES = sizeof(wide_words) / sizeof(uint64_t) };
+typedef uint32_t words __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint64_t unsigned_words __attribute__((vector_size(LANES * 8)));
+
+KERNEL_INLINE wide_words all_lanes(uint32_t word) {
+    return (wide_words)((unsigned_words){0} + word);
+}
+
 /* Philox4x32-10, as rng_words: its words of a block of particles. */
 KERNEL_INLINE void random_words(const struct step_law *law, enum rng_stream stream, uint32_t block,
                                 const uint32_t *id, uint32_t word[WORDS][BLOCK]) {
-    for (int i = 0; i < BLOCK; i++) {
-        uint32_t c0 = id[i], c1 = (uint32_t)law->step, c2 = (uint32_t)(law->step >> 32);
-        uint32_t c3 = ((uint32_t)stream << 24) | block;
+    const wide_words m0 = all_lanes(0xD2511F53u), m1 = all_lanes(0xCD9E8D57u);
+    for (int i = 0; i < BLOCK; i += LANES) {
+        wide_words c0 = (wide_words) __builtin_convertvector(*(const words *)(id + i), unsigned_words);
+        wide_words c1 = all_lanes((uint32_t)law->step), c2 = all_lanes((uint32_t)(law->step >> 32));
+        wide_words c3 = all_lanes(((uint32_t)stream << 24) | block);
         uint32_t k0 = (uint32_t)law->seed, k1 = (uint32_t)(law->seed >> 32);
 #pragma GCC unroll 10
         for (int round = 0; round < 10; round++) {
-            const uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
+            const wide_words p0 = PRODUCT(c0, m0), p1 = PRODUCT(c2, m1);
+            c0 = (wide_words)((unsigned_words)p1 >> 32) ^ c1 ^ all_lanes(k0);
+            c1 = p1;
+            c2 = (wide_words)((unsigned_words)p0 >> 32) ^ c3 ^ all_lanes(k1);
+            c3 = p0;
             k0 += 0x9E3779B9u;
             k1 += 0xBB67AE85u;
         }
-        word[0][i] = c0;
-        word[1][i] = c1;
-        word[2][i] = c2;
-        word[3][i] = c3;
+        *(words *)&word[0][i] = __builtin_convertvector((unsigned_words)c0, words);
+        *(words *)&word[1][i] = __builtin_convertvector((unsigned_words)c1, words);
+        *(words *)&word[2][i] = __builtin_convertvector((unsigned_words)c2, words);
+        *(words *)&word[3][i] = __builtin_convertvector((unsigned_words)c3, words);
     }
 }
 
@@ -373,8 +466,7 @@ KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step
 static void step(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
                  int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], struct step_result *result) {
-    struct moves m;
-    double displacement = 0, moved = 0;
+    struct moves m, most = {0}; /* most: number by number of all blocks */
     *result = (struct step_result){0};
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
@@ -384,8 +476,9 @@ static void step(const struct box *box, const struct step_law *law, size_t n, co
         else
             advance_block(box->d, box, law, begin, count, id, force, q_list, q, image, g, &m);
         for (int i = 0; i < BLOCK; i++) {
-            displacement = displacement > m.displacement[i] ? displacement : m.displacement[i];
-            moved = moved > m.moved[i] ? moved : m.moved[i];
+            const double displacement = m.displacement[i], moved = m.moved[i];
+            most.displacement[i] = displacement > most.displacement[i] ? displacement : most.displacement[i];
+            most.moved[i] = moved > most.moved[i] ? moved : most.moved[i];
             bad |= m.bad[i];
         }
         for (size_t i = 0; bad && i < count; i++)
@@ -394,8 +487,12 @@ static void step(const struct box *box, const struct step_law *law, size_t n, co
                 result->bad_id = id[begin + i];
             }
     }
-    result->displacement = sqrt(displacement);
-    result->moved = sqrt(moved);
+    for (int i = 0; i < BLOCK; i++) {
+        result->displacement = fmax(result->displacement, most.displacement[i]);
+        result->moved = fmax(result->moved, most.moved[i]);
+    }
+    result->displacement = sqrt(result->displacement);
+    result->moved = sqrt(result->moved);
 }
 
 const struct simd_kernels KERNELS = {

@@ -81,6 +81,7 @@ enum status cells_create(const struct particles *p, const struct box *box, doubl
         total *= (size_t)grid->cells[a];
     TRY(ops->allocate(ops, (total + 1) * sizeof *grid->start, (void **)&grid->start));
     TRY(ops->allocate(ops, n * sizeof *grid->item, (void **)&grid->item));
+    TRY(ops->allocate(ops, n * sizeof *grid->order, (void **)&grid->order));
     TRY(ops->allocate(ops, n * sizeof *grid->cell, (void **)&grid->cell));
     ops->cells_sort(ops, box, n, p->id, p->q, grid);
 out:
@@ -94,6 +95,7 @@ void cells_destroy(const struct ops *ops, struct cell_grid **grid) {
         return;
     ops->release(ops, (*grid)->start);
     ops->release(ops, (*grid)->item);
+    ops->release(ops, (*grid)->order);
     ops->release(ops, (*grid)->cell);
     free(*grid);
     *grid = NULL;

@@ -137,6 +137,42 @@ static void test_avx512(void **state) {
             compare(d, 0.01 * noisy, SIMD_AVX512);
 }
 
+/* Lists are the same, number by number, for every instruction set, and have each pair of two owned particles once. */
+static void test_lists(void **state) {
+    (void)state;
+    static const enum simd_choice choices[] = {SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512};
+    for (int d = 1; d <= 3; d++) {
+        struct gas c;
+        struct pair_list list[3] = {{0}};
+        make(&c, d);
+        for (int m = 0; m < 3; m++) {
+            if (!ops_cpu_choose(choices[m]))
+                continue;
+            assert_int_equal(pairs_build(c.p, &c.box, law.cutoff, &list[m]), STATUS_OK);
+            for (size_t i = 0; i <= c.p->owned; i++)
+                assert_int_equal(list[m].start[i], list[0].start[i]);
+            for (size_t n = 0; n < list[0].start[c.p->owned]; n++)
+                assert_int_equal(list[m].neighbour[n], list[0].neighbour[n]);
+        }
+        ops_cpu_choose(SIMD_AUTO);
+        size_t near = 0, ghosts = 0;
+        for (size_t i = 0; i < c.p->owned; i++)
+            for (size_t j = i + 1; j < N; j++) {
+                double square = 0;
+                for (int a = 0; a < d; a++)
+                    square +=
+                        pow((double)(int64_t)(c.p->q[a][i] - c.p->q[a][j]) * c.box.side[a] * 0x1p-64, 2);
+                near += square < law.cutoff * law.cutoff;
+                ghosts += square < law.cutoff * law.cutoff && j >= c.p->owned;
+            }
+        assert_true(ghosts > 1000);
+        assert_in_range(list[0].start[c.p->owned], near, near + 3); /* some hairs beyond the radius */
+        for (int m = 0; m < 3; m++)
+            pairs_release(ops_cpu(), &list[m]);
+        drop(&c);
+    }
+}
+
 /* What close pairs give is what all pairs of the list give: nothing near is left out. */
 static void test_close_pairs_are_enough(void **state) {
     (void)state;
@@ -185,8 +221,8 @@ static void test_bad_particles(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512),
-                                       cmocka_unit_test(test_close_pairs_are_enough),
-                                       cmocka_unit_test(test_bad_particles)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_close_pairs_are_enough), cmocka_unit_test(test_bad_particles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
