@@ -92,7 +92,8 @@ def sizes(folder):
     pressure, and stiffer particles are resolved better (docs/response-model.md): between N = 1024 and 4096 the
     fraction grows with the state; from there on the tiled state is the same, and so is the fraction, within errors.
     """
-    _, before, before_error = resolved(folder, "long-on-p5-test", "long", "p5-test")
+    _, attributes = certificate(folder / "long-on-p5-test")
+    before, before_error = float(attributes["resolved_fraction"]), float(attributes["resolved_fraction_error"])
     for name, start, seed, particles, box, burn_in, frames, interval in (
             ("n4096", "p5-test", 9, 4096, (SIDE, SIDE), 5e4, 40, 500),
             ("n32768", "n4096", 10, 32768, (4 * SIDE, 2 * SIDE), 5e3, 4, 1000)):
