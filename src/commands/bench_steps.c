@@ -33,7 +33,9 @@ out:
 static enum status call_pair_force(void *context) {
     struct simulation *s = ((struct dynamics *)context)->simulation;
     const struct particles *p = s->particles;
-    s->ops->close_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, &s->close, s->force);
+    for (int part = PAIRS_INSIDE; part <= PAIRS_ACROSS; part++)
+        s->ops->close_force(s->ops, &s->box, &s->law, part, p->owned, p->owned + p->ghosts, p->q, &s->close,
+                            s->force);
     return STATUS_OK;
 }
 
@@ -83,6 +85,7 @@ static enum status simulate(struct bench *b, struct simulation **out) {
         stop = session_stop_requested();
         TRY(simulation_step(*out, &stop));
     }
+    TRY(simulation_settle(*out));
     if (stop)
         status = FAIL(STATUS_STOPPED, "stopped on request");
 out:

@@ -185,6 +185,7 @@ out:
 static enum status save_restart(struct session *s, struct run *r) {
     enum status status = STATUS_OK;
     timer_begin(&r->simulation->timings, r->timer_files);
+    TRY(simulation_settle(r->simulation));
     TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
     struct restart restart = restart_of(r);
     TRY(restart_write(s->comm, r->restart, r->previous, r->slice->n, r->slice->d, &s->config, s->device,

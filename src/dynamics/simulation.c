@@ -1,10 +1,14 @@
-#include "dynamics/simulation.h"
+#include "dynamics/simulation_private.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SORT_EVERY = 16 };             /* list builds between sorts of the particles into cell order */
+enum {
+    SORT_EVERY = 16,    /* list builds between sorts of the particles into cell order */
+    BALANCE_FIRST = 512 /* steps before ranks compare times; twice as many every time */
+};
 static const double INNER_SKIN = 0.4; /* of the skin */
 
 enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
@@ -56,6 +60,9 @@ void simulation_destroy(struct simulation **simulation) {
         s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
         s->ops->release(s->ops, s->q_start[a]);
+        s->ops->release(s->ops, s->snapshot.q[a]);
+        s->ops->release(s->ops, s->snapshot.image[a]);
+        s->ops->release(s->ops, s->snapshot.g[a]);
     }
     particles_destroy(&s->particles);
     domain_destroy(&s->domain);
@@ -63,29 +70,36 @@ void simulation_destroy(struct simulation **simulation) {
     *simulation = NULL;
 }
 
+/* An array of so many bytes in place of another. */
+static enum status replace(const struct ops *ops, size_t bytes, void *array) {
+    void **at = array;
+    ops->release(ops, *at);
+    *at = NULL;
+    return ops->allocate(ops, bytes, at);
+}
+
 /* Room for forces and old positions of all local particles. Their contents need not be kept. */
 static enum status reserve(struct simulation *s) {
     enum status status = STATUS_OK;
-    if (s->particles->capacity <= s->capacity)
+    const struct ops *ops = s->ops;
+    const size_t n = s->particles->capacity;
+    struct snapshot *old = &s->snapshot;
+    if (n <= s->capacity)
         return STATUS_OK;
     s->capacity = 0;
-    s->ops->release(s->ops, s->close.scratch);
-    s->close.scratch = NULL;
-    TRY(s->ops->allocate(s->ops, s->particles->capacity * CLOSE_SCRATCH, &s->close.scratch));
+    TRY(replace(ops, n * CLOSE_SCRATCH, &s->close.scratch));
     for (int a = 0; a < s->box.d; a++) {
-        s->ops->release(s->ops, s->force[a]);
-        s->ops->release(s->ops, s->q_list[a]);
-        s->ops->release(s->ops, s->q_start[a]);
-        s->force[a] = NULL;
-        s->q_list[a] = NULL;
-        s->q_start[a] = NULL;
-        TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->force[a], (void **)&s->force[a]));
-        TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->q_list[a], (void **)&s->q_list[a]));
+        TRY(replace(ops, n * sizeof *s->force[a], &s->force[a]));
+        TRY(replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
         if (s->fine_steps > 0)
-            TRY(s->ops->allocate(s->ops, s->particles->capacity * sizeof *s->q_start[a],
-                                 (void **)&s->q_start[a]));
+            TRY(replace(ops, n * sizeof *s->q_start[a], &s->q_start[a]));
+        if (comm_size(s->comm) > 1) {
+            TRY(replace(ops, n * sizeof *old->q[a], &old->q[a]));
+            TRY(replace(ops, n * sizeof *old->image[a], &old->image[a]));
+            TRY(replace(ops, n * sizeof *old->g[a], &old->g[a]));
+        }
     }
-    s->capacity = s->particles->capacity;
+    s->capacity = n;
 out:
     return status;
 }
@@ -94,7 +108,7 @@ out:
 static enum status reserve_close(struct simulation *s) {
     enum status status = STATUS_OK;
     const struct ops *ops = s->ops;
-    const size_t pairs = s->list.capacity + SIMD_PAIRS;
+    const size_t pairs = s->list.capacity + 2 * SIMD_PAIRS;
     s->since_close = INFINITY;
     if (pairs > s->close.capacity) {
         ops->release(ops, s->close.first);
@@ -107,6 +121,16 @@ static enum status reserve_close(struct simulation *s) {
     }
 out:
     return status;
+}
+
+void simulation_remember(struct simulation *s) {
+    const struct particles *p = s->particles;
+    s->snapshot.step = s->step_law.step;
+    for (int a = 0; a < s->box.d && comm_size(s->comm) > 1; a++) {
+        s->ops->copy(s->ops, s->snapshot.q[a], p->q[a], p->owned * sizeof *p->q[a]);
+        s->ops->copy(s->ops, s->snapshot.image[a], p->image[a], p->owned * sizeof *p->image[a]);
+        s->ops->copy(s->ops, s->snapshot.g[a], p->g[a], p->owned * sizeof *p->g[a]);
+    }
 }
 
 /* Halo and pair list for the particles as they are owned now. */
@@ -123,18 +147,29 @@ static enum status build_lists(struct simulation *s) {
     TRY(comm_agree(s->comm, status));
     for (int a = 0; a < s->box.d; a++)
         s->ops->copy(s->ops, s->q_list[a], p->q[a], p->owned * sizeof *p->q[a]);
+    simulation_remember(s);
     s->builds++;
+    s->told.number[TOLD_DISPLACEMENT] = 0;
+    s->told.fresh = true; /* of what is under way */
+    s->told.bound = INFINITY;
     assert(domain_is_valid(s->domain));
     assert(halo_is_valid(s->halo, p));
 out:
     return status;
 }
 
-/* Host copies of the owned positions, to balance by. */
-static enum status rebalance(struct simulation *s) {
+/* Seconds of forces and steps so far: what a rank's particles cost it. */
+static double busy_seconds(const struct simulation *s) {
+    return s->timings.seconds[s->timer_force] + s->timings.seconds[s->timer_step];
+}
+
+/* Cuts the box anew. timed: by what particles cost their ranks since that was done last, else by their number. */
+static enum status rebalance(struct simulation *s, bool timed) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
     uint64_t *q[MAX_DIMENSION] = {0};
+    const double particle_steps = (double)p->owned * (double)(s->step_law.step - s->balanced + 1);
+    const double unit = 1e-11, cost = (busy_seconds(s) - s->busy) / (particle_steps + 1) / unit;
     for (int a = 0; a < s->box.d && status == STATUS_OK; a++) {
         q[a] = malloc((p->owned + 1) * sizeof *q[a]);
         if (q[a])
@@ -143,7 +178,7 @@ static enum status rebalance(struct simulation *s) {
             status = FAIL(STATUS_FAILURE, "out of memory while balancing %zu particles", p->owned);
     }
     TRY(comm_agree(s->comm, status));
-    TRY(domain_balance(s->domain, s->comm, p->owned, q));
+    TRY(domain_balance(s->domain, s->comm, p->owned, timed ? (int64_t)fmin(fmax(cost, 1), 1e6) : 1, q));
     s->balances++;
 out:
     for (int a = 0; a < s->box.d; a++)
@@ -151,16 +186,37 @@ out:
     return status;
 }
 
-static enum status rebuild(struct simulation *s) {
+/* Every so often, and less often every time, ranks compare how long they were busy; until they have for the first time
+ * they go by the number of their particles. */
+static enum status balance(struct simulation *s) {
     enum status status = STATUS_OK;
-    double fair = (double)config_total(&s->system) / comm_size(s->comm);
+    const double *number = s->told.number, fair = (double)config_total(&s->system) / comm_size(s->comm);
+    const uint64_t interval = s->step_law.step - s->balanced;
+    if (comm_size(s->comm) == 1)
+        return STATUS_OK;
+    if (interval >= s->balance_interval) {
+        if (number[TOLD_BUSY] > -1.1 * number[TOLD_IDLE])
+            TRY(rebalance(s, true));
+        s->balance_interval *= 2;
+    } else if (s->balance_interval == BALANCE_FIRST && number[TOLD_OWNED] > 1.05 * fair + 8) {
+        TRY(rebalance(s, false));
+    } else {
+        return STATUS_OK;
+    }
+    s->balanced = s->step_law.step;
+    s->busy = busy_seconds(s);
+out:
+    return status;
+}
+
+enum status simulation_rebuild(struct simulation *s) {
+    enum status status = STATUS_OK;
     timer_begin(&s->timings, s->timer_lists);
-    bool moving = s->box.group == 0; /* copies stay where they are */
-    if (moving && s->most_owned > 1.05 * fair + 8)
-        TRY(rebalance(s));
-    if (moving)
+    if (s->box.group == 0) { /* copies stay where they are */
+        TRY(balance(s));
         TRY(particles_migrate(s->particles, s->domain, s->comm,
                               s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
+    }
     TRY(build_lists(s));
 out:
     timer_end(&s->timings, s->timer_lists);
@@ -169,216 +225,215 @@ out:
 
 enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step) {
     enum status status = STATUS_OK;
-    s->step_law.step = step;
+    s->step_law.step = s->balanced = step;
+    s->balance_interval = BALANCE_FIRST;
+    s->told = (struct told){.careful = true, .caution = 1.25};
+    s->busy = busy_seconds(s);
     TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, s->law.cutoff + s->skin));
     TRY(build_lists(s));
 out:
     return status;
 }
 
-/* How far particles may move before lists are made anew. Bonds hold however far they go, and are only brought back to
- * where halos are thin. */
-static double lists_last(const struct simulation *s) {
+/* Bonds hold however far particles go, and are only brought back to where halos are thin. */
+double simulation_lists_last(const struct simulation *s) {
     return s->law.kind == PAIRS_SPRINGS ? s->law.cutoff : s->skin / 2;
 }
 
-static void pair_forces(struct simulation *s) {
-    const struct ops *ops = s->ops;
-    struct particles *p = s->particles;
-    const size_t n = p->owned + p->ghosts;
-    timer_begin(&s->timings, s->timer_force);
-    if (s->law.kind == PAIRS_SOFTPLUS) {
-        if (s->since_close > s->inner_skin / 2) {
-            ops->close_pairs(ops, &s->box, s->law.cutoff + s->inner_skin, p->owned, n, p->q, &s->list,
-                             &s->close);
-            s->since_close = 0;
-        }
-        ops->close_force(ops, &s->box, &s->law, p->owned, n, p->q, &s->close, s->force);
-    } else
-        ops->pair_force(ops, &s->box, &s->law, p->owned, n, p->id, p->q, &s->list, s->force);
-    timer_end(&s->timings, s->timer_force);
+/* ---- what ranks tell each other ---- */
+
+/* Of the move just made. */
+static void tell(struct simulation *s, const struct step_result *result, bool stop, double bound) {
+    struct told *t = &s->told;
+    const double busy = busy_seconds(s) - s->busy;
+    t->sent[TOLD_DISPLACEMENT] = result->displacement;
+    t->sent[TOLD_MOVED] = result->moved;
+    t->sent[TOLD_STOP] = stop ? 1 : 0;
+    t->sent[TOLD_BAD] = result->bad > 0 ? 1 + (double)result->bad_id : 0;
+    t->sent[TOLD_OWNED] = (double)s->particles->owned;
+    t->sent[TOLD_BUSY] = busy;
+    t->sent[TOLD_IDLE] = -busy;
+    t->step = s->step_law.step;
+    t->bound = bound;
+    t->fresh = false;
+    t->move = s->moves++;
+    t->under_way = true;
+    if (comm_size(s->comm) > 1)
+        comm_max_begin(s->comm, t->sent, TOLD_NUMBERS);
 }
 
-/* The one reduction after particles moved: whether the list still holds (how far any went), whether to stop, whether
- * all is well; dt names the parameter to blame. */
-static enum status agree(struct simulation *s, const struct step_result *result, const char *dt, bool *stop,
-                         double *displacement) {
+/* Waits for what is under way, if anything is. Returns whether no particle went farther than expected. */
+static bool hear(struct simulation *s) {
+    struct told *t = &s->told;
+    if (!t->under_way)
+        return true;
     timer_begin(&s->timings, s->timer_messages);
-    double reduced[] = {result->displacement, *stop ? 1 : 0, (double)s->particles->owned,
-                        result->bad > 0 ? 1 + (double)result->bad_id : 0, result->moved};
     if (comm_size(s->comm) > 1)
-        comm_max(s->comm, reduced, sizeof reduced / sizeof *reduced);
+        comm_max_end(s->comm);
     timer_end(&s->timings, s->timer_messages);
-    *displacement = reduced[0];
-    *stop = reduced[1] > 0;
-    s->most_owned = reduced[2];
-    s->since_close += reduced[4];
-    if (reduced[3] == 0)
+    memcpy(t->number, t->sent, sizeof t->number);
+    t->under_way = false;
+    if (t->fresh)
+        t->number[TOLD_DISPLACEMENT] = 0;
+    if (s->close_move <= t->move)
+        s->since_close += t->number[TOLD_MOVED];
+    t->stop = t->stop || t->number[TOLD_STOP] > 0;
+    return !(t->number[TOLD_MOVED] > t->bound);
+}
+
+static enum status all_well(struct simulation *s, const char *dt) {
+    const struct told *t = &s->told;
+    if (t->number[TOLD_BAD] == 0)
         return STATUS_OK;
     return FAIL(STATUS_NUMBERS,
                 "particle %.0f at step %llu: it moved more than a quarter of the box at once, its force or "
                 "propulsion is not finite%s: use a smaller simulation.%s%s",
-                reduced[3] - 1, (unsigned long long)s->step_law.step,
+                t->number[TOLD_BAD] - 1, (unsigned long long)t->step,
                 s->box.periodic ? "" : ", or it left the middle half of the open box", dt,
                 s->box.periodic ? "" : " or a larger system.box");
 }
 
-/* Halo, and where particles went too far lists, for the positions as they are now. */
-static enum status settle(struct simulation *s, double displacement) {
-    if (displacement > lists_last(s))
-        return rebuild(s);
+enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
+                             double *displacement) {
+    tell(s, result, false, INFINITY);
+    hear(s);
+    *displacement = s->told.number[TOLD_DISPLACEMENT];
+    return all_well(s, dt);
+}
+
+/* ---- steps ---- */
+
+static void end_messages(struct simulation *s) {
     timer_begin(&s->timings, s->timer_messages);
-    enum status status = halo_positions(s->halo, s->particles);
+    halo_positions_end(s->halo, s->particles);
+    timer_end(&s->timings, s->timer_messages);
+}
+
+/* The close pairs anew, where particles may have gone too far since they were found. */
+static void refresh_close(struct simulation *s) {
+    const struct told *t = &s->told;
+    const struct particles *p = s->particles;
+    const double under_way = t->under_way && s->close_move <= t->move ? t->bound : 0;
+    if (s->since_close + under_way <= s->inner_skin / 2)
+        return;
+    end_messages(s);
+    timer_begin(&s->timings, s->timer_force);
+    s->ops->close_pairs(s->ops, &s->box, s->law.cutoff + s->inner_skin, p->owned, p->owned + p->ghosts, p->q,
+                        &s->list, &s->close);
+    timer_end(&s->timings, s->timer_force);
+    s->since_close = 0;
+    s->close_move = s->moves;
+}
+
+static void close_force(struct simulation *s, enum pair_part part) {
+    const struct particles *p = s->particles;
+    timer_begin(&s->timings, s->timer_force);
+    s->ops->close_force(s->ops, &s->box, &s->law, part, p->owned, p->owned + p->ghosts, p->q, &s->close,
+                        s->force);
+    timer_end(&s->timings, s->timer_force);
+}
+
+void simulation_pair_forces(struct simulation *s) {
+    const struct particles *p = s->particles;
+    if (s->law.kind == PAIRS_SOFTPLUS) {
+        refresh_close(s);
+        close_force(s, PAIRS_INSIDE);
+        if (s->told.under_way && comm_size(s->comm) > 1)
+            comm_max_look(s->comm);
+        end_messages(s);
+        close_force(s, PAIRS_ACROSS);
+        return;
+    }
+    end_messages(s);
+    timer_begin(&s->timings, s->timer_force);
+    s->ops->pair_force(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->id, p->q, &s->list,
+                       s->force);
+    timer_end(&s->timings, s->timer_force);
+}
+
+static enum status begin_messages(struct simulation *s) {
+    timer_begin(&s->timings, s->timer_messages);
+    enum status status = halo_positions_begin(s->halo, s->particles);
     timer_end(&s->timings, s->timer_messages);
     return status;
 }
 
-enum status simulation_step(struct simulation *s, bool *stop) {
+enum status simulation_refresh(struct simulation *s, double displacement) {
+    if (displacement > simulation_lists_last(s))
+        return simulation_rebuild(s);
+    return begin_messages(s);
+}
+
+static enum status do_again(struct simulation *s);
+
+/* A step, and lists or messages for the next. Forces are right: no particle went farther in the step before the last
+ * than was expected when lists were found to last. Whether that is so of the last step, too, is heard here. */
+static enum status advance(struct simulation *s, bool stop) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
+    struct told *t = &s->told;
     struct step_result result;
-    double displacement;
-    pair_forces(s);
+    simulation_pair_forces(s);
     timer_begin(&s->timings, s->timer_step);
     s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g,
                  NULL, NULL, &result);
     s->step_law.step++;
     timer_end(&s->timings, s->timer_step);
-    TRY(agree(s, &result, "dt", stop, &displacement));
-    TRY(settle(s, displacement));
-out:
-    return status;
-}
-
-/* ---- fine steps ---- */
-
-static void kick(struct simulation *s) {
-    struct particles *p = s->particles;
-    timer_begin(&s->timings, s->timer_step);
-    s->ops->kick(s->ops, &s->fine_law, s->box.d, p->owned, p->id, p->g);
-    s->fine_law.step++;
-    timer_end(&s->timings, s->timer_step);
-}
-
-/* Owned particles to start + dt b, b at where they are; image NULL: not kept. */
-static void move(struct simulation *s, double dt, int32_t *const image[], struct step_result *result) {
-    struct particles *p = s->particles;
-    timer_begin(&s->timings, s->timer_step);
-    s->ops->move(s->ops, &s->box, &s->fine_law, dt, p->owned, p->id, s->force, p->g, p->q, s->q_start,
-                 s->q_list, p->q, image, result);
-    timer_end(&s->timings, s->timer_step);
-}
-
-/* From the start of a fine step, kept in q_start, to its midpoint. Where the lists do not reach that far they are
- * made anew at the start: what they hold must not depend on when they were made. */
-static enum status to_midpoint(struct simulation *s) {
-    enum status status = STATUS_OK;
-    struct particles *p = s->particles;
-    struct step_result result;
-    bool stop = false;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        double displacement;
-        pair_forces(s);
-        for (int a = 0; a < s->box.d; a++)
-            s->ops->copy(s->ops, s->q_start[a], p->q[a], p->owned * sizeof *p->q[a]);
-        move(s, s->fine_law.dt / 2, NULL, &result);
-        TRY(agree(s, &result, "refine_dt", &stop, &displacement));
-        if (displacement <= lists_last(s))
-            return settle(s, displacement);
-        for (int a = 0; a < s->box.d; a++)
-            s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
-        TRY(rebuild(s));
+    if (!hear(s))
+        return do_again(s);
+    TRY(all_well(s, "dt"));
+    const bool wait = t->careful || comm_size(s->comm) == 1;
+    const double bound = wait ? INFINITY : t->caution * t->number[TOLD_MOVED];
+    tell(s, &result, stop, bound);
+    if (wait) {
+        hear(s);
+        TRY(all_well(s, "dt"));
+        t->careful = false;
     }
-    status = FAIL(STATUS_NUMBERS,
-                  "a particle moves more than half the skin of neighbour lists, %.3g r0, in half a step of "
-                  "simulation.refine_dt = %g: use a smaller refine_dt or a larger simulation.skin",
-                  s->skin, s->fine_law.dt);
+    TRY(simulation_refresh(s, t->number[TOLD_DISPLACEMENT] + (wait ? 0 : bound)));
 out:
     return status;
 }
 
-static enum status fine_step(struct simulation *s) {
-    enum status status = STATUS_OK;
-    struct step_result result;
-    bool stop = false;
-    double displacement;
-    kick(s);
-    TRY(to_midpoint(s));
-    pair_forces(s);
-    move(s, s->fine_law.dt, s->particles->image, &result);
-    kick(s);
-    TRY(agree(s, &result, "refine_dt", &stop, &displacement));
-    TRY(settle(s, displacement));
-out:
-    return status;
-}
-
-enum status simulation_refine(struct simulation *s, uint64_t interval) {
-    enum status status = STATUS_OK;
-    s->fine_law.step = 2 * s->fine_steps * interval;
-    for (uint64_t m = 0; m < s->fine_steps; m++)
-        TRY(fine_step(s));
-    s->step_law.step += s->refine_steps;
-out:
-    return status;
-}
-
-/* ---- sums ---- */
-
-/* sums: div_b, |b|^2, F . b, g . b of the owned particles; b's ghosts are filled. */
-static enum status drift_sums(struct simulation *s, struct drift *drift, double sums[4]) {
+/* A particle went farther than expected, and a pair may have been missed: all steps since the lists were made once more,
+ * each waiting for what it is told. */
+static enum status do_again(struct simulation *s) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
-    double *column[3] = {0}; /* force, b, g on one axis (host) */
-    for (int m = 0; m < 3; m++)
-        if (!(column[m] = malloc((p->owned + 1) * sizeof(double))))
-            status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
-    TRY(comm_agree(s->comm, status));
-    s->ops->to_host(s->ops, column[0], drift->divergence, p->owned * sizeof(double));
-    for (size_t i = 0; i < p->owned; i++)
-        sums[0] += column[0][i];
+    const uint64_t target = s->step_law.step;
     for (int a = 0; a < s->box.d; a++) {
-        const double *from[3] = {drift->force[a], drift->b[a], p->g[a]};
-        for (int m = 0; m < 3; m++)
-            s->ops->to_host(s->ops, column[m], from[m], p->owned * sizeof(double));
-        for (size_t i = 0; i < p->owned; i++) {
-            double force = column[0][i], b = column[1][i], g = column[2][i];
-            sums[1] += b * b;
-            sums[2] += force * b;
-            sums[3] += g * b;
-        }
-        TRY(halo_values(s->halo, p, drift->b[a]));
+        s->ops->copy(s->ops, p->q[a], s->snapshot.q[a], p->owned * sizeof *p->q[a]);
+        s->ops->copy(s->ops, p->image[a], s->snapshot.image[a], p->owned * sizeof *p->image[a]);
+        s->ops->copy(s->ops, p->g[a], s->snapshot.g[a], p->owned * sizeof *p->g[a]);
+    }
+    s->step_law.step = s->snapshot.step;
+    s->since_close = INFINITY;
+    s->told.caution *= 1.5;
+    s->repeats++;
+    TRY(begin_messages(s));
+    while (s->step_law.step < target) {
+        s->told.careful = true;
+        TRY(advance(s, false));
     }
 out:
-    for (int m = 0; m < 3; m++)
-        free(column[m]);
     return status;
 }
 
-enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
+enum status simulation_step(struct simulation *s, bool *stop) {
+    enum status status = advance(s, *stop);
+    *stop = s->told.stop;
+    s->told.stop = false;
+    return status;
+}
+
+enum status simulation_settle(struct simulation *s) {
     enum status status = STATUS_OK;
-    const struct ops *ops = s->ops;
-    const struct particles *p = s->particles;
-    const size_t n = p->owned + p->ghosts, d = (size_t)s->box.d;
-    const double k = s->step_law.k, trap = s->step_law.trap;
-    struct drift drift;
-    double sums[6] = {0}, *scratch = NULL;
-    TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
-    TRY(comm_agree(s->comm, ops->allocate(ops, (n + 1) * d * d * sizeof *scratch, (void **)&scratch)));
-    TRY(drift_sums(s, &drift, sums));
-    sums[4] = trap * sums[1] +
-              ops->pair_quadratic(ops, &s->box, &s->law, k, p->owned, p->id, p->q, &s->list, drift.b);
-    sums[5] =
-        ops->stiffness_squared(ops, &s->box, &s->law, k, trap, p->owned, n, p->id, p->q, &s->list, scratch);
-    comm_sum(s->comm, sums, 6);
-    *out = (struct simulation_sums){.div_b = sums[0],
-                                    .b_squared = sums[1],
-                                    .force_b = sums[2],
-                                    .b_stiffness_b = sums[4],
-                                    .g_b = sums[3],
-                                    .stiffness_squared = sums[5]};
+    end_messages(s);
+    hear(s);
+    TRY(all_well(s, "dt"));
+    if (s->told.number[TOLD_DISPLACEMENT] > simulation_lists_last(s))
+        TRY(simulation_rebuild(
+            s)); /* a particle went farther than expected, and no force was computed since */
 out:
-    drift_release(ops, &drift);
-    ops->release(ops, scratch);
     return status;
 }

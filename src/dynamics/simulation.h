@@ -10,6 +10,36 @@
 #include "dynamics/system.h"
 #include "space/neighbours.h"
 
+/* Whether lists still hold, whether to stop and whether all is well is known only from all ranks. No step waits for
+ * that: what is told after one is heard after the next, and meanwhile no particle is expected to go farther than
+ * `bound`. Should one do so after all, the steps since the snapshot are done again, one by one. */
+enum told_number {
+    TOLD_DISPLACEMENT, /* since the lists were made */
+    TOLD_MOVED,        /* in the step */
+    TOLD_STOP,         /* somebody wants to */
+    TOLD_BAD,          /* 0, or 1 + the id of a particle out of the range of numbers */
+    TOLD_OWNED,        /* particles of the fullest rank */
+    TOLD_BUSY,         /* seconds of forces and steps of the busiest rank */
+    TOLD_IDLE,         /* minus those of the idlest */
+    TOLD_NUMBERS
+};
+struct told {
+    double number[TOLD_NUMBERS]; /* largest of all ranks, as heard last */
+    double sent[TOLD_NUMBERS];
+    bool under_way, stop;
+    bool fresh;            /* lists were made after what is under way was told */
+    uint64_t step, move;   /* which it was of */
+    double bound, caution; /* most that a particle is expected to move in it; times what was moved before */
+    bool careful;          /* the next step waits: nothing is known to expect */
+};
+
+/* Owned particles as they were when the lists were made, device. */
+struct snapshot {
+    uint64_t *q[MAX_DIMENSION], step;
+    int32_t *image[MAX_DIMENSION];
+    double *g[MAX_DIMENSION];
+};
+
 struct simulation {
     const struct ops *ops;
     struct comm *comm;
@@ -24,16 +54,22 @@ struct simulation {
     struct particles *particles;
     struct halo *halo;
     struct pair_list list;
-    struct close_pairs close;        /* of the list's, those near enough to matter soon */
-    double inner_skin;               /* close reaches this much beyond the cut-off */
-    double since_close;              /* particles went at most this far since it was made */
-    int64_t *force[MAX_DIMENSION];   /* (capacity) device, fixed point */
+    struct close_pairs close;      /* of the list's, those near enough to matter soon */
+    double inner_skin;             /* close reaches this much beyond the cut-off */
+    double since_close;            /* particles went at most this far since it was made, as far as is known */
+    uint64_t moves, close_move;    /* of the particles so far; when close was made */
+    int64_t *force[MAX_DIMENSION]; /* (capacity) device, fixed point */
     uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
     uint64_t
         *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */
     size_t capacity;
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
-    double most_owned;         /* particles of the fullest rank, as of the last step */
+    struct told told;          /* what ranks tell each other of every step */
+    struct snapshot snapshot;  /* where the steps since can be done again from; several ranks only */
+    uint64_t repeats;          /* how often that was needed */
+    uint64_t balanced,
+        balance_interval; /* the step when ranks were compared last, and steps until they are again */
+    double busy;          /* seconds of forces and steps by then */
     struct timings timings;
     int timer_force, timer_step, timer_messages, timer_lists;
 };
@@ -46,9 +82,14 @@ void simulation_destroy(struct simulation **simulation);
 /* Takes over the particles of a slice, after `step` steps. Collective. */
 enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step);
 
-/* One step on every rank. *stop: in, this rank wants to stop; out, some rank does (the same on every rank).
- * Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers. Collective. */
+/* One step on every rank. *stop: in, this rank wants to stop; out, some rank wanted to by now, or a step ago (the same
+ * on every rank). Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers in this step or the last.
+ * What particles and ghosts are is certain only after simulation_settle. Collective. */
 enum status simulation_step(struct simulation *s, bool *stop);
+
+/* Ends what is under way: from here to the next step particles are final and ghosts are copies of them. Everything
+ * below does it, too. Fails as simulation_step. Collective. */
+enum status simulation_settle(struct simulation *s);
 
 /* The fine steps before frame number `interval`, after which step_law.step is refine_steps more. Each is half an exact
  * step of g, an explicit midpoint step of x, half a step of g (Strang splitting): the stationary density is off by

@@ -76,15 +76,18 @@ struct pair_list {
     size_t capacity;
 };
 
-/* The pairs of a list that are near at the moment, one after the other; (capacity) each, at least as many as the list
- * has and SIMD_PAIRS more: a table may fill up its last block with pairs of a particle with itself. scratch: of a table. */
+/* The pairs of a list that are near at the moment, one after the other: first those of two owned particles, then those
+ * with a ghost as the second, from `across` on; (capacity) each, at least as many as the list has and twice SIMD_PAIRS more: a
+ * table may fill up its last block with pairs of a particle with itself. scratch: of a table. */
 enum { SIMD_PAIRS = 256 };
 struct close_pairs {
     uint32_t *first, *second;
-    size_t count, capacity;
+    size_t across, count, capacity;
     void *scratch; /* (n) particles times CLOSE_SCRATCH bytes */
 };
-enum { CLOSE_SCRATCH = 4 * (8 + 4) + 4 };
+enum { CLOSE_SCRATCH = 4 * (8 + 4) + 4 + 4 };
+/* Which of them: forces of the first can be computed while the positions of ghosts are under way. */
+enum pair_part { PAIRS_INSIDE, PAIRS_ACROSS };
 
 /* What a token of a window sees of positions; i the window's particle, j the token's, R an anchor (a particle's
  * lattice site; 0 in a trap), u = x - R. All by minimum image. */
@@ -208,13 +211,15 @@ struct ops {
     void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                        size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                        int64_t *const sum[]);
-    /* The pairs of a softplus law's list that are closer than reach now. Fills close->first, second, count. */
+    /* The pairs of a softplus law's list that are closer than reach now. Fills close->first, second, across, count. */
     void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
-    /* pair_force from these pairs, for as long as they hold all that are closer than the law's cut-off. */
+    /* pair_force from these pairs, for as long as they hold all that are closer than the law's cut-off: the part
+     * inside, which reads no ghost, then the part across. sum is complete after both; what it holds between them is
+     * the table's. */
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
-                        size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
-                        int64_t *const sum[]);
+                        enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                        struct close_pairs *close, int64_t *const sum[]);
     /* In float64, from all 64 bits of q: force[a][i] = k sum f n and divergence[i] = k sum_j [f' + (d-1) f/r]
      * (trap not included), of owned particles, and the like for springs; arrays of n entries as above. Overwrites. */
     void (*pair_terms)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,

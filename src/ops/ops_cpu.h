@@ -34,8 +34,9 @@ void cpu_pair_force(const struct ops *ops, const struct box *box, const struct p
                     int64_t *const sum[]);
 void cpu_close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                      uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
-void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
-                     size_t n, uint64_t *const q[], struct close_pairs *close, int64_t *const sum[]);
+void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                     enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                     struct close_pairs *close, int64_t *const sum[]);
 void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
                     size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
                     const struct pair_list *list, double *const force[], double *divergence);

@@ -89,25 +89,32 @@ void cpu_close_pairs(const struct ops *ops, const struct box *box, double reach,
         return;
     }
     const real cut = (real)(reach * reach * (1 + 1e-6));
-    close->count = 0;
-    for (size_t i = 0; i < owned; i++)
-        for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
-            real delta[MAX_DIMENSION];
-            close->first[close->count] = (uint32_t)i;
-            close->second[close->count] = list->neighbour[m];
-            close->count += separation(box, q, i, list->neighbour[m], delta) < cut;
-        }
+    close->count = close->across = 0;
+    for (int ghosts = 0; ghosts < 2; ghosts++) {
+        close->across = close->count;
+        for (size_t i = 0; i < owned; i++)
+            for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
+                real delta[MAX_DIMENSION];
+                const size_t j = list->neighbour[m];
+                close->first[close->count] = (uint32_t)i;
+                close->second[close->count] = (uint32_t)j;
+                close->count += (j >= owned) == ghosts && separation(box, q, i, j, delta) < cut;
+            }
+    }
 }
 
-void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
-                     size_t n, uint64_t *const q[], struct close_pairs *close, int64_t *const sum[]) {
+void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                     enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                     struct close_pairs *close, int64_t *const sum[]) {
     if (simd_kernels() && simd_kernels()->close_force) {
-        simd_kernels()->close_force(ops, box, law, owned, n, q, close, sum);
+        simd_kernels()->close_force(ops, box, law, part, owned, n, q, close, sum);
         return;
     }
-    for (int a = 0; a < box->d; a++)
+    for (int a = 0; a < box->d && part == PAIRS_INSIDE; a++)
         memset(sum[a], 0, n * sizeof *sum[a]);
-    for (size_t p = 0; p < close->count; p++)
+    const size_t begin = part == PAIRS_INSIDE ? 0 : close->across;
+    const size_t end = part == PAIRS_INSIDE ? close->across : close->count;
+    for (size_t p = begin; p < end; p++)
         add_pair(box, law, q, close->first[p], close->second[p], sum);
 }
 

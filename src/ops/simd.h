@@ -13,8 +13,8 @@ struct simd_kernels {
     void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
-                        size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
-                        int64_t *const sum[]);
+                        enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                        struct close_pairs *close, int64_t *const sum[]);
     /* room: SIMD_LIST numbers for each particle and one more. A grid of one system. */
     size_t (*pair_list)(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
                         uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list);

@@ -60,12 +60,6 @@ typedef int64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
 
 enum { PAIRS = 256 }; /* at a time */
 
-KERNEL_INLINE void pack_places(int d, int wide, size_t n, uint64_t *const q[], int32_t *place) {
-    for (size_t i = 0; i < n; i++)
-        for (int a = 0; a < wide; a++)
-            place[i * (size_t)wide + (size_t)a] = a < d ? (int32_t)(q[a][i] >> 32) : 0;
-}
-
 /* first and second hold where a particle's numbers begin: `wide` times its index. */
 KERNEL_INLINE void differences(int wide, const int32_t *place, const uint32_t *first, const uint32_t *second,
                                int32_t *delta) {
@@ -135,85 +129,162 @@ KERNEL_INLINE size_t add_sums(int wide, size_t i, size_t owned, const uint32_t *
     return i;
 }
 
-KERNEL_INLINE void force_of_pairs(int d, int wide, const struct box *box, const struct pair_law *law,
-                                  size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
-                                  int64_t *const sum[]) {
+/* In a table's scratch: sums and places of particles, where the pairs inside of each owned one end, and those that have
+ * ghosts in their list. */
+struct room {
+    int64_t *total;
+    int32_t *place;
+    uint32_t *end, *with_ghosts;
+};
+
+KERNEL_INLINE struct room room_of(int wide, size_t n, const struct close_pairs *close) {
+    struct room room = {.total = close->scratch};
+    room.place = (int32_t *)(room.total + n * (size_t)wide);
+    room.end = (uint32_t *)room.place + n * (size_t)wide;
+    room.with_ghosts = room.end + n;
+    return room;
+}
+
+KERNEL_INLINE void pack_places(int d, int wide, size_t begin, size_t end, uint64_t *const q[],
+                               int32_t *place) {
+    for (size_t i = begin; i < end; i++)
+        for (int a = 0; a < wide; a++)
+            place[i * (size_t)wide + (size_t)a] = a < d ? (int32_t)(q[a][i] >> 32) : 0;
+}
+
+/* A block of pairs: their forces in fixed point. */
+KERNEL_INLINE void block_values(int d, int wide, const struct box *box, const struct pair_law *law,
+                                const int32_t *place, const struct close_pairs *close, size_t p,
+                                int64_t *value) {
     _Alignas(64) int32_t delta[PAIRS * 4];
-    _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
-    int64_t *total = close->scratch, last[4] = {0};
-    int32_t *place = (int32_t *)(total + n * (size_t)wide);
-    const uint32_t *end = (const uint32_t *)place + n * (size_t)wide;
     float unit[4] = {0};
-    size_t i = 0;
     for (int a = 0; a < d; a++)
         unit[a] = (float)(box->side[a] * 0x1p-32);
-    pack_places(d, wide, n, q, place);
-    memset(total, 0, n * (size_t)wide * sizeof *total);
+    differences(wide, place, close->first + p, close->second + p, delta);
+    pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
+}
+
+KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const struct pair_law *law,
+                                size_t owned, size_t n, uint64_t *const q[],
+                                const struct close_pairs *close) {
+    _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
+    const struct room room = room_of(wide, n, close);
+    int64_t last[4] = {0};
+    size_t i = 0;
+    pack_places(d, wide, 0, owned, q, room.place);
+    memset(room.total, 0, owned * (size_t)wide * sizeof *room.total);
     memset(so_far, 0, sizeof so_far);
-    for (size_t p = 0; p < close->count; p += PAIRS) {
-        differences(wide, place, close->first + p, close->second + p, delta);
-        pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
-        subtract_values(wide, close->second + p, value, total, so_far);
-        i = add_sums(wide, i, owned, end, p, so_far, last, total);
+    for (size_t p = 0; p < close->across; p += PAIRS) {
+        block_values(d, wide, box, law, room.place, close, p, value);
+        subtract_values(wide, close->second + p, value, room.total, so_far);
+        i = add_sums(wide, i, owned, room.end, p, so_far, last, room.total);
         for (int a = 0; a < wide; a++)
             so_far[a] = so_far[PAIRS * wide + a];
     }
+}
+
+KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const struct pair_law *law,
+                                size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
+                                int64_t *const sum[]) {
+    _Alignas(64) int64_t value[PAIRS * 4];
+    const struct room room = room_of(wide, n, close);
+    pack_places(d, wide, owned, n, q, room.place);
+    for (size_t p = close->across; p < close->count; p += PAIRS) {
+        block_values(d, wide, box, law, room.place, close, p, value);
+        for (size_t m = 0; m < PAIRS; m++)
+            for (size_t a = 0; a < (size_t)wide; a++)
+                room.total[close->first[p + m] + a] += value[m * (size_t)wide + a];
+    }
     for (int a = 0; a < d; a++)
-        for (size_t m = 0; m < owned; m++)
-            sum[a][m] = total[m * (size_t)wide + (size_t)a];
+        for (size_t i = 0; i < owned; i++)
+            sum[a][i] = room.total[i * (size_t)wide + (size_t)a];
 }
 
 static void close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
-                        size_t owned, size_t n, uint64_t *const q[], struct close_pairs *close,
-                        int64_t *const sum[]) {
+                        enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                        struct close_pairs *close, int64_t *const sum[]) {
     (void)ops;
-    if (box->d == 1)
-        force_of_pairs(1, 2, box, law, owned, n, q, close, sum);
-    else if (box->d == 2)
-        force_of_pairs(2, 2, box, law, owned, n, q, close, sum);
-    else
-        force_of_pairs(3, 4, box, law, owned, n, q, close, sum);
+    if (part == PAIRS_INSIDE) {
+        if (box->d == 1)
+            force_inside(1, 2, box, law, owned, n, q, close);
+        else if (box->d == 2)
+            force_inside(2, 2, box, law, owned, n, q, close);
+        else
+            force_inside(3, 4, box, law, owned, n, q, close);
+    } else {
+        if (box->d == 1)
+            force_across(1, 2, box, law, owned, n, q, close, sum);
+        else if (box->d == 2)
+            force_across(2, 2, box, law, owned, n, q, close, sum);
+        else
+            force_across(3, 4, box, law, owned, n, q, close, sum);
+    }
 }
 
-KERNEL_INLINE size_t choose_pairs(int d, int wide, const struct box *box, float cut, size_t owned, size_t n,
-                                  uint64_t *const q[], const struct pair_list *list,
-                                  struct close_pairs *close) {
-    int32_t *place = (int32_t *)((int64_t *)close->scratch + n * (size_t)wide);
-    uint32_t *end = (uint32_t *)place + n * (size_t)wide;
+KERNEL_INLINE bool near_enough(int d, int wide, const float unit[], float cut, const int32_t *place, size_t i,
+                               size_t j) {
+    float square = 0;
+    for (int a = 0; a < d; a++) {
+        const float x =
+            (float)(place[i * (size_t)wide + (size_t)a] - place[j * (size_t)wide + (size_t)a]) * unit[a];
+        square = fmaf(x, x, square);
+    }
+    return square < cut;
+}
+
+/* Fills up the last block with pairs at no distance, of no force. */
+KERNEL_INLINE size_t fill_up(struct close_pairs *close, size_t count) {
+    const size_t whole = (count + PAIRS - 1) / PAIRS * PAIRS;
+    for (; count < whole; count++)
+        close->first[count] = close->second[count] = 0;
+    return whole;
+}
+
+/* The pairs inside, then those with ghosts. */
+KERNEL_INLINE void choose_pairs(int d, int wide, const struct box *box, float cut, size_t owned, size_t n,
+                                uint64_t *const q[], const struct pair_list *list,
+                                struct close_pairs *close) {
+    const struct room room = room_of(wide, n, close);
     float unit[4] = {0};
     size_t count = 0;
     for (int a = 0; a < d; a++)
         unit[a] = (float)(box->side[a] * 0x1p-32);
-    pack_places(d, wide, n, q, place);
+    pack_places(d, wide, 0, n, q, room.place);
+    size_t found = 0;
     for (size_t i = 0; i < owned; i++) {
+        bool ghosts = false;
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
-            float square = 0;
-            for (int a = 0; a < d; a++) {
-                const float x =
-                    (float)(place[i * (size_t)wide + (size_t)a] - place[j * (size_t)wide + (size_t)a]) *
-                    unit[a];
-                square = fmaf(x, x, square);
-            }
             close->first[count] = (uint32_t)(i * (size_t)wide);
             close->second[count] = (uint32_t)(j * (size_t)wide);
-            count += square < cut;
+            count += near_enough(d, wide, unit, cut, room.place, i, j) & (j < owned);
+            ghosts |= j >= owned;
         }
-        end[i] = (uint32_t)count;
+        room.end[i] = (uint32_t)count;
+        room.with_ghosts[found] = (uint32_t)i;
+        found += ghosts;
     }
-    return count;
+    close->across = count = fill_up(close, count);
+    for (size_t g = 0; g < found; g++)
+        for (size_t i = room.with_ghosts[g], m = list->start[i]; m < list->start[i + 1]; m++) {
+            const size_t j = list->neighbour[m];
+            close->first[count] = (uint32_t)(i * (size_t)wide);
+            close->second[count] = (uint32_t)(j * (size_t)wide);
+            count += (j >= owned) & near_enough(d, wide, unit, cut, room.place, i, j);
+        }
+    close->count = fill_up(close, count);
 }
 
 static void close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close) {
     (void)ops;
     const float cut = (float)(reach * reach * (1 + 1e-6));
-    const size_t count = box->d == 1   ? choose_pairs(1, 2, box, cut, owned, n, q, list, close)
-                         : box->d == 2 ? choose_pairs(2, 2, box, cut, owned, n, q, list, close)
-                                       : choose_pairs(3, 4, box, cut, owned, n, q, list, close);
-    close->count = (count + PAIRS - 1) / PAIRS * PAIRS;
-    for (size_t m = count; m < close->count; m++)
-        close->first[m] = close->second[m] = 0; /* at no distance: no force */
+    if (box->d == 1)
+        choose_pairs(1, 2, box, cut, owned, n, q, list, close);
+    else if (box->d == 2)
+        choose_pairs(2, 2, box, cut, owned, n, q, list, close);
+    else
+        choose_pairs(3, 4, box, cut, owned, n, q, list, close);
 }
 
 /* ---- the list ---- */

@@ -5,12 +5,14 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct comm {
     MPI_Comm world;
     int rank, size;
+    MPI_Request largest; /* the reduction under way */
 };
 
 #ifdef EPFLOW_FLOAT64
@@ -19,12 +21,13 @@ struct comm {
 #define MPI_REAL_TYPE MPI_FLOAT
 #endif
 
-enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7 };
+enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7, TAG_CHANNEL = 8 };
 
 enum status comm_start(int *argc, char ***argv, struct comm **out) {
     *out = calloc(1, sizeof **out);
     if (!*out)
         return FAIL(STATUS_FAILURE, "out of memory at start");
+    (*out)->largest = MPI_REQUEST_NULL;
     MPI_Init(argc, argv);
     MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->world);
     MPI_Comm_rank((*out)->world, &(*out)->rank);
@@ -101,6 +104,19 @@ void comm_max(struct comm *comm, double *values, int count) {
 
 void comm_min(struct comm *comm, double *values, int count) {
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MIN, comm->world);
+}
+
+void comm_max_begin(struct comm *comm, double *values, int count) {
+    MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world, &comm->largest);
+}
+
+void comm_max_look(struct comm *comm) {
+    int done;
+    MPI_Test(&comm->largest, &done, MPI_STATUS_IGNORE);
+}
+
+void comm_max_end(struct comm *comm) {
+    MPI_Wait(&comm->largest, MPI_STATUS_IGNORE);
 }
 
 /* MPI counts are int: long arrays go in parts. */
@@ -186,4 +202,51 @@ enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, co
     if (request != few)
         free(request);
     return STATUS_OK;
+}
+
+struct comm_channel {
+    int requests;
+    bool under_way;
+    MPI_Request request[];
+};
+
+enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pattern, const void *send,
+                                void *receive, struct comm_channel **out) {
+    const int peers = pattern->peers;
+    struct comm_channel *c = malloc(sizeof *c + 2 * (size_t)peers * sizeof *c->request);
+    *out = c;
+    if (!c)
+        return FAIL(STATUS_FAILURE, "out of memory for messages among %d ranks", peers);
+    c->requests = 2 * peers;
+    c->under_way = false;
+    for (int p = 0; p < peers; p++) {
+        size_t from = pattern->send_offset[p], to = pattern->receive_offset[p];
+        MPI_Recv_init((char *)receive + to, (int)(pattern->receive_offset[p + 1] - to), MPI_BYTE,
+                      pattern->peer[p], TAG_CHANNEL, comm->world, &c->request[p]);
+        MPI_Send_init((const char *)send + from, (int)(pattern->send_offset[p + 1] - from), MPI_BYTE,
+                      pattern->peer[p], TAG_CHANNEL, comm->world, &c->request[peers + p]);
+    }
+    return STATUS_OK;
+}
+
+void comm_channel_begin(struct comm_channel *c) {
+    MPI_Startall(c->requests, c->request);
+    c->under_way = true;
+}
+
+void comm_channel_end(struct comm_channel *c) {
+    MPI_Waitall(c->requests, c->request, MPI_STATUSES_IGNORE);
+    c->under_way = false;
+}
+
+void comm_channel_destroy(struct comm_channel **channel) {
+    struct comm_channel *c = *channel;
+    if (!c)
+        return;
+    if (c->under_way)
+        comm_channel_end(c);
+    for (int r = 0; r < c->requests; r++)
+        MPI_Request_free(&c->request[r]);
+    free(c);
+    *channel = NULL;
 }

@@ -39,6 +39,12 @@ void comm_barrier(struct comm *comm);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes); /* from rank 0 */
 void comm_max(struct comm *comm, double *values, int count);
 void comm_min(struct comm *comm, double *values, int count);
+/* The same while other things go on: values, at most COMM_UNDER_WAY, are the ranks' largest after _end. One at a time;
+ * _look gives the library a chance to move on with it. */
+enum { COMM_UNDER_WAY = 8 };
+void comm_max_begin(struct comm *comm, double *values, int count);
+void comm_max_look(struct comm *comm);
+void comm_max_end(struct comm *comm);
 void comm_sum(struct comm *comm, double *values, size_t count);
 void comm_sum_real(struct comm *comm, real *values, size_t count);
 void comm_sum_integer(struct comm *comm, int64_t *values, int count);
@@ -59,5 +65,15 @@ struct comm_pattern {
 };
 enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
                        void *receive);
+
+/* The messages of a pattern between the same two buffers again and again: set up once, then begun and ended as often
+ * as wanted. Between the two neither buffer is to be touched. _destroy ends what is under way, and accepts NULL; only
+ * begin and end are collective, over the peers. */
+struct comm_channel;
+enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pattern, const void *send,
+                                void *receive, struct comm_channel **out);
+void comm_channel_begin(struct comm_channel *channel);
+void comm_channel_end(struct comm_channel *channel);
+void comm_channel_destroy(struct comm_channel **channel);
 
 #endif

@@ -93,28 +93,30 @@ struct node {
     struct rank_box part;
     int axis;
     uint64_t low, high; /* the cut's last coordinate is in [low, high] */
-    int64_t target;     /* particles wanted at or below the cut, over all ranks */
+    int64_t target;     /* weight wanted at or below the cut, over all ranks */
 };
 
-/* Particles of each node at or below its trial coordinate, over all ranks. */
-static void count_below(const struct domain *domain, struct comm *comm, size_t n, uint64_t *const q[],
-                        const int *node_of, int nodes, const struct node *node, const uint64_t *trial,
-                        int64_t *below) {
+/* Weight of each node at or below its trial coordinate, over all ranks. */
+static void weigh_below(const struct domain *domain, struct comm *comm, size_t n, int64_t weight,
+                        uint64_t *const q[], const int *node_of, int nodes, const struct node *node,
+                        const uint64_t *trial, int64_t *below) {
     for (int m = 0; m < nodes; m++)
         below[m] = 0;
     for (size_t i = 0; i < n; i++) {
         int m = node_of[i];
-        below[m] += cut_coordinate(&domain->box, q[node[m].axis][i]) <= trial[m];
+        if (cut_coordinate(&domain->box, q[node[m].axis][i]) <= trial[m])
+            below[m] += weight;
     }
     comm_sum_integer(comm, below, nodes);
 }
 
 /* A node of one rank is done: its cut is the end of its box. */
-static void find_cuts(const struct domain *domain, struct comm *comm, size_t n, uint64_t *const q[],
-                      const int *node_of, int nodes, struct node *node, uint64_t *trial, int64_t *below) {
+static void find_cuts(const struct domain *domain, struct comm *comm, size_t n, int64_t weight,
+                      uint64_t *const q[], const int *node_of, int nodes, struct node *node, uint64_t *trial,
+                      int64_t *below) {
     for (int m = 0; m < nodes; m++)
         trial[m] = UINT64_MAX;
-    count_below(domain, comm, n, q, node_of, nodes, node, trial, below);
+    weigh_below(domain, comm, n, weight, q, node_of, nodes, node, trial, below);
     for (int m = 0; m < nodes; m++) {
         node[m].axis = longest_axis(&domain->box, &node[m].part);
         node[m].high = node[m].part.last[node[m].axis] - (node[m].count > 1);
@@ -125,7 +127,7 @@ static void find_cuts(const struct domain *domain, struct comm *comm, size_t n, 
         searching = false;
         for (int m = 0; m < nodes; m++)
             trial[m] = node[m].low + (node[m].high - node[m].low) / 2;
-        count_below(domain, comm, n, q, node_of, nodes, node, trial, below);
+        weigh_below(domain, comm, n, weight, q, node_of, nodes, node, trial, below);
         for (int m = 0; m < nodes; m++) {
             if (below[m] == node[m].target)
                 node[m].low = node[m].high = trial[m];
@@ -160,7 +162,8 @@ static int split_nodes(struct domain *domain, int nodes, const struct node *node
     return made;
 }
 
-enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, uint64_t *const q[]) {
+enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, int64_t weight,
+                           uint64_t *const q[]) {
     enum status status = STATUS_OK;
     if (domain->box.group > 0)
         return STATUS_OK;
@@ -174,7 +177,7 @@ enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, u
     TRY(comm_agree(comm, status));
     node[0] = (struct node){.first = 0, .count = domain->ranks, .part = whole_box()};
     for (int nodes = 1; nodes < domain->ranks;) {
-        find_cuts(domain, comm, n, q, node_of, nodes, node, trial, below);
+        find_cuts(domain, comm, n, weight, q, node_of, nodes, node, trial, below);
         int made = split_nodes(domain, nodes, node, next, child);
         for (size_t i = 0; i < n; i++) {
             const struct node *m = &node[node_of[i]];
@@ -251,6 +254,31 @@ double domain_gap(const struct domain *domain, int rank_a, int rank_b) {
         square += gap * gap;
     }
     return sqrt(square);
+}
+
+size_t domain_near_sides(const struct domain *domain, double width, size_t n, uint64_t *const q[],
+                         uint32_t *index) {
+    const struct rank_box *part = &domain->part[domain->rank];
+    uint64_t origin[MAX_DIMENSION], least[MAX_DIMENSION], most[MAX_DIMENSION];
+    size_t count = 0;
+    for (int a = 0; a < domain->box.d; a++) {
+        const uint64_t extent = part->last[a] - part->low[a];
+        const double margin = ceil(width / domain->box.side[a] * 0x1p64 * (1 + 1e-9));
+        const bool whole = extent == UINT64_MAX && domain->box.periodic; /* no other rank across its ends */
+        origin[a] = part->low[a] - (domain->box.periodic ? 0 : HALF);
+        least[a] = whole ? 0 : margin < 0x1p63 ? (uint64_t)margin : UINT64_MAX;
+        most[a] = extent >= least[a] ? extent - least[a] : 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool deep = true;
+        for (int a = 0; a < domain->box.d; a++) {
+            const uint64_t inside = q[a][i] - origin[a];
+            deep = deep & (inside >= least[a]) & (inside <= most[a]);
+        }
+        index[count] = (uint32_t)i;
+        count += !deep;
+    }
+    return count;
 }
 
 bool domain_is_valid(const struct domain *domain) {

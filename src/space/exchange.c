@@ -221,7 +221,7 @@ enum status particles_from_slice(struct particles *p, struct domain *domain, str
         p->ops->to_device(p->ops, p->image[a], image, n * sizeof *image);
     }
     p->owned = n;
-    TRY(domain_balance(domain, comm, n, q));
+    TRY(domain_balance(domain, comm, n, 1, q));
     TRY(particles_migrate(p, domain, comm, cell));
 out:
     free(g);

@@ -24,12 +24,15 @@ struct halo {
     char *send, *receive;       /* device: message buffers, d values of 8 bytes per particle */
     struct comm_pattern rows;   /* offsets for messages of d values per particle */
     struct comm_pattern values; /* and of one */
+    struct comm_channel *positions;
+    bool under_way;
 };
 
 void halo_destroy(struct halo **halo) {
     struct halo *h = *halo;
     if (!h)
         return;
+    comm_channel_destroy(&h->positions);
     h->ops->release(h->ops, h->send_index);
     h->ops->release(h->ops, h->send);
     h->ops->release(h->ops, h->receive);
@@ -67,11 +70,15 @@ static enum status find_peers(struct halo *h, const struct domain *domain) {
 /* Lists of the particles every peer needs (host), from positions q (host). */
 static enum status choose_sent(struct halo *h, const struct domain *domain, size_t owned, uint64_t *const q[],
                                uint32_t **out) {
-    size_t room = owned + 16, count = 0;
-    uint32_t *index = malloc(room * sizeof *index);
+    uint32_t *near = malloc((owned + 1) * sizeof *near), *index = NULL;
+    const size_t candidates = near && h->peers > 0 ? domain_near_sides(domain, h->width, owned, q, near) : 0;
+    size_t room = 2 * candidates + 16, count = 0;
+    if (near)
+        index = malloc(room * sizeof *index);
     for (int p = 0; index && p < h->peers; p++) {
         h->send_first[p] = count;
-        for (size_t i = 0; i < owned; i++) {
+        for (size_t m = 0; m < candidates; m++) {
+            const size_t i = near[m];
             uint64_t position[MAX_DIMENSION] = {0};
             for (int a = 0; a < h->d; a++)
                 position[a] = q[a][i];
@@ -89,6 +96,7 @@ static enum status choose_sent(struct halo *h, const struct domain *domain, size
         }
     }
     h->send_first[h->peers] = count;
+    free(near);
     *out = index;
     return index ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for the list of a halo");
 }
@@ -119,22 +127,21 @@ static enum status exchange_counts(struct halo *h) {
     return status;
 }
 
-/* Sends columns[a][send_index] (8-byte elements) into columns[a][owned + ...] of the peers. */
-static enum status send_columns(struct halo *h, size_t owned, int columns, void *const column[]) {
-    const struct comm_pattern *pattern = columns == 1 ? &h->values : &h->rows;
-    if (h->peers == 0)
-        return STATUS_OK;
+/* columns[a][send_index] (8-byte elements), peer after peer, into the message buffer. */
+static enum status pack(struct halo *h, const struct comm_pattern *pattern, int columns,
+                        void *const column[]) {
     for (int p = 0; p < h->peers; p++) {
         size_t first = h->send_first[p], count = h->send_first[p + 1] - first;
         for (int a = 0; a < columns; a++)
             h->ops->gather8(h->ops, count, h->send_index + first, column[a],
                             h->send + pattern->send_offset[p] + (size_t)a * count * sizeof(uint64_t));
     }
-    enum status status = h->ops->synchronise(h->ops);
-    if (status == STATUS_OK)
-        status = comm_peers(h->comm, pattern, h->send, h->receive);
-    if (status != STATUS_OK)
-        return status;
+    return h->ops->synchronise(h->ops);
+}
+
+/* What has come into columns[a][owned + ...]. */
+static void unpack(struct halo *h, const struct comm_pattern *pattern, size_t owned, int columns,
+                   void *const column[]) {
     for (int p = 0; p < h->peers; p++) {
         size_t first = h->receive_first[p], count = h->receive_first[p + 1] - first;
         for (int a = 0; a < columns; a++)
@@ -142,7 +149,18 @@ static enum status send_columns(struct halo *h, size_t owned, int columns, void 
                          h->receive + pattern->receive_offset[p] + (size_t)a * count * sizeof(uint64_t),
                          count * sizeof(uint64_t));
     }
-    return STATUS_OK;
+}
+
+static enum status send_columns(struct halo *h, size_t owned, int columns, void *const column[]) {
+    const struct comm_pattern *pattern = columns == 1 ? &h->values : &h->rows;
+    if (h->peers == 0)
+        return STATUS_OK;
+    enum status status = pack(h, pattern, columns, column);
+    if (status == STATUS_OK)
+        status = comm_peers(h->comm, pattern, h->send, h->receive);
+    if (status == STATUS_OK)
+        unpack(h, pattern, owned, columns, column);
+    return status;
 }
 
 /* Ids travel as 8-byte values, like everything else. Once per halo, so through the host. */
@@ -209,6 +227,7 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     TRY(comm_agree(comm, status));
     p->ops->to_device(p->ops, h->send_index, index, sent * sizeof *index);
     p->ghosts = received;
+    TRY(comm_agree(comm, comm_channel_create(comm, &h->rows, h->send, h->receive, &h->positions)));
     TRY(send_ids(h, p));
     TRY(halo_positions(h, p));
     TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
@@ -221,8 +240,30 @@ out:
     return status;
 }
 
+enum status halo_positions_begin(struct halo *h, const struct particles *p) {
+    if (h->peers == 0)
+        return STATUS_OK;
+    enum status status = pack(h, &h->rows, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+    if (status != STATUS_OK)
+        return status;
+    comm_channel_begin(h->positions);
+    h->under_way = true;
+    return STATUS_OK;
+}
+
+void halo_positions_end(struct halo *h, struct particles *p) {
+    if (!h->under_way)
+        return;
+    comm_channel_end(h->positions);
+    h->under_way = false;
+    unpack(h, &h->rows, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+}
+
 enum status halo_positions(struct halo *h, struct particles *p) {
-    return send_columns(h, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+    enum status status = halo_positions_begin(h, p);
+    if (status == STATUS_OK)
+        halo_positions_end(h, p);
+    return status;
 }
 
 enum status halo_values(struct halo *h, const struct particles *p, double *values) {

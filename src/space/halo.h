@@ -2,7 +2,8 @@
  *
  * A halo of width h gives a rank every particle of other ranks closer than h to its box (minimum image,
  * one copy each). It is made once (halo_create appends the ghosts to the particles), and from then on
- * only changed values travel: halo_positions sends the positions along the same index lists.
+ * only changed values travel: halo_positions sends the positions along the same index lists, by messages that are set
+ * up once.
  */
 #ifndef EPFLOW_SPACE_HALO_H
 #define EPFLOW_SPACE_HALO_H
@@ -19,6 +20,10 @@ void halo_destroy(struct halo **halo);
 
 /* Owners' present positions into the ghosts. Collective. */
 enum status halo_positions(struct halo *halo, struct particles *particles);
+/* The same in two parts, for what there is to do meanwhile: positions may be read but not changed before _end, which
+ * does nothing where nothing was begun. */
+enum status halo_positions_begin(struct halo *halo, const struct particles *particles);
+void halo_positions_end(struct halo *halo, struct particles *particles);
 /* The same for one float64 per particle: values (owned + ghosts). Collective. */
 enum status halo_values(struct halo *halo, const struct particles *particles, double *values);
 

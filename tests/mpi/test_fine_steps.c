@@ -95,6 +95,7 @@ static void run_refined(struct config c, double refine, int intervals, int steps
     }
     if (c.system.kind != SYSTEM_CRYSTAL)
         assert_true(builds > 0);
+    assert_int_equal(simulation_settle(s), STATUS_OK);
     assert_true(halo_is_valid(s->halo, s->particles));
     reference_free(&r);
     slice_destroy(&slice);

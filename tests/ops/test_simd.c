@@ -69,14 +69,15 @@ static void run(struct gas *c, const struct step_law *at, struct step_result *re
     close.scratch = calloc(N, CLOSE_SCRATCH);
     for (; step.step < at->step + STEPS; step.step++) {
         assert_int_equal(pairs_build(p, &c->box, law.cutoff + 0.5, &list), STATUS_OK);
-        if (list.capacity + SIMD_PAIRS > close.capacity) {
-            close.capacity = list.capacity + SIMD_PAIRS;
+        if (list.capacity + 2 * SIMD_PAIRS > close.capacity) {
+            close.capacity = list.capacity + 2 * SIMD_PAIRS;
             close.first = realloc(close.first, close.capacity * sizeof *close.first);
             close.second = realloc(close.second, close.capacity * sizeof *close.second);
         }
         ops->close_pairs(ops, &c->box, law.cutoff + 0.1, p->owned, N, p->q, &list, &close);
         assert_true(close.count > p->owned && close.count <= close.capacity);
-        ops->close_force(ops, &c->box, &law, p->owned, N, p->q, &close, c->sum);
+        for (int part = PAIRS_INSIDE; part <= PAIRS_ACROSS; part++)
+            ops->close_force(ops, &c->box, &law, part, p->owned, N, p->q, &close, c->sum);
         ops->step(ops, &c->box, &step, p->owned, p->id, c->sum, c->q_list, p->q, p->image, p->g, NULL, NULL,
                   result);
     }

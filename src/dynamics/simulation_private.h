@@ -1,0 +1,27 @@
+/* What the files of the simulation share: simulation.c, fine_steps.c, sums.c. */
+#ifndef EPFLOW_DYNAMICS_SIMULATION_PRIVATE_H
+#define EPFLOW_DYNAMICS_SIMULATION_PRIVATE_H
+
+#include "dynamics/simulation.h"
+
+/* Forces of the pairs at the present positions; ends the halo's messages meanwhile. */
+void simulation_pair_forces(struct simulation *s);
+
+/* Tells the ranks of a move that was just made, and waits for what they tell: how far particles went since the lists
+ * were made, and whether all is well; dt names the parameter to blame. Collective. */
+enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
+                             double *displacement);
+
+/* How far particles may move before lists are made anew. */
+double simulation_lists_last(const struct simulation *s);
+
+/* Keeps where the owned particles are, to do the steps from here on again if need be. */
+void simulation_remember(struct simulation *s);
+
+/* New owners, halo and lists. Collective. */
+enum status simulation_rebuild(struct simulation *s);
+
+/* Halo, and where particles went too far lists, for the positions as they are now. Collective. */
+enum status simulation_refresh(struct simulation *s, double displacement);
+
+#endif
