@@ -90,7 +90,8 @@ const struct parameter parameter_table[] = {
     {"simulation", "cutoff_tolerance", TYPE_REAL, AT(simulation, cutoff_tolerance), .unit = "",
      .fallback = "1e-5", .least = 1e-14, .most = 0.1, .help = "the force is cut where f(r_c) is this"},
     {"simulation", "skin", TYPE_REAL, AT(simulation, skin), .unit = "r0", .fallback = "0", FROM(0),
-     .help = "how far neighbour lists reach beyond the cut-off; 0: chosen. No result depends on it"},
+     .help = "how far neighbour lists reach beyond the cut-off; 0: chosen for speed while it runs. No result "
+             "depends on it"},
     {"simulation", "restart_interval", TYPE_REAL, AT(simulation, restart_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between restart files"},
     /* ---- network ---- */

@@ -56,8 +56,10 @@ void plan_simulate(const struct session *s) {
         log_info("          %" PRId64 " independent copies", c->system.copies);
     if (c->system.kind == SYSTEM_CRYSTAL)
         plan_lattice(&c->system);
-    log_info("          cut-off %.4g r0, skin %.3g r0; %d ranks, about %s each", cutoff,
-             system_skin(&c->system, &c->simulation), comm_size(s->comm), memory);
+    log_info("          cut-off %.4g r0, skin %.3g r0%s; %d ranks, about %s each", cutoff,
+             system_skin(&c->system, &c->simulation),
+             system_skin_search(&c->system, &c->simulation).on ? " at first" : "", comm_size(s->comm),
+             memory);
     log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64
              " steps: %.3g particle-steps",
              config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
@@ -283,7 +285,7 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
     struct trajectory_totals totals = {0};
-    char rate[96];
+    char rate[128];
     TRY(begin(s, r, resuming, step));
     const uint64_t first = r->simulation->step_law.step;
     r->last_restart = timer_now();
@@ -294,8 +296,9 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     TRY(trajectory_finish(r->trajectory));
     TRY(totals_read(r->trajectory, s->comm, c, (size_t)frames, &totals));
     double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - first);
-    snprintf(rate, sizeof rate, "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps", done,
-             done / seconds / 1e6, done / n / (double)r->simulation->builds);
+    snprintf(rate, sizeof rate,
+             "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps, skin %.2f r0", done,
+             done / seconds / 1e6, done / n / (double)r->simulation->builds, r->simulation->skin);
     progress_end(&progress, rate);
     session_print_timings(s, &r->simulation->timings, seconds);
     TRY(comm_agree(s->comm, totals_log(c, &totals)));

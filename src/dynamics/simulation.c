@@ -9,7 +9,6 @@ enum {
     SORT_EVERY = 16,    /* list builds between sorts of the particles into cell order */
     BALANCE_FIRST = 512 /* steps before ranks compare times; twice as many every time */
 };
-static const double INNER_SKIN = 0.4; /* of the skin */
 
 enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
                               struct simulation **out) {
@@ -27,8 +26,8 @@ enum status simulation_create(const struct ops *ops, struct comm *comm, const st
     s->refine_steps = (uint64_t)config_refine_steps(config);
     s->fine_steps = (uint64_t)config_fine_steps(config);
     s->fine_law = system_fine_law(config);
-    s->skin = system_skin(&config->system, &config->simulation);
-    s->inner_skin = INNER_SKIN * s->skin;
+    simulation_start_skin(s, system_skin(&config->system, &config->simulation));
+    s->search = system_skin_search(&config->system, &config->simulation);
     s->timer_force = timings_add(&s->timings, "forces");
     s->timer_step = timings_add(&s->timings, "integration and noise");
     s->timer_messages = timings_add(&s->timings, "messages");
@@ -211,6 +210,7 @@ out:
 
 enum status simulation_rebuild(struct simulation *s) {
     enum status status = STATUS_OK;
+    simulation_tune_skin(s);
     timer_begin(&s->timings, s->timer_lists);
     if (s->box.group == 0) { /* copies stay where they are */
         TRY(balance(s));

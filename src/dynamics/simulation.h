@@ -66,7 +66,8 @@ struct simulation {
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
     struct told told;          /* what ranks tell each other of every step */
     struct snapshot snapshot;  /* where the steps since can be done again from; several ranks only */
-    uint64_t repeats;          /* how often that was needed */
+    struct skin_search search;
+    uint64_t repeats; /* how often that was needed */
     uint64_t balanced,
         balance_interval; /* the step when ranks were compared last, and steps until they are again */
     double busy;          /* seconds of forces and steps by then */

@@ -4,6 +4,13 @@
 
 #include "dynamics/simulation.h"
 
+#define INNER_SKIN 0.4 /* of the skin: how far close pairs reach beyond the cut-off */
+
+/* Sets the skin of the next lists. */
+void simulation_start_skin(struct simulation *s, double skin);
+/* Before lists are made: the skin to make them with. Collective. */
+void simulation_tune_skin(struct simulation *s);
+
 /* Forces of the pairs at the present positions; ends the halo's messages meanwhile. */
 void simulation_pair_forces(struct simulation *s);
 

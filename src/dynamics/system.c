@@ -67,17 +67,32 @@ struct step_law system_fine_law(const struct config *config) {
     return law;
 }
 
+/* The most that the box allows. */
+static double most_skin(const struct system_parameters *s, const struct simulation_parameters *p) {
+    const struct box box = system_box(s);
+    double most = INFINITY;
+    for (int a = 0; box.periodic && a < box.d; a++)
+        most = fmin(most, 0.999 * (box.side[a] / 2 - config_cutoff(s, p)));
+    return most;
+}
+
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p) {
-    const double usual = 0.5;
+    const double usual = s->kind == SYSTEM_CRYSTAL ? 0.5 : 1;
     if (p->skin > 0)
         return p->skin;
-    struct box box = system_box(s);
+    const struct box box = system_box(s);
     if (box.group > 0 && s->particles <= FEW) /* all pairs of a copy, which are soon tried: the list lasts */
         return 2 * box.side[0];
-    double skin = usual, cutoff = config_cutoff(s, p);
-    for (int a = 0; box.periodic && a < box.d; a++)
-        skin = fmin(skin, 0.999 * (box.side[a] / 2 - cutoff));
-    return skin;
+    return fmin(usual, most_skin(s, p));
+}
+
+struct skin_search system_skin_search(const struct system_parameters *s,
+                                      const struct simulation_parameters *p) {
+    const bool few = s->copies > 1 && s->particles <= FEW;
+    return (struct skin_search){.on = !(p->skin > 0) && s->kind != SYSTEM_CRYSTAL && !few,
+                                .least = fmin(0.2, most_skin(s, p)),
+                                .most = fmin(3, most_skin(s, p)),
+                                .factor = 1.25};
 }
 
 enum status drift_compute(const struct particles *p, const struct box *box, const struct pair_law *law,

@@ -24,9 +24,22 @@ struct step_law system_step_law(const struct system_parameters *s, const struct 
 /* The fine steps before a frame: dt that of one, g_decay and g_kick those of half of it. */
 struct step_law system_fine_law(const struct config *config);
 
-/* Neighbour lists reach this much beyond the cut-off: simulation.skin, or if that is 0 half a radius, less
- * where the box leaves less room, and everything where copies are of a few particles. */
+/* Neighbour lists reach this much beyond the cut-off, to start with: simulation.skin, or if that is 0 a radius (crystals:
+ * half), less where the box leaves no room; all pairs of few particles in copies. */
 double system_skin(const struct system_parameters *s, const struct simulation_parameters *p);
+
+/* The search for the skin that takes the least time, in simulations whose input leaves it open. */
+struct skin_search {
+    bool on;
+    double least, most;     /* r0 */
+    double best, best_cost; /* so far, and its seconds a step; 0: nothing known */
+    double factor;          /* to the next one */
+    int failures, rest;     /* directions that did not pay; tries to wait before the next search */
+    uint64_t step, builds;  /* when the present try began */
+    double seconds;
+};
+struct skin_search system_skin_search(const struct system_parameters *s,
+                                      const struct simulation_parameters *p);
 
 /* Fills this rank's slice with the start that simulation.start names (random or lattice), images 0 and g
  * standard normal; a crystal on its sites. A function of the seed and the particle ids alone. Not collective. */
