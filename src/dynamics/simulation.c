@@ -55,8 +55,8 @@ void simulation_destroy(struct simulation **simulation) {
     halo_destroy(&s->halo);
     pairs_release(s->ops, &s->list);
     release_close(s);
+    s->ops->release(s->ops, s->force);
     for (int a = 0; a < s->box.d; a++) {
-        s->ops->release(s->ops, s->force[a]);
         s->ops->release(s->ops, s->q_list[a]);
         s->ops->release(s->ops, s->q_start[a]);
         s->ops->release(s->ops, s->snapshot.q[a]);
@@ -87,8 +87,8 @@ static enum status reserve(struct simulation *s) {
         return STATUS_OK;
     s->capacity = 0;
     TRY(replace(ops, n * CLOSE_SCRATCH, &s->close.scratch));
+    TRY(replace(ops, n * force_numbers(s->box.d) * sizeof *s->force, &s->force));
     for (int a = 0; a < s->box.d; a++) {
-        TRY(replace(ops, n * sizeof *s->force[a], &s->force[a]));
         TRY(replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
         if (s->fine_steps > 0)
             TRY(replace(ops, n * sizeof *s->q_start[a], &s->q_start[a]));

@@ -54,11 +54,11 @@ struct simulation {
     struct particles *particles;
     struct halo *halo;
     struct pair_list list;
-    struct close_pairs close;      /* of the list's, those near enough to matter soon */
-    double inner_skin;             /* close reaches this much beyond the cut-off */
-    double since_close;            /* particles went at most this far since it was made, as far as is known */
-    uint64_t moves, close_move;    /* of the particles so far; when close was made */
-    int64_t *force[MAX_DIMENSION]; /* (capacity) device, fixed point */
+    struct close_pairs close;   /* of the list's, those near enough to matter soon */
+    double inner_skin;          /* close reaches this much beyond the cut-off */
+    double since_close;         /* particles went at most this far since it was made, as far as is known */
+    uint64_t moves, close_move; /* of the particles so far; when close was made */
+    int64_t *force;             /* (capacity, force_numbers) device, fixed point */
     uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
     uint64_t
         *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */

@@ -67,6 +67,14 @@ struct pair_law {
     struct lattice lattice; /* of a crystal; none (d = 0) for the softplus */
 };
 enum { FORCE_BITS = 48 };
+/* Forces of particles follow each other: that of particle i on axis a is number force_at(d, i, a) of n force_numbers(d).
+ * What is between those of d axes is a table's. */
+static inline size_t force_numbers(int d) {
+    return d == 3 ? 4 : 2;
+}
+static inline size_t force_at(int d, size_t i, int a) {
+    return i * force_numbers(d) + (size_t)a;
+}
 
 /* Pairs closer than the list's radius, or the bonds of a lattice. Of two owned particles only one has the other in its list; an owned
  * particle has every ghost. */
@@ -85,7 +93,7 @@ struct close_pairs {
     size_t across, count, capacity;
     void *scratch; /* (n) particles times CLOSE_SCRATCH bytes */
 };
-enum { CLOSE_SCRATCH = 4 * (8 + 4) + 4 + 4 };
+enum { CLOSE_SCRATCH = 4 * 4 + 4 + 4 };
 /* Which of them: forces of the first can be computed while the positions of ghosts are under way. */
 enum pair_part { PAIRS_INSIDE, PAIRS_ACROSS };
 
@@ -206,11 +214,11 @@ struct ops {
 
     /* ---- dynamics ---- */
 
-    /* sum[a][i] = sum over pairs of the force over k in fixed point, of owned particles; the arrays have n entries
-     * (owned and ghosts), those of ghosts are scratch. Overwrites. id is read by springs. */
+    /* sum (n, force_numbers): over pairs, of the force over k in fixed point, of owned particles; of ghosts, which the n
+     * include, scratch. Overwrites. id is read by springs. */
     void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                        size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
-                       int64_t *const sum[]);
+                       int64_t *sum);
     /* The pairs of a softplus law's list that are closer than reach now. Fills close->first, second, across, count. */
     void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
@@ -219,7 +227,7 @@ struct ops {
      * the table's. */
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
-                        struct close_pairs *close, int64_t *const sum[]);
+                        struct close_pairs *close, int64_t *sum);
     /* In float64, from all 64 bits of q: force[a][i] = k sum f n and divergence[i] = k sum_j [f' + (d-1) f/r]
      * (trap not included), of owned particles, and the like for springs; arrays of n entries as above. Overwrites. */
     void (*pair_terms)(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
@@ -246,7 +254,7 @@ struct ops {
     /* Advances n particles by one step. q_list: positions when the pair list was built. xi_x, xi_g (n, d)
      * host, for tests: given noise in place of the generator's; NULL in production. */
     void (*step)(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
-                 const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+                 const uint32_t *id, const int64_t *force, uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
                  struct step_result *result);
     /* The two parts of which split steps are made, for eps = 0. kick: g = g_decay g + g_kick xi, xi the standard normal
@@ -256,8 +264,8 @@ struct ops {
     /* move: to = from + dt b, b of g, of the pair force given and of the law's trap at the positions `at`; image counts
      * the crossings from `from` to `to` (NULL: not kept). The law's dt and noise are not used. to may be at or from. */
     void (*move)(const struct ops *ops, const struct box *box, const struct step_law *law, double dt,
-                 size_t n, const uint32_t *id, int64_t *const force[], double *const g[],
-                 uint64_t *const at[], uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[],
+                 size_t n, const uint32_t *id, const int64_t *force, double *const g[], uint64_t *const at[],
+                 uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[],
                  int32_t *const image[], struct step_result *result);
     /* out (n, d) = standard normal numbers of (seed, stream, id, step). */
     void (*normal)(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,

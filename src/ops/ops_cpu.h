@@ -31,12 +31,12 @@ size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct 
 /* ops_cpu_pairs.c */
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                     size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
-                    int64_t *const sum[]);
+                    int64_t *sum);
 void cpu_close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                      uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
 void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
                      enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
-                     struct close_pairs *close, int64_t *const sum[]);
+                     struct close_pairs *close, int64_t *sum);
 void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
                     size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
                     const struct pair_list *list, double *const force[], double *divergence);
@@ -54,7 +54,7 @@ void cpu_pair_count(const struct ops *ops, size_t owned, size_t n, const struct 
 
 /* ops_cpu_springs.c: the same for a law of springs; arrays are zeroed by the caller. */
 void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t owned, const uint32_t *id,
-                      uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]);
+                      uint64_t *const q[], const struct pair_list *list, int64_t *sum);
 void cpu_spring_terms(const struct box *box, const struct pair_law *law, double k, size_t owned,
                       const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                       double *const force[], double *divergence);
@@ -66,13 +66,13 @@ void cpu_spring_stiffness(const struct box *box, const struct pair_law *law, dou
 
 /* ops_cpu_step.c */
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
-              const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+              const uint32_t *id, const int64_t *force, uint64_t *const q_list[], uint64_t *const q[],
               int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
               struct step_result *result);
 void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
               double *const g[]);
 void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
-              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              const uint32_t *id, const int64_t *force, double *const g[], uint64_t *const at[],
               uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
               struct step_result *result);
 void cpu_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,

@@ -51,7 +51,7 @@ static inline real separation(const struct box *box, uint64_t *const q[], size_t
 
 /* Adds the force between two particles to the sum of one and takes it from that of the other. */
 static inline void add_pair(const struct box *box, const struct pair_law *law, uint64_t *const q[], size_t i,
-                            size_t j, int64_t *const sum[]) {
+                            size_t j, int64_t *sum) {
     const real beta = (real)law->beta, inverse_beta = 1 / beta, cut = (real)(law->cutoff * law->cutoff);
     const real least = (real)1e-30; /* coincident particles: no direction, no force */
     real delta[MAX_DIMENSION], square = separation(box, q, i, j, delta);
@@ -62,17 +62,16 @@ static inline void add_pair(const struct box *box, const struct pair_law *law, u
     const double factor = (double)((int64_t)1 << FORCE_BITS) / (double)beta;
     for (int a = 0; a < box->d; a++) {
         const int64_t force = fixed_point((double)(scale * delta[a]), factor);
-        sum[a][i] += force;
-        sum[a][j] -= force;
+        sum[force_at(box->d, i, a)] += force;
+        sum[force_at(box->d, j, a)] -= force;
     }
 }
 
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                     size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
-                    int64_t *const sum[]) {
+                    int64_t *sum) {
     (void)ops;
-    for (int a = 0; a < box->d; a++)
-        memset(sum[a], 0, n * sizeof *sum[a]);
+    memset(sum, 0, n * force_numbers(box->d) * sizeof *sum);
     if (law->kind == PAIRS_SPRINGS) {
         cpu_spring_force(box, law, owned, id, q, list, sum);
         return;
@@ -105,13 +104,13 @@ void cpu_close_pairs(const struct ops *ops, const struct box *box, double reach,
 
 void cpu_close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
                      enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
-                     struct close_pairs *close, int64_t *const sum[]) {
+                     struct close_pairs *close, int64_t *sum) {
     if (simd_kernels() && simd_kernels()->close_force) {
         simd_kernels()->close_force(ops, box, law, part, owned, n, q, close, sum);
         return;
     }
-    for (int a = 0; a < box->d && part == PAIRS_INSIDE; a++)
-        memset(sum[a], 0, n * sizeof *sum[a]);
+    if (part == PAIRS_INSIDE)
+        memset(sum, 0, n * force_numbers(box->d) * sizeof *sum);
     const size_t begin = part == PAIRS_INSIDE ? 0 : close->across;
     const size_t end = part == PAIRS_INSIDE ? close->across : close->count;
     for (size_t p = begin; p < end; p++)

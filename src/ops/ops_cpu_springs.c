@@ -42,7 +42,7 @@ static inline int64_t fixed_point(double value) {
 }
 
 void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t owned, const uint32_t *id,
-                      uint64_t *const q[], const struct pair_list *list, int64_t *const sum[]) {
+                      uint64_t *const q[], const struct pair_list *list, int64_t *sum) {
     for (size_t i = 0; i < owned; i++) {
         const struct bond_end p = end_of(law, id, i);
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
@@ -51,8 +51,8 @@ void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t 
             stretch(box, law, &p, &r, q, v);
             for (int a = 0; a < box->d; a++) {
                 int64_t force = fixed_point(v[a]);
-                sum[a][i] -= force;
-                sum[a][r.i] += force;
+                sum[force_at(box->d, i, a)] -= force;
+                sum[force_at(box->d, r.i, a)] += force;
             }
         }
     }

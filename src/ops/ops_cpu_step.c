@@ -53,16 +53,16 @@ static inline double displace(const struct box *box, double dx, double unit, uin
 /* One particle: the update of theory.md section 1. Returns the squared displacement from q_list; *moved grows to the
  * squared length of the step. */
 static inline double advance(const struct box *box, const struct step_law *law, size_t i,
-                             const uint64_t site[], int64_t *const force[], uint64_t *const q_list[],
+                             const uint64_t site[], const int64_t *force, uint64_t *const q_list[],
                              uint64_t *const q[], int32_t *const image[], double *const g[],
                              const double xi_x[], const double xi_g[], double *moved, bool *good) {
     double displacement = 0, way = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;
-        double b = velocity(law, g[a][i], force[a][i], q[a][i], site[a], unit);
+        double b = velocity(law, g[a][i], force[force_at(box->d, i, a)], q[a][i], site[a], unit);
         double dx = fma(b, law->dt, law->x_kick * xi_x[a]);
         g[a][i] = fma(g[a][i], law->g_decay, law->g_kick * xi_g[a]);
-        if (!allowed(dx, box->side[a], g[a][i], force[a][i])) {
+        if (!allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)])) {
             *good = false;
             return 0;
         }
@@ -74,7 +74,7 @@ static inline double advance(const struct box *box, const struct step_law *law, 
 }
 
 void cpu_step(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
-              const uint32_t *id, int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
+              const uint32_t *id, const int64_t *force, uint64_t *const q_list[], uint64_t *const q[],
               int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,
               struct step_result *result) {
     (void)ops;
@@ -131,7 +131,7 @@ void cpu_kick(const struct ops *ops, const struct step_law *law, int d, size_t n
 }
 
 void cpu_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt, size_t n,
-              const uint32_t *id, int64_t *const force[], double *const g[], uint64_t *const at[],
+              const uint32_t *id, const int64_t *force, double *const g[], uint64_t *const at[],
               uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[], int32_t *const image[],
               struct step_result *result) {
     (void)ops;
@@ -145,8 +145,8 @@ void cpu_move(const struct ops *ops, const struct box *box, const struct step_la
             lattice_site(&law->anchor, id[i], site);
         for (int a = 0; a < box->d; a++) {
             const double unit = box->side[a] * 0x1p-64;
-            double dx = dt * velocity(law, g[a][i], force[a][i], at[a][i], site[a], unit);
-            good = good && allowed(dx, box->side[a], g[a][i], force[a][i]);
+            double dx = dt * velocity(law, g[a][i], force[force_at(box->d, i, a)], at[a][i], site[a], unit);
+            good = good && allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)]);
             way += dx * dx;
             if (good)
                 displacement += displace(box, dx, unit, from[a][i], q_list[a][i], &to[a][i],

@@ -14,13 +14,13 @@ struct simd_kernels {
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
-                        struct close_pairs *close, int64_t *const sum[]);
+                        struct close_pairs *close, int64_t *sum);
     /* room: SIMD_LIST numbers for each particle and one more. A grid of one system. */
     size_t (*pair_list)(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
                         uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list);
     void (*step)(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
-                 int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
-                 int32_t *const image[], double *const g[], struct step_result *result);
+                 const int64_t *force, uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
+                 double *const g[], struct step_result *result);
 };
 
 /* ops_cpu_avx2.c, ops_cpu_avx512.c */

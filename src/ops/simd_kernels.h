@@ -129,17 +129,15 @@ KERNEL_INLINE size_t add_sums(int wide, size_t i, size_t owned, const uint32_t *
     return i;
 }
 
-/* In a table's scratch: sums and places of particles, where the pairs inside of each owned one end, and those that have
+/* In a table's scratch: places of particles, where the pairs inside of each owned one end, and those that have
  * ghosts in their list. */
 struct room {
-    int64_t *total;
     int32_t *place;
     uint32_t *end, *with_ghosts;
 };
 
 KERNEL_INLINE struct room room_of(int wide, size_t n, const struct close_pairs *close) {
-    struct room room = {.total = close->scratch};
-    room.place = (int32_t *)(room.total + n * (size_t)wide);
+    struct room room = {.place = close->scratch};
     room.end = (uint32_t *)room.place + n * (size_t)wide;
     room.with_ghosts = room.end + n;
     return room;
@@ -165,19 +163,19 @@ KERNEL_INLINE void block_values(int d, int wide, const struct box *box, const st
 }
 
 KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const struct pair_law *law,
-                                size_t owned, size_t n, uint64_t *const q[],
-                                const struct close_pairs *close) {
+                                size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
+                                int64_t *total) {
     _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
     const struct room room = room_of(wide, n, close);
     int64_t last[4] = {0};
     size_t i = 0;
     pack_places(d, wide, 0, owned, q, room.place);
-    memset(room.total, 0, owned * (size_t)wide * sizeof *room.total);
+    memset(total, 0, owned * (size_t)wide * sizeof *total);
     memset(so_far, 0, sizeof so_far);
     for (size_t p = 0; p < close->across; p += PAIRS) {
         block_values(d, wide, box, law, room.place, close, p, value);
-        subtract_values(wide, close->second + p, value, room.total, so_far);
-        i = add_sums(wide, i, owned, room.end, p, so_far, last, room.total);
+        subtract_values(wide, close->second + p, value, total, so_far);
+        i = add_sums(wide, i, owned, room.end, p, so_far, last, total);
         for (int a = 0; a < wide; a++)
             so_far[a] = so_far[PAIRS * wide + a];
     }
@@ -185,7 +183,7 @@ KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const st
 
 KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const struct pair_law *law,
                                 size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
-                                int64_t *const sum[]) {
+                                int64_t *total) {
     _Alignas(64) int64_t value[PAIRS * 4];
     const struct room room = room_of(wide, n, close);
     pack_places(d, wide, owned, n, q, room.place);
@@ -193,24 +191,21 @@ KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const st
         block_values(d, wide, box, law, room.place, close, p, value);
         for (size_t m = 0; m < PAIRS; m++)
             for (size_t a = 0; a < (size_t)wide; a++)
-                room.total[close->first[p + m] + a] += value[m * (size_t)wide + a];
+                total[close->first[p + m] + a] += value[m * (size_t)wide + a];
     }
-    for (int a = 0; a < d; a++)
-        for (size_t i = 0; i < owned; i++)
-            sum[a][i] = room.total[i * (size_t)wide + (size_t)a];
 }
 
 static void close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
-                        struct close_pairs *close, int64_t *const sum[]) {
+                        struct close_pairs *close, int64_t *sum) {
     (void)ops;
     if (part == PAIRS_INSIDE) {
         if (box->d == 1)
-            force_inside(1, 2, box, law, owned, n, q, close);
+            force_inside(1, 2, box, law, owned, n, q, close, sum);
         else if (box->d == 2)
-            force_inside(2, 2, box, law, owned, n, q, close);
+            force_inside(2, 2, box, law, owned, n, q, close, sum);
         else
-            force_inside(3, 4, box, law, owned, n, q, close);
+            force_inside(3, 4, box, law, owned, n, q, close, sum);
     } else {
         if (box->d == 1)
             force_across(1, 2, box, law, owned, n, q, close, sum);
@@ -512,20 +507,24 @@ KERNEL_INLINE bool advance_axis(double side, const struct step_law *law, size_t 
 }
 
 KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step_law *law, size_t begin,
-                                 size_t count, const uint32_t *id, int64_t *const force[],
+                                 size_t count, const uint32_t *id, const int64_t *force,
                                  uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
                                  double *const g[], struct moves *m) {
     static const float still[BLOCK];
+    int64_t along[MAX_DIMENSION][BLOCK];
     float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
     uint64_t before[BLOCK];
     uint32_t ids[BLOCK] = {0};
     memcpy(ids, id + begin, count * sizeof *ids);
     random_normals(law, ids, law->x_kick > 0 ? 2 * d : d, normal);
     memset(m, 0, sizeof *m);
+    for (size_t i = 0; i < count; i++)
+        for (int a = 0; a < d; a++)
+            along[a][i] = force[force_at(d, begin + i, a)];
     for (int a = 0; a < d; a++) {
         const float *xi_x = law->x_kick > 0 ? normal[d + a] : still;
-        const bool crossed = advance_axis(box->side[a], law, count, force[a] + begin, q_list[a] + begin,
-                                          q[a] + begin, g[a] + begin, xi_x, normal[a], before, m);
+        const bool crossed = advance_axis(box->side[a], law, count, along[a], q_list[a] + begin, q[a] + begin,
+                                          g[a] + begin, xi_x, normal[a], before, m);
         for (size_t i = 0; crossed && i < count; i++) {
             const int64_t dq = (int64_t)(q[a][begin + i] - before[i]);
             image[a][begin + i] +=
@@ -535,8 +534,8 @@ KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step
 }
 
 static void step(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
-                 int64_t *const force[], uint64_t *const q_list[], uint64_t *const q[],
-                 int32_t *const image[], double *const g[], struct step_result *result) {
+                 const int64_t *force, uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
+                 double *const g[], struct step_result *result) {
     struct moves m, most = {0}; /* most: number by number of all blocks */
     *result = (struct step_result){0};
     for (size_t begin = 0; begin < n; begin += BLOCK) {

@@ -9,7 +9,7 @@
 struct reference {
     struct particles *p;
     struct pair_list list;
-    int64_t *force[MAX_DIMENSION];
+    int64_t *force;
     uint64_t *q_list[MAX_DIMENSION];
 };
 
@@ -44,8 +44,8 @@ static inline struct reference reference_make(const struct config *c, const stru
     system_start(c, &all);
     assert_int_equal(particles_create(ops_cpu(), box->d, n, &r.p), STATUS_OK);
     r.p->owned = n;
+    r.force = calloc(n * force_numbers(box->d), sizeof *r.force);
     for (size_t a = 0; a < d; a++) {
-        r.force[a] = calloc(n, sizeof(int64_t));
         r.q_list[a] = calloc(n, sizeof(uint64_t));
         for (size_t i = 0; i < n; i++) {
             r.p->id[i] = (uint32_t)i;
@@ -93,8 +93,8 @@ static inline void assert_same_bits(const struct simulation *s, const struct ref
 }
 
 static inline void reference_free(struct reference *r) {
+    free(r->force);
     for (int a = 0; a < r->p->d; a++) {
-        free(r->force[a]);
         free(r->q_list[a]);
     }
     pairs_release(ops_cpu(), &r->list);

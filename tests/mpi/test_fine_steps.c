@@ -26,7 +26,8 @@ static void reference_move(struct reference *r, const struct box *box, const str
         lattice_site(&step->anchor, step->anchor.d > 0 ? r->p->id[i] : 0, site);
         for (int a = 0; a < box->d; a++) {
             const double unit = box->side[a] * 0x1p-64;
-            double b = fma(step->v0, r->p->g[a][i], step->k * (ldexp((double)r->force[a][i], -48)));
+            double b = fma(step->v0, r->p->g[a][i],
+                           step->k * (ldexp((double)r->force[force_at(box->d, i, a)], -48)));
             if (step->trap > 0)
                 b = fma(-step->trap, (double)(int64_t)(r->p->q[a][i] - site[a]) * unit, b);
             const __int128 after = ((__int128)r->p->image[a][i] * ((__int128)1 << 64)) + start[a][i] +

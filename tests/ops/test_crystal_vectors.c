@@ -55,15 +55,13 @@ static void check_bonds(hid_t at, const struct pair_list *list, size_t n) {
 /* F of the fixed-point sums, in rows. */
 static void fixed_force(const struct config *c, const struct particles *p, const struct box *box,
                         const struct pair_law *law, const struct pair_list *list, double *force) {
-    int64_t *sum[MAX_DIMENSION];
-    for (int a = 0; a < box->d; a++)
-        sum[a] = calloc(p->owned, sizeof(int64_t));
+    int64_t *sum = calloc(p->owned * force_numbers(box->d), sizeof *sum);
     ops_cpu()->pair_force(ops_cpu(), box, law, p->owned, p->owned, p->id, p->q, list, sum);
-    for (int a = 0; a < box->d; a++) {
+    for (int a = 0; a < box->d; a++)
         for (size_t i = 0; i < p->owned; i++)
-            force[i * (size_t)box->d + (size_t)a] = c->system.spring * (double)sum[a][i] * 0x1p-48;
-        free(sum[a]);
-    }
+            force[i * (size_t)box->d + (size_t)a] =
+                c->system.spring * (double)sum[force_at(box->d, i, a)] * 0x1p-48;
+    free(sum);
 }
 
 static void check_drift(const struct config *c, const struct particles *p, const struct box *box,
@@ -100,11 +98,10 @@ static void check_step(const struct config *c, struct particles *p, const struct
     const size_t n = p->owned, d = (size_t)box->d;
     struct step_law step = system_step_law(&c->system, &c->simulation);
     struct step_result result;
-    int64_t *sum[MAX_DIMENSION];
+    int64_t *sum = calloc(n * force_numbers(box->d), sizeof *sum);
     uint64_t *before[MAX_DIMENSION];
     double *none = calloc(n * d, sizeof *none), *moved = calloc(n * d, sizeof *moved);
     for (size_t a = 0; a < d; a++) {
-        sum[a] = calloc(n, sizeof(int64_t));
         before[a] = malloc(n * sizeof(uint64_t));
         memcpy(before[a], p->q[a], n * sizeof(uint64_t));
     }
@@ -115,9 +112,9 @@ static void check_step(const struct config *c, struct particles *p, const struct
         for (size_t i = 0; i < n; i++)
             moved[i * d + a] =
                 (double)(int64_t)(p->q[a][i] - before[a][i]) * (box->side[a] * 0x1p-64) / step.dt;
-        free(sum[a]);
         free(before[a]);
     }
+    free(sum);
     assert_below(relative_error(n * d, moved, want), 1e-9);
     free(none);
     free(moved);

@@ -28,15 +28,12 @@ static struct setting load(hid_t at) {
 /* force without k, in float64 rows, from the fixed-point sums of the hot loop. */
 static void fixed_force(const struct setting *c, const struct pair_law *law, const struct pair_list *list,
                         double *force) {
-    int64_t *sum[MAX_DIMENSION];
-    for (int a = 0; a < c->box.d; a++)
-        sum[a] = calloc(c->n, sizeof(int64_t));
+    int64_t *sum = calloc(c->n * force_numbers(c->box.d), sizeof *sum);
     ops_cpu()->pair_force(ops_cpu(), &c->box, law, c->n, c->n, c->p->id, c->p->q, list, sum);
-    for (int a = 0; a < c->box.d; a++) {
+    for (int a = 0; a < c->box.d; a++)
         for (size_t i = 0; i < c->n; i++)
-            force[i * (size_t)c->box.d + (size_t)a] = (double)sum[a][i] * 0x1p-48;
-        free(sum[a]);
-    }
+            force[i * (size_t)c->box.d + (size_t)a] = (double)sum[force_at(c->box.d, i, a)] * 0x1p-48;
+    free(sum);
 }
 
 static void check_forces(const struct setting *c, hid_t at, double cutoff) {
@@ -130,12 +127,11 @@ static void check_steps(struct setting *c, hid_t at) {
                             .g_kick = sqrt(-expm1(-2 * c->s.gamma * c->s.dt)),
                             .x_kick = sqrt(2 * c->s.eps * c->s.dt)};
     struct pair_list list = {0};
-    int64_t *sum[MAX_DIMENSION];
+    int64_t *sum = calloc(c->n * force_numbers(c->box.d), sizeof *sum);
     uint64_t *q_list[MAX_DIMENSION];
     double *x = calloc(rows, sizeof *x), *g = calloc(rows, sizeof *g),
            *reference = calloc(rows, sizeof *reference);
     for (size_t a = 0; a < d; a++) {
-        sum[a] = calloc(c->n, sizeof(int64_t));
         q_list[a] = malloc(c->n * sizeof(uint64_t));
         memcpy(q_list[a], c->p->q[a], c->n * sizeof(uint64_t));
     }
@@ -159,10 +155,9 @@ static void check_steps(struct setting *c, hid_t at) {
         assert_below(relative_error(rows, x, reference), TOLERANCE(1e-11, 1e-4));
         assert_below(relative_error(rows, g, want_g + (m + 1) * rows), 1e-11);
     }
-    for (size_t a = 0; a < d; a++) {
-        free(sum[a]);
+    for (size_t a = 0; a < d; a++)
         free(q_list[a]);
-    }
+    free(sum);
     pairs_release(ops_cpu(), &list);
     free(xi_x);
     free(xi_g);
