@@ -125,6 +125,8 @@ out:
 void simulation_remember(struct simulation *s) {
     const struct particles *p = s->particles;
     s->snapshot.step = s->step_law.step;
+    s->snapshot.displacement = s->displacement;
+    s->snapshot.since_list = s->since_list;
     for (int a = 0; a < s->box.d && comm_size(s->comm) > 1; a++) {
         s->ops->copy(s->ops, s->snapshot.q[a], p->q[a], p->owned * sizeof *p->q[a]);
         s->ops->copy(s->ops, s->snapshot.image[a], p->image[a], p->owned * sizeof *p->image[a]);
@@ -146,9 +148,9 @@ static enum status build_lists(struct simulation *s) {
     TRY(comm_agree(s->comm, status));
     for (int a = 0; a < s->box.d; a++)
         s->ops->copy(s->ops, s->q_list[a], p->q[a], p->owned * sizeof *p->q[a]);
+    s->displacement = s->since_list = 0;
     simulation_remember(s);
     s->builds++;
-    s->told.number[TOLD_DISPLACEMENT] = 0;
     s->told.fresh = true; /* of what is under way */
     s->told.bound = INFINITY;
     assert(domain_is_valid(s->domain));
@@ -243,7 +245,8 @@ double simulation_lists_last(const struct simulation *s) {
 /* ---- what ranks tell each other ---- */
 
 /* Of the move just made. */
-static void tell(struct simulation *s, const struct step_result *result, bool stop, double bound) {
+static void tell(struct simulation *s, const struct step_result *result, bool measured, bool stop,
+                 double bound) {
     struct told *t = &s->told;
     const double busy = busy_seconds(s) - s->busy;
     t->sent[TOLD_DISPLACEMENT] = result->displacement;
@@ -256,6 +259,7 @@ static void tell(struct simulation *s, const struct step_result *result, bool st
     t->step = s->step_law.step;
     t->bound = bound;
     t->fresh = false;
+    t->measured = measured;
     t->move = s->moves++;
     t->under_way = true;
     if (comm_size(s->comm) > 1)
@@ -273,8 +277,10 @@ static bool hear(struct simulation *s) {
     timer_end(&s->timings, s->timer_messages);
     memcpy(t->number, t->sent, sizeof t->number);
     t->under_way = false;
-    if (t->fresh)
-        t->number[TOLD_DISPLACEMENT] = 0;
+    if (!t->fresh) { /* else s->displacement is that of the new lists */
+        s->since_list += t->number[TOLD_MOVED];
+        s->displacement = t->measured ? t->number[TOLD_DISPLACEMENT] : s->since_list;
+    }
     if (s->close_move <= t->move)
         s->since_close += t->number[TOLD_MOVED];
     t->stop = t->stop || t->number[TOLD_STOP] > 0;
@@ -295,9 +301,9 @@ static enum status all_well(struct simulation *s, const char *dt) {
 
 enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
                              double *displacement) {
-    tell(s, result, false, INFINITY);
+    tell(s, result, true, false, INFINITY);
     hear(s);
-    *displacement = s->told.number[TOLD_DISPLACEMENT];
+    *displacement = s->displacement;
     return all_well(s, dt);
 }
 
@@ -366,17 +372,19 @@ enum status simulation_refresh(struct simulation *s, double displacement) {
 
 static enum status do_again(struct simulation *s);
 
-/* A step, and lists or messages for the next. Forces are right: no particle went farther in the step before the last
+/* A step, and lists or messages for the next. How far particles are from where the lists were made is looked at only
+ * when they may be far. Forces are right: no particle went farther in the step before the last
  * than was expected when lists were found to last. Whether that is so of the last step, too, is heard here. */
 static enum status advance(struct simulation *s, bool stop) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
     struct told *t = &s->told;
     struct step_result result;
+    const bool measured = s->since_list + 4 * t->number[TOLD_MOVED] > simulation_lists_last(s);
     simulation_pair_forces(s);
     timer_begin(&s->timings, s->timer_step);
-    s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, s->q_list, p->q, p->image, p->g,
-                 NULL, NULL, &result);
+    s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, measured ? s->q_list : NULL, p->q,
+                 p->image, p->g, NULL, NULL, &result);
     s->step_law.step++;
     timer_end(&s->timings, s->timer_step);
     if (!hear(s))
@@ -384,13 +392,13 @@ static enum status advance(struct simulation *s, bool stop) {
     TRY(all_well(s, "dt"));
     const bool wait = t->careful || comm_size(s->comm) == 1;
     const double bound = wait ? INFINITY : t->caution * t->number[TOLD_MOVED];
-    tell(s, &result, stop, bound);
+    tell(s, &result, measured, stop, bound);
     if (wait) {
         hear(s);
         TRY(all_well(s, "dt"));
         t->careful = false;
     }
-    TRY(simulation_refresh(s, t->number[TOLD_DISPLACEMENT] + (wait ? 0 : bound)));
+    TRY(simulation_refresh(s, s->displacement + (wait ? 0 : bound)));
 out:
     return status;
 }
@@ -407,6 +415,8 @@ static enum status do_again(struct simulation *s) {
         s->ops->copy(s->ops, p->g[a], s->snapshot.g[a], p->owned * sizeof *p->g[a]);
     }
     s->step_law.step = s->snapshot.step;
+    s->displacement = s->snapshot.displacement;
+    s->since_list = s->snapshot.since_list;
     s->since_close = INFINITY;
     s->told.caution *= 1.5;
     s->repeats++;
@@ -431,7 +441,7 @@ enum status simulation_settle(struct simulation *s) {
     end_messages(s);
     hear(s);
     TRY(all_well(s, "dt"));
-    if (s->told.number[TOLD_DISPLACEMENT] > simulation_lists_last(s))
+    if (s->displacement > simulation_lists_last(s))
         TRY(simulation_rebuild(
             s)); /* a particle went farther than expected, and no force was computed since */
 out:

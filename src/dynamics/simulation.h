@@ -14,7 +14,7 @@
  * that: what is told after one is heard after the next, and meanwhile no particle is expected to go farther than
  * `bound`. Should one do so after all, the steps since the snapshot are done again, one by one. */
 enum told_number {
-    TOLD_DISPLACEMENT, /* since the lists were made */
+    TOLD_DISPLACEMENT, /* since the lists were made; 0 where nobody looked */
     TOLD_MOVED,        /* in the step */
     TOLD_STOP,         /* somebody wants to */
     TOLD_BAD,          /* 0, or 1 + the id of a particle out of the range of numbers */
@@ -27,6 +27,7 @@ struct told {
     double number[TOLD_NUMBERS]; /* largest of all ranks, as heard last */
     double sent[TOLD_NUMBERS];
     bool under_way, stop;
+    bool measured;         /* the displacement was looked at */
     bool fresh;            /* lists were made after what is under way was told */
     uint64_t step, move;   /* which it was of */
     double bound, caution; /* most that a particle is expected to move in it; times what was moved before */
@@ -36,6 +37,7 @@ struct told {
 /* Owned particles as they were when the lists were made, device. */
 struct snapshot {
     uint64_t *q[MAX_DIMENSION], step;
+    double displacement, since_list; /* as in struct simulation */
     int32_t *image[MAX_DIMENSION];
     double *g[MAX_DIMENSION];
 };
@@ -54,23 +56,23 @@ struct simulation {
     struct particles *particles;
     struct halo *halo;
     struct pair_list list;
-    struct close_pairs close;   /* of the list's, those near enough to matter soon */
-    double inner_skin;          /* close reaches this much beyond the cut-off */
-    double since_close;         /* particles went at most this far since it was made, as far as is known */
-    uint64_t moves, close_move; /* of the particles so far; when close was made */
-    int64_t *force;             /* (capacity, force_numbers) device, fixed point */
-    uint64_t *q_list[MAX_DIMENSION]; /* (capacity) device, positions when the list was built */
-    uint64_t
-        *q_start[MAX_DIMENSION]; /* (capacity) device, positions at the start of a fine step; NULL: none */
+    struct close_pairs close; /* of the list's, those near enough to matter soon */
+    double inner_skin;        /* close reaches this much beyond the cut-off */
+    double displacement;      /* largest of any particle since the list was made, as far as is known */
+    double since_list;        /* particles went at most this far since the list was made, all ways added up */
+    double since_close;       /* particles went at most this far since it was made, as far as is known */
+    uint64_t moves, close_move;       /* of the particles so far; when close was made */
+    int64_t *force;                   /* (capacity, force_numbers) device, fixed point */
+    uint64_t *q_list[MAX_DIMENSION];  /* (capacity) device, positions when the list was built */
+    uint64_t *q_start[MAX_DIMENSION]; /* (capacity) device, at the start of a fine step; NULL: none */
     size_t capacity;
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
     struct told told;          /* what ranks tell each other of every step */
-    struct snapshot snapshot;  /* where the steps since can be done again from; several ranks only */
+    struct snapshot snapshot;  /* where steps can be done again from; several ranks only */
+    uint64_t repeats;          /* how often they had to be */
     struct skin_search search;
-    uint64_t repeats; /* how often that was needed */
-    uint64_t balanced,
-        balance_interval; /* the step when ranks were compared last, and steps until they are again */
-    double busy;          /* seconds of forces and steps by then */
+    uint64_t balanced, balance_interval; /* step when ranks were compared last, steps to the next time */
+    double busy;                         /* seconds of forces and steps by then */
     struct timings timings;
     int timer_force, timer_step, timer_messages, timer_lists;
 };

@@ -251,8 +251,8 @@ struct ops {
     /* count[i] = particles closer than the list's radius, of owned particles; n entries as above. */
     void (*pair_count)(const struct ops *ops, size_t owned, size_t n, const struct pair_list *list,
                        uint32_t *count);
-    /* Advances n particles by one step. q_list: positions when the pair list was built. xi_x, xi_g (n, d)
-     * host, for tests: given noise in place of the generator's; NULL in production. */
+    /* Advances n particles by one step. q_list: positions when the pair list was built (NULL: the displacement since is
+     * not asked for, and is 0). xi_x, xi_g (n, d) host, for tests: given noise in place of the generator's; NULL in production. */
     void (*step)(const struct ops *ops, const struct box *box, const struct step_law *law, size_t n,
                  const uint32_t *id, const int64_t *force, uint64_t *const q_list[], uint64_t *const q[],
                  int32_t *const image[], double *const g[], const double *xi_x, const double *xi_g,

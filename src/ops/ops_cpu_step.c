@@ -104,9 +104,9 @@ void cpu_step(const struct ops *ops, const struct box *box, const struct step_la
             bool good = true;
             if (law->anchor.d > 0 && law->trap > 0)
                 lattice_site(&law->anchor, id[i], site);
-            double displacement =
-                advance(box, law, i, site, force, q_list, q, image, g, noise_x, noise_g, &moved, &good);
-            largest = displacement > largest ? displacement : largest;
+            double displacement = advance(box, law, i, site, force, q_list ? q_list : q, q, image, g, noise_x,
+                                          noise_g, &moved, &good);
+            largest = q_list && displacement > largest ? displacement : largest;
             if (!good) {
                 result->bad++;
                 result->bad_id = id[i];

@@ -479,9 +479,9 @@ struct moves {
 };
 
 /* One axis of a block, as `advance` of ops_cpu_step.c. Returns whether any crossed the edge of the box. */
-KERNEL_INLINE bool advance_axis(double side, const struct step_law *law, size_t count, const int64_t *force,
-                                const uint64_t *q_list, uint64_t *q, double *g, const float *xi_x,
-                                const float *xi_g, uint64_t *before, struct moves *m) {
+KERNEL_INLINE bool advance_axis(bool measured, double side, const struct step_law *law, size_t count,
+                                const int64_t *force, const uint64_t *q_list, uint64_t *q, double *g,
+                                const float *xi_x, const float *xi_g, uint64_t *before, struct moves *m) {
     const double unit = side * 0x1p-64, per_side = 0x1p64 / side, most = side / 4;
     const double v0 = law->v0, k = law->k, dt = law->dt, x_kick = law->x_kick;
     const double g_decay = law->g_decay, g_kick = law->g_kick;
@@ -494,11 +494,13 @@ KERNEL_INLINE bool advance_axis(double side, const struct step_law *law, size_t 
                             (force[i] >= INT64_MAX / 2) | (force[i] <= -(INT64_MAX / 2));
         const int64_t dq = nearest_wide_integer((bad ? 0 : dx) * per_side);
         const uint64_t from = q[i], to = from + (uint64_t)dq;
-        const double way = to_double((int64_t)(to - q_list[i])) * unit;
         before[i] = from;
         q[i] = to;
         g[i] = next;
-        m->displacement[i] += way * way;
+        if (measured) {
+            const double way = to_double((int64_t)(to - q_list[i])) * unit;
+            m->displacement[i] += way * way;
+        }
         m->moved[i] += dx * dx;
         m->bad[i] |= bad;
         crossed |= (int64_t)((~to & from) | (~(to ^ from) & (uint64_t)dq)) ^ dq;
@@ -506,8 +508,8 @@ KERNEL_INLINE bool advance_axis(double side, const struct step_law *law, size_t 
     return crossed < 0;
 }
 
-KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step_law *law, size_t begin,
-                                 size_t count, const uint32_t *id, const int64_t *force,
+KERNEL_INLINE void advance_block(int d, bool measured, const struct box *box, const struct step_law *law,
+                                 size_t begin, size_t count, const uint32_t *id, const int64_t *force,
                                  uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
                                  double *const g[], struct moves *m) {
     static const float still[BLOCK];
@@ -523,8 +525,9 @@ KERNEL_INLINE void advance_block(int d, const struct box *box, const struct step
             along[a][i] = force[force_at(d, begin + i, a)];
     for (int a = 0; a < d; a++) {
         const float *xi_x = law->x_kick > 0 ? normal[d + a] : still;
-        const bool crossed = advance_axis(box->side[a], law, count, along[a], q_list[a] + begin, q[a] + begin,
-                                          g[a] + begin, xi_x, normal[a], before, m);
+        const bool crossed =
+            advance_axis(measured, box->side[a], law, count, along[a], measured ? q_list[a] + begin : NULL,
+                         q[a] + begin, g[a] + begin, xi_x, normal[a], before, m);
         for (size_t i = 0; crossed && i < count; i++) {
             const int64_t dq = (int64_t)(q[a][begin + i] - before[i]);
             image[a][begin + i] +=
@@ -541,10 +544,12 @@ static void step(const struct box *box, const struct step_law *law, size_t n, co
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
         int64_t bad = 0;
-        if (box->d == 2)
-            advance_block(2, box, law, begin, count, id, force, q_list, q, image, g, &m);
+        if (box->d == 2 && q_list)
+            advance_block(2, true, box, law, begin, count, id, force, q_list, q, image, g, &m);
+        else if (box->d == 2)
+            advance_block(2, false, box, law, begin, count, id, force, q_list, q, image, g, &m);
         else
-            advance_block(box->d, box, law, begin, count, id, force, q_list, q, image, g, &m);
+            advance_block(box->d, q_list, box, law, begin, count, id, force, q_list, q, image, g, &m);
         for (int i = 0; i < BLOCK; i++) {
             const double displacement = m.displacement[i], moved = m.moved[i];
             most.displacement[i] = displacement > most.displacement[i] ? displacement : most.displacement[i];
