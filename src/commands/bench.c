@@ -159,9 +159,9 @@ static void print_table(const struct bench *b) {
         char rate[32] = "", fraction[16] = "";
         if (r->work.particles > 0)
             snprintf(rate, sizeof rate, "%.4g particles/s", r->work.particles / r->seconds);
-        else if (r->work.ceiling == CEILING_COPY)
+        else if (r->work.operations == 0 && r->work.bytes > 0)
             snprintf(rate, sizeof rate, "%.1f GB/s", 1e-9 * r->work.bytes / r->seconds);
-        else
+        else if (r->work.operations > 0)
             snprintf(rate, sizeof rate, "%.1f GFLOP/s", 1e-9 * r->work.operations / r->seconds);
         if (r->work.ceiling != CEILING_NONE)
             snprintf(fraction, sizeof fraction, "%.2f", r->fraction);
@@ -221,13 +221,23 @@ static enum status check_settings(const struct session *s) {
 enum status command_bench(struct session *s) {
     enum status status = STATUS_OK;
     struct bench b = {.comm = s->comm, .ops = s->ops, .config = &s->config};
+    const bool alone = comm_size(s->comm) == 1, all = !s->part;
+    if (!all && strcmp(s->part, "messages") != 0)
+        return FAIL(STATUS_BAD_INPUT, "epflow bench times everything, or only messages; %s is not known",
+                    s->part);
+    if (!all && alone)
+        return FAIL(STATUS_BAD_INPUT, "messages take two ranks at least: mpirun -n 2 epflow bench messages");
     TRY(check_settings(s));
     TRY(comm_agree(s->comm, config_parse("epflow bench", SYSTEM, s->setting_count, s->setting, &s->config)));
     if (s->dry_run)
         goto out;
     TRY(ceilings(&b));
-    TRY(bench_network_ops(&b));
-    TRY(bench_steps(&b));
+    if (!alone)
+        TRY(bench_messages(&b));
+    if (all) {
+        TRY(bench_network_ops(&b));
+        TRY(bench_steps(&b));
+    }
     share(&b);
     if (comm_rank(s->comm) == 0)
         (s->json ? print_json : print_table)(&b);

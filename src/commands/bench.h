@@ -43,6 +43,8 @@ struct bench {
 enum status bench_time(struct bench *bench, const struct bench_work *work, int repeats, bench_call *call,
                        void *context);
 
+/* Messages between two ranks, and a reduction over all; two ranks at least. */
+enum status bench_messages(struct bench *bench);
 /* Every operation of the table that matters, at the sizes of the paper's network. */
 enum status bench_network_ops(struct bench *bench);
 /* Steps of a simulation and its operations, then the two networks on the particles it leaves. */

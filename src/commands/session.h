@@ -15,6 +15,7 @@ struct session {
     const char *device;   /* for provenance: "cpu" */
     struct config config; /* of commands that take an input */
     const char *file;     /* as given on the command line */
+    const char *part;     /* of the bench; NULL: all of it */
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;

@@ -46,10 +46,12 @@ static const struct command command_table[] = {
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
      command_info},
-    {"bench", "", "time this build on this machine", true, "system,simulation,run",
-     "Takes no file. Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
+    {"bench", "[messages]", "time this build on this machine", true, "system,simulation,run",
+     "Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
      "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
-     "can do: a large matrix product and a large copy. --json prints the same as JSON.",
+     "can do: a large matrix product and a large copy; with two ranks or more also messages between them, "
+     "or\n"
+     "only these (mpirun -n 2 epflow bench messages). --json prints the same as JSON.",
      command_bench},
 };
 enum { COMMANDS = sizeof command_table / sizeof *command_table };
@@ -164,6 +166,8 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
             c = find_command(argv[i]);
             if (!c)
                 return unknown_command(argv[i]);
+        } else if (c->argument[0] == '[' && !s->part) {
+            s->part = argv[i];
         } else if (!s->file) {
             s->file = argv[i];
         } else {
@@ -173,10 +177,11 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     }
     if (!c)
         return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
-    if (!s->file && c->argument[0] != '\0')
+    if (!s->file && c->argument[0] != '\0' && c->argument[0] != '[')
         return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
-    if (s->file && c->argument[0] == '\0')
-        return FAIL(STATUS_BAD_INPUT, "epflow %s takes no file, but %s was given", c->name, s->file);
+    if (s->file && c->argument[0] == '[')
+        return FAIL(STATUS_BAD_INPUT, "epflow %s takes one word at most, but %s and %s were given", c->name,
+                    s->part, s->file);
     if (!c->reads_input && s->setting_count > 0)
         return FAIL(STATUS_BAD_INPUT,
                     "epflow %s reads no input file: --set, --device and --output do not apply", c->name);
