@@ -43,11 +43,14 @@ struct cell_grid {
     int cells[MAX_DIMENSION]; /* 1 on unused axes */
     uint64_t low[MAX_DIMENSION];
     uint64_t extent[MAX_DIMENSION];
-    uint32_t *start; /* (cells[0] * cells[1] * cells[2] + 1) */
-    uint32_t *item;  /* (n) particles in order of their cell, ascending within one */
-    uint32_t *order; /* (n) where each particle is in it: item[order[i]] = i */
-    uint32_t *cell;  /* (n) the cell of each particle */
+    uint32_t *start;                   /* (cells[0] * cells[1] * cells[2] + 1) */
+    uint32_t *item;                    /* (n) particles in order of their cell, ascending within one */
+    uint32_t *order;                   /* (n) where each particle is in it: item[order[i]] = i */
+    uint32_t *cell;                    /* (n) the cell of each particle */
+    void *scratch;                     /* (n) particles times GRID_SCRATCH bytes, of a table */
+    size_t most_cells, most_particles; /* that there is room for */
 };
+enum { GRID_SCRATCH = (1 + MAX_DIMENSION) * 4 };
 
 enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
 
@@ -82,6 +85,8 @@ struct pair_list {
     uint32_t *start;     /* (owned + 1) */
     uint32_t *neighbour; /* (capacity) */
     size_t capacity;
+    size_t rows;            /* that start has room for */
+    struct cell_grid *grid; /* of the last search, for the next */
 };
 
 /* The pairs of a list that are near at the moment, one after the other: first those of two owned particles, then those
@@ -196,15 +201,15 @@ struct ops {
 
     /* to[i] = from[index[i]], 8-byte elements: packing of messages. */
     void (*gather8)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
-    /* Sorts n particles into the cells of grid (start, item, order and cell allocated by the caller). id is read where the
+    /* Sorts n particles into the cells of grid (its arrays allocated by the caller). id is read where the
      * cells are copies. */
     void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
                        uint64_t *const q[], struct cell_grid *grid);
     /* Builds list->start and list->neighbour for pairs closer than radius, of which particles below `owned`
      * are owned, the rest up to n ghosts. Returns the length needed; if it exceeds list->capacity the list
      * is unusable: enlarge and call again. Cells may be of any size. */
-    size_t (*pair_list)(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
-                        size_t owned, size_t n, uint64_t *const q[], double radius, struct pair_list *list);
+    size_t (*pair_list)(const struct ops *ops, const struct box *box, struct cell_grid *grid, size_t owned,
+                        size_t n, uint64_t *const q[], double radius, struct pair_list *list);
     /* The k nearest of n particles to each of `count` centres, itself left out, nearest first (ties: lower
      * index). index (count, k), UINT32_MAX where there are fewer; farthest (count): distance of the k-th,
      * infinity where there are fewer; k <= NEAREST_MOST. centre NULL: particles 0 ... count-1. */

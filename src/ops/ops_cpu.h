@@ -19,7 +19,7 @@ void cpu_narrow(const struct ops *ops, size_t count, const double *from, real *t
 /* ops_cpu_cells.c */
 void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,
                     uint64_t *const q[], struct cell_grid *grid);
-size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
+size_t cpu_pair_list(const struct ops *ops, const struct box *box, struct cell_grid *grid, size_t owned,
                      size_t n, uint64_t *const q[], double radius, struct pair_list *list);
 void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,
                  const uint32_t *centre, size_t n, uint64_t *const q[], int k, uint32_t *index,

@@ -101,18 +101,12 @@ static size_t list_cells(const struct box *box, const struct cell_grid *grid, si
     return length;
 }
 
-size_t cpu_pair_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t owned,
+size_t cpu_pair_list(const struct ops *ops, const struct box *box, struct cell_grid *grid, size_t owned,
                      size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
     (void)ops;
     const double cut = radius * radius * (1 + 1e-6); /* wide enough for forces computed in float32 */
-    uint32_t *room = NULL;
     if (simd_kernels() && simd_kernels()->pair_list && grid->group == 0)
-        room = malloc((n + 1) * SIMD_LIST * sizeof *room);
-    if (room) {
-        const size_t length = simd_kernels()->pair_list(box, grid, owned, n, q, radius, room, list);
-        free(room);
-        return length;
-    }
+        return simd_kernels()->pair_list(box, grid, owned, n, q, radius, list);
     return list_cells(box, grid, owned, grid->order, q, radius, cut, list);
 }
 

@@ -6,8 +6,6 @@
 
 #include "ops/ops.h"
 
-enum { SIMD_LIST = 1 + MAX_DIMENSION }; /* numbers a particle that the making of a list needs */
-
 struct simd_kernels {
     /* As the entries of ops.h; steps of particles in a periodic box that nothing pulls to a site. */
     void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
@@ -15,9 +13,9 @@ struct simd_kernels {
     void (*close_force)(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
                         struct close_pairs *close, int64_t *sum);
-    /* room: SIMD_LIST numbers for each particle and one more. A grid of one system. */
-    size_t (*pair_list)(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
-                        uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list);
+    /* A grid of one system. */
+    size_t (*pair_list)(const struct box *box, struct cell_grid *grid, size_t owned, size_t n,
+                        uint64_t *const q[], double radius, struct pair_list *list);
     void (*step)(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
                  const int64_t *force, uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
                  double *const g[], struct step_result *result);

@@ -396,14 +396,15 @@ KERNEL_INLINE size_t list_rows(int d, const struct box *box, const struct cell_g
     return length;
 }
 
-static size_t pair_list(const struct box *box, const struct cell_grid *grid, size_t owned, size_t n,
-                        uint64_t *const q[], double radius, uint32_t *room, struct pair_list *list) {
-    struct in_order in = {.item = grid->item, .ghosts = room};
-    room[0] = 0;
+static size_t pair_list(const struct box *box, struct cell_grid *grid, size_t owned, size_t n,
+                        uint64_t *const q[], double radius, struct pair_list *list) {
+    uint32_t *ghosts = grid->scratch;
+    struct in_order in = {.item = grid->item, .ghosts = ghosts};
+    ghosts[0] = 0;
     for (size_t m = 0; m < n; m++)
-        room[m + 1] = room[m] + (grid->item[m] >= owned);
+        ghosts[m + 1] = ghosts[m] + (grid->item[m] >= owned);
     for (int a = 0; a < box->d; a++) {
-        int32_t *place = (int32_t *)room + n + 1 + (size_t)a * n;
+        int32_t *place = (int32_t *)ghosts + n + 1 + (size_t)a * n;
         for (size_t m = 0; m < n; m++)
             place[m] = (int32_t)(q[a][grid->item[m]] >> 32);
         in.place[a] = place;

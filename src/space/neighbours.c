@@ -65,24 +65,44 @@ static enum status cells_of_copies(const struct particles *p, const struct box *
     return STATUS_OK;
 }
 
+/* Room for at least so many, and some more, in place of what there was. */
+static enum status enlarge(const struct ops *ops, size_t needed, size_t each, size_t *most, int arrays,
+                           void **const array[]) {
+    enum status status = STATUS_OK;
+    if (needed <= *most)
+        return STATUS_OK;
+    const size_t room = needed + needed / 4 + 64;
+    *most = 0;
+    for (int m = 0; m < arrays; m++) {
+        ops->release(ops, *array[m]);
+        *array[m] = NULL;
+        TRY(ops->allocate(ops, room * each, array[m]));
+    }
+    *most = room;
+out:
+    return status;
+}
+
 enum status cells_create(const struct particles *p, const struct box *box, double cell,
                          struct cell_grid **out) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
-    size_t n = p->owned + p->ghosts, total = 1;
-    struct cell_grid *grid = calloc(1, sizeof *grid);
-    *out = grid;
-    if (!grid)
+    size_t n = p->owned + p->ghosts, total = 1, most = 0;
+    if (!*out && !(*out = calloc(1, sizeof **out)))
         return FAIL(STATUS_FAILURE, "out of memory for cells");
+    struct cell_grid *grid = *out;
+    grid->group = 0;
     for (int a = 0; a < MAX_DIMENSION; a++)
         grid->cells[a] = 1;
     TRY(box->group > 0 ? cells_of_copies(p, box, grid) : cells_in_space(p, box, cell, grid));
     for (int a = 0; a < MAX_DIMENSION; a++)
         total *= (size_t)grid->cells[a];
-    TRY(ops->allocate(ops, (total + 1) * sizeof *grid->start, (void **)&grid->start));
-    TRY(ops->allocate(ops, n * sizeof *grid->item, (void **)&grid->item));
-    TRY(ops->allocate(ops, n * sizeof *grid->order, (void **)&grid->order));
-    TRY(ops->allocate(ops, n * sizeof *grid->cell, (void **)&grid->cell));
+    TRY(enlarge(ops, total + 1, sizeof *grid->start, &grid->most_cells, 1,
+                (void **[]){(void **)&grid->start}));
+    most = grid->most_particles;
+    TRY(enlarge(ops, n + 1, sizeof *grid->item, &most, 3,
+                (void **[]){(void **)&grid->item, (void **)&grid->order, (void **)&grid->cell}));
+    TRY(enlarge(ops, n + 1, GRID_SCRATCH, &grid->most_particles, 1, (void **[]){&grid->scratch}));
     ops->cells_sort(ops, box, n, p->id, p->q, grid);
 out:
     if (status != STATUS_OK)
@@ -97,6 +117,7 @@ void cells_destroy(const struct ops *ops, struct cell_grid **grid) {
     ops->release(ops, (*grid)->item);
     ops->release(ops, (*grid)->order);
     ops->release(ops, (*grid)->cell);
+    ops->release(ops, (*grid)->scratch);
     free(*grid);
     *grid = NULL;
 }
@@ -104,6 +125,7 @@ void cells_destroy(const struct ops *ops, struct cell_grid **grid) {
 void pairs_release(const struct ops *ops, struct pair_list *list) {
     ops->release(ops, list->start);
     ops->release(ops, list->neighbour);
+    cells_destroy(ops, &list->grid);
     *list = (struct pair_list){0};
 }
 
@@ -122,24 +144,21 @@ static enum status enlarge_list(const struct ops *ops, size_t needed, struct pai
 }
 
 static enum status reset_start(const struct particles *p, struct pair_list *list) {
-    p->ops->release(p->ops, list->start);
-    list->start = NULL;
-    return p->ops->allocate(p->ops, (p->owned + 1) * sizeof *list->start, (void **)&list->start);
+    return enlarge(p->ops, p->owned + 1, sizeof *list->start, &list->rows, 1,
+                   (void **[]){(void **)&list->start});
 }
 
 enum status pairs_build(const struct particles *p, const struct box *box, double radius,
                         struct pair_list *list) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
-    struct cell_grid *grid = NULL;
     size_t needed = 0;
     TRY(reset_start(p, list));
-    TRY(cells_create(p, box, radius, &grid));
-    while ((needed = ops->pair_list(ops, box, grid, p->owned, p->owned + p->ghosts, p->q, radius, list)) >
-           list->capacity)
+    TRY(cells_create(p, box, radius, &list->grid));
+    while ((needed = ops->pair_list(ops, box, list->grid, p->owned, p->owned + p->ghosts, p->q, radius,
+                                    list)) > list->capacity)
         TRY(enlarge_list(ops, needed, list));
 out:
-    cells_destroy(ops, &grid);
     return status;
 }
 

@@ -4,7 +4,8 @@
 
 #include "space/halo.h"
 
-/* A grid of cells of side about `cell` over owned particles and ghosts. Not collective. */
+/* A grid of cells of side about `cell` over owned particles and ghosts: a new one if *out is NULL, else in the place of
+ * the one there. Not collective. */
 enum status cells_create(const struct particles *particles, const struct box *box, double cell,
                          struct cell_grid **out);
 void cells_destroy(const struct ops *ops, struct cell_grid **grid);

@@ -11,7 +11,6 @@ Then both run by turns, so that both see the same machine. Run it by tools/compa
 import argparse
 import contextlib
 import json
-import math
 import os
 import pathlib
 import re
@@ -20,71 +19,16 @@ import subprocess
 import sys
 import tempfile
 
-import h5py
-import numpy as np
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
-V0, GAMMA, BETA, DT, CUTOFF = 0.025, 1e-4, 7.5, 0.1, 3.2
-TOLERANCE = math.log1p(math.exp(BETA * (2 - CUTOFF))) / BETA  # the force at the cut
-SIDE = (1024 * np.pi / 0.5)**0.5  # of 1024 particles
+import h5py  # noqa: E402
+import numpy as np  # noqa: E402
+
+import states  # noqa: E402
+
 TILES = {1024: (1, 1), 4096: (2, 2), 32768: (8, 4), 1048576: (32, 32)}
-BURN_IN = {1024: 1, 4096: 0.1, 32768: 0.01, 1048576: 2e-4}  # of that of the smallest
 SKINS = (0.3, 0.4, 0.6)
 SUFFIXES = ("", "omp")
-CORES = sorted(os.sched_getaffinity(0))
-
-
-def one_core():
-    return ["taskset", "-c", str(CORES[-1])]
-
-
-# ---- epflow ----
-
-def write_input(path, particles, burn_in, seed, start="random"):
-    """One that simulates for burn_in and writes a frame."""
-    box = [SIDE * tiles for tiles in TILES[particles]]
-    path.write_text(f"""
-system: {{particles: {particles}, box: [{box[0]!r}, {box[1]!r}], v0: {V0}, beta: {BETA}, gamma: {GAMMA}}}
-simulation:
-  {{dt: {DT}, cutoff_tolerance: {TOLERANCE!r}, burn_in: {burn_in}, frames: 1, frame_interval: 1, refine: 0, start: "{start}", seed: {seed}}}
-output: {{directory: {path.with_suffix('')}}}
-""")
-    return path
-
-
-def rate_of(log):
-    """Million particle-steps a second of a simulation's steps, from its table of timings: without files."""
-    steps = float(re.findall(r"([\d.e+]+) particle-steps,", log)[-1])
-    table = log[log.rindex("section (seconds)"):]
-    seconds = sum(float(re.search(rf"{name} +[\d.]+ +([\d.]+)", table)[1])
-                  for name in ("forces", "integration and noise", "messages", "neighbour lists"))
-    return steps / seconds / 1e6
-
-
-def epflow(path, ranks):
-    """Runs an input: million particle-steps a second."""
-    command = [*one_core(), EPFLOW] if ranks == 1 else ["mpirun", "-n", str(ranks), EPFLOW]
-    result = subprocess.run([*command, "simulate", str(path), "--overwrite"], capture_output=True, text=True,
-                            check=False, env={**os.environ, "OMPI_MCA_rmaps_base_oversubscribe": "1"})
-    if result.returncode != 0:
-        raise OSError(f"epflow simulate {path}: exit code {result.returncode}: {result.stderr}")
-    return rate_of((path.with_suffix("") / "log.txt").read_text())
-
-
-def phase_separated(folder, sizes, burn_in):
-    """The last frames of runs at these N, each from tiles of the one before: {N: trajectory file}."""
-    files, start = {}, "random"
-    for particles in sorted({1024, 4096, *sizes}):
-        path = folder / f"state-{particles}.yaml"
-        files[particles] = path.with_suffix("") / "trajectory.h5"
-        if not (path.with_suffix("") / "finished").exists():
-            print(f"a phase-separated state of {particles} particles", file=sys.stderr)
-            write_input(path, particles, burn_in * BURN_IN[particles], particles, start)
-            epflow(path, len(CORES) if particles > 4096 else 1)
-            (path.with_suffix("") / "finished").touch()
-        start = f"{files[particles]}@last"
-    return files
 
 
 # ---- LAMMPS ----
@@ -110,12 +54,12 @@ run {steps}
 
 
 def write_table(path):
-    r = np.sqrt(np.linspace(0.05**2, CUTOFF**2, 4000))
-    force = np.logaddexp(0, BETA * (2 - r)) / BETA
+    r = np.sqrt(np.linspace(0.05**2, states.CUTOFF**2, 4000))
+    force = np.logaddexp(0, states.BETA * (2 - r)) / states.BETA
     work = np.concatenate(([0], np.cumsum((force[1:] + force[:-1]) / 2 * np.diff(r))))
     rows = "\n".join(f"{i + 1} {a:.15g} {e:.15g} {f:.15g}"
                      for i, (a, e, f) in enumerate(zip(r, work[-1] - work, force)))
-    path.write_text(f"SOFTPLUS\nN {len(r)} RSQ 0.05 {CUTOFF}\n\n{rows}\n")
+    path.write_text(f"SOFTPLUS\nN {len(r)} RSQ 0.05 {states.CUTOFF}\n\n{rows}\n")
 
 
 def write_data(path, trajectory):
@@ -141,10 +85,10 @@ class Lammps:
     def rate(self, steps, skin, suffix, ranks):
         """Million particle-steps a second."""
         script = self.folder / "in.swimmers"
-        script.write_text(SCRIPT.format(data=self.data, table=self.table, cutoff=CUTOFF, skin=skin, dt=DT,
-                                        speed=V0 * 2**0.5, drag=1e-12 / GAMMA, steps=steps,
+        script.write_text(SCRIPT.format(data=self.data, table=self.table, cutoff=states.CUTOFF, skin=skin, dt=states.DT,
+                                        speed=states.V0 * 2**0.5, drag=1e-12 / states.GAMMA, steps=steps,
                                         warm_up=max(steps // 20, 10)))
-        command = [*one_core(), str(self.programs / "lmp")]
+        command = [*states.launched(1, None), str(self.programs / "lmp")]
         if ranks > 1:
             command = [str(self.programs / "mpiexec"), "-n", str(ranks), str(self.programs / "lmp")]
         if suffix:
@@ -167,27 +111,30 @@ class Lammps:
 # ---- side by side ----
 
 def compare(options, folder):
-    result = []
-    files = phase_separated(folder, options.sizes, options.burn_in)
+    files = states.phase_separated(folder, (8, 4), options.burn_in)
     for particles in options.sizes:
-        steps = int(options.particle_steps / particles)
-        path = write_input(folder / f"epflow-{particles}.yaml", particles, steps * DT, 1, f"{files[particles]}@last")
+        steps = max(int(options.particle_steps / particles), 100)
+        tiles = TILES[particles]
+        start = files.get(tiles, files[(8, 4)])
+        path = states.write_input(folder / f"epflow-{particles}.yaml", tiles, steps * states.DT, 1, f"{start}@last")
         place = folder / f"lammps-{particles}"
         place.mkdir(exist_ok=True)
-        lammps = Lammps(options.lammps, place, files[particles])
+        if tiles not in files:  # the frame that epflow makes of tiles
+            states.simulate(path, len(states.CORES))
+            start = path.with_suffix("") / "trajectory.h5"
+        lammps = Lammps(options.lammps, place, start)
         for ranks in options.ranks:
             suffix, skin = lammps.best(max(steps // 10, 20), ranks)
             own, other = [], []
             for _ in range(options.rounds):
-                own.append(epflow(path, ranks))
+                own.append(states.rate(states.simulate(path, ranks)))
                 other.append(lammps.rate(max(steps // 3, 20), skin, suffix, ranks))
             row = {"particles": particles, "ranks": ranks, "epflow": statistics.median(own),
                    "lammps": statistics.median(other), "lammps_suffix": suffix, "lammps_skin": skin,
                    "ratio": statistics.median(a / b for a, b in zip(own, other))}
-            result.append(row)
             print(f"N = {particles:8d}  ranks {ranks}  epflow {row['epflow']:6.2f}  LAMMPS {row['lammps']:6.2f} "
-                  f"({suffix or 'plain'}, skin {skin})  ratio {row['ratio']:.2f}", file=sys.stderr)
-    return result
+                  f"({suffix or 'plain'}, skin {skin})  ratio {row['ratio']:.2f}", file=sys.stderr, flush=True)
+            yield row
 
 
 def main():
@@ -205,7 +152,7 @@ def main():
     with contextlib.ExitStack() as stack:
         folder = options.folder or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        rows = compare(options, folder)
+        rows = list(compare(options, folder))
     if options.json:
         print(json.dumps({"million_particle_steps_a_second": rows}, indent=2))
     else:
