@@ -4,7 +4,7 @@
 
 #include "dynamics/simulation.h"
 
-#define INNER_SKIN 0.4 /* of the skin: how far close pairs reach beyond the cut-off */
+#define INNER_SKIN 0.25 /* of the skin: how far close pairs reach beyond the cut-off */
 
 /* Sets the skin of the next lists. */
 void simulation_start_skin(struct simulation *s, double skin);

@@ -89,8 +89,8 @@ struct pair_list {
     struct cell_grid *grid; /* of the last search, for the next */
 };
 
-/* The pairs of a list that are near at the moment, one after the other: first those of two owned particles, then those
- * with a ghost as the second, from `across` on; (capacity) each, at least as many as the list has and twice SIMD_PAIRS more: a
+/* The pairs of a list that are near at the moment, one after the other: first pairs of two owned particles, then, from
+ * `across` on, others, among them all that have a ghost; (capacity) each, at least as many as the list has and twice SIMD_PAIRS more: a
  * table may fill up its last block with pairs of a particle with itself. scratch: of a table. */
 enum { SIMD_PAIRS = 256 };
 struct close_pairs {
@@ -98,7 +98,7 @@ struct close_pairs {
     size_t across, count, capacity;
     void *scratch; /* (n) particles times CLOSE_SCRATCH bytes */
 };
-enum { CLOSE_SCRATCH = 4 * 4 + 4 + 4 };
+enum { CLOSE_SCRATCH = 4 * 4 + 3 * 4 };
 /* Which of them: forces of the first can be computed while the positions of ghosts are under way. */
 enum pair_part { PAIRS_INSIDE, PAIRS_ACROSS };
 

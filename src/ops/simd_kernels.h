@@ -47,6 +47,15 @@ KERNEL_INLINE double to_double(int64_t m) {
     return (from_bits(upper) - 0x1.00000801p84) + from_bits(lower);
 }
 
+/* Asks for memory that is needed soon: it comes while there is something else to do. */
+KERNEL_INLINE void fetch(const void *memory, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const char *)memory + at);
+}
+
+/* From so many particles on their arrays do not stay in cache from one pass to the next. */
+enum { STREAMED = 1 << 16 };
+
 /* ---- pairs ---- */
 
 #ifndef EPFLOW_FLOAT64 /* its forces look at all 64 bits of positions: plain loops */
@@ -129,17 +138,18 @@ KERNEL_INLINE size_t add_sums(int wide, size_t i, size_t owned, const uint32_t *
     return i;
 }
 
-/* In a table's scratch: places of particles, where the pairs inside of each owned one end, and those that have
- * ghosts in their list. */
+/* In a table's scratch: places of particles, where the pairs inside of each owned one end, those that have others, and for
+ * each block of pairs, where arrays are streamed, the first particle that neither it nor any before it is about. */
 struct room {
     int32_t *place;
-    uint32_t *end, *with_ghosts;
+    uint32_t *end, *others, *reach;
 };
 
 KERNEL_INLINE struct room room_of(int wide, size_t n, const struct close_pairs *close) {
     struct room room = {.place = close->scratch};
     room.end = (uint32_t *)room.place + n * (size_t)wide;
-    room.with_ghosts = room.end + n;
+    room.others = room.end + n;
+    room.reach = room.others + n;
     return room;
 }
 
@@ -162,17 +172,25 @@ KERNEL_INLINE void block_values(int d, int wide, const struct box *box, const st
     pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
 }
 
+/* Places and sums are made ready before they are needed, and where there are many only just before. */
 KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const struct pair_law *law,
                                 size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
                                 int64_t *total) {
     _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
     const struct room room = room_of(wide, n, close);
     int64_t last[4] = {0};
-    size_t i = 0;
-    pack_places(d, wide, 0, owned, q, room.place);
-    memset(total, 0, owned * (size_t)wide * sizeof *total);
+    size_t i = 0, ready = 0;
     memset(so_far, 0, sizeof so_far);
-    for (size_t p = 0; p < close->across; p += PAIRS) {
+    for (size_t p = 0; p < close->across || ready < owned; p += PAIRS) {
+        const bool some = owned > STREAMED && p < close->across && p / PAIRS < n;
+        const size_t end = some ? room.reach[p / PAIRS] : owned;
+        if (end > ready) {
+            pack_places(d, wide, ready, end, q, room.place);
+            memset(total + ready * (size_t)wide, 0, (end - ready) * (size_t)wide * sizeof *total);
+            ready = end;
+        }
+        if (p >= close->across)
+            break;
         block_values(d, wide, box, law, room.place, close, p, value);
         subtract_values(wide, close->second + p, value, total, so_far);
         i = add_sums(wide, i, owned, room.end, p, so_far, last, total);
@@ -190,8 +208,12 @@ KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const st
     for (size_t p = close->across; p < close->count; p += PAIRS) {
         block_values(d, wide, box, law, room.place, close, p, value);
         for (size_t m = 0; m < PAIRS; m++)
-            for (size_t a = 0; a < (size_t)wide; a++)
-                total[close->first[p + m] + a] += value[m * (size_t)wide + a];
+            for (size_t a = 0; a < (size_t)wide; a++) {
+                const uint64_t v = (uint64_t)value[m * (size_t)wide + a];
+                int64_t *one = &total[close->first[p + m] + a], *two = &total[close->second[p + m] + a];
+                *one = (int64_t)((uint64_t)*one + v);
+                *two = (int64_t)((uint64_t)*two - v); /* of a ghost: nobody's */
+            }
     }
 }
 
@@ -235,37 +257,53 @@ KERNEL_INLINE size_t fill_up(struct close_pairs *close, size_t count) {
     return whole;
 }
 
-/* The pairs inside, then those with ghosts. */
+KERNEL_INLINE void find_reach(int wide, const struct close_pairs *close, size_t n, uint32_t *reach) {
+    uint32_t most = 0;
+    for (size_t p = 0; p < close->across && p / PAIRS < n; p += PAIRS) {
+        for (size_t m = p; m < p + PAIRS; m++) {
+            most = close->first[m] > most ? close->first[m] : most;
+            most = close->second[m] > most ? close->second[m] : most;
+        }
+        reach[p / PAIRS] = most / (uint32_t)wide + 1;
+    }
+}
+
+/* Pairs of two owned particles, then those with ghosts; where arrays are streamed, of the first only such as are not far
+ * apart in memory, as they are across the edge of the box. */
 KERNEL_INLINE void choose_pairs(int d, int wide, const struct box *box, float cut, size_t owned, size_t n,
                                 uint64_t *const q[], const struct pair_list *list,
                                 struct close_pairs *close) {
     const struct room room = room_of(wide, n, close);
+    const size_t window = owned > STREAMED ? owned / 4 : owned;
     float unit[4] = {0};
-    size_t count = 0;
+    size_t count = 0, found = 0;
     for (int a = 0; a < d; a++)
         unit[a] = (float)(box->side[a] * 0x1p-32);
     pack_places(d, wide, 0, n, q, room.place);
-    size_t found = 0;
     for (size_t i = 0; i < owned; i++) {
-        bool ghosts = false;
+        bool others = false;
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
+            const bool other = (j >= owned) | (j + window - i > 2 * window);
             close->first[count] = (uint32_t)(i * (size_t)wide);
             close->second[count] = (uint32_t)(j * (size_t)wide);
-            count += near_enough(d, wide, unit, cut, room.place, i, j) & (j < owned);
-            ghosts |= j >= owned;
+            count += near_enough(d, wide, unit, cut, room.place, i, j) & !other;
+            others |= other;
         }
         room.end[i] = (uint32_t)count;
-        room.with_ghosts[found] = (uint32_t)i;
-        found += ghosts;
+        room.others[found] = (uint32_t)i;
+        found += others;
     }
     close->across = count = fill_up(close, count);
+    if (owned > STREAMED)
+        find_reach(wide, close, n, room.reach);
     for (size_t g = 0; g < found; g++)
-        for (size_t i = room.with_ghosts[g], m = list->start[i]; m < list->start[i + 1]; m++) {
+        for (size_t i = room.others[g], m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
             close->first[count] = (uint32_t)(i * (size_t)wide);
             close->second[count] = (uint32_t)(j * (size_t)wide);
-            count += (j >= owned) & near_enough(d, wide, unit, cut, room.place, i, j);
+            count += ((j >= owned) | (j + window - i > 2 * window)) &
+                     near_enough(d, wide, unit, cut, room.place, i, j);
         }
     close->count = fill_up(close, count);
 }
@@ -509,16 +547,23 @@ KERNEL_INLINE bool advance_axis(bool measured, double side, const struct step_la
     return crossed < 0;
 }
 
-KERNEL_INLINE void advance_block(int d, bool measured, const struct box *box, const struct step_law *law,
-                                 size_t begin, size_t count, const uint32_t *id, const int64_t *force,
-                                 uint64_t *const q_list[], uint64_t *const q[], int32_t *const image[],
-                                 double *const g[], struct moves *m) {
+KERNEL_INLINE void advance_block(int d, bool measured, bool streamed, const struct box *box,
+                                 const struct step_law *law, size_t begin, size_t count, const uint32_t *id,
+                                 const int64_t *force, uint64_t *const q_list[], uint64_t *const q[],
+                                 int32_t *const image[], double *const g[], struct moves *m) {
     static const float still[BLOCK];
     int64_t along[MAX_DIMENSION][BLOCK];
     float normal[2 * MAX_DIMENSION + WORDS][BLOCK];
     uint64_t before[BLOCK];
     uint32_t ids[BLOCK] = {0};
     memcpy(ids, id + begin, count * sizeof *ids);
+    if (streamed) {
+        for (int a = 0; a < d; a++) {
+            fetch(q[a] + begin, count * sizeof(uint64_t));
+            fetch(g[a] + begin, count * sizeof(double));
+        }
+        fetch(force + force_at(d, begin, 0), count * force_numbers(d) * sizeof *force);
+    }
     random_normals(law, ids, law->x_kick > 0 ? 2 * d : d, normal);
     memset(m, 0, sizeof *m);
     for (size_t i = 0; i < count; i++)
@@ -546,11 +591,12 @@ static void step(const struct box *box, const struct step_law *law, size_t n, co
         const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
         int64_t bad = 0;
         if (box->d == 2 && q_list)
-            advance_block(2, true, box, law, begin, count, id, force, q_list, q, image, g, &m);
+            advance_block(2, true, n > STREAMED, box, law, begin, count, id, force, q_list, q, image, g, &m);
         else if (box->d == 2)
-            advance_block(2, false, box, law, begin, count, id, force, q_list, q, image, g, &m);
+            advance_block(2, false, n > STREAMED, box, law, begin, count, id, force, q_list, q, image, g, &m);
         else
-            advance_block(box->d, q_list, box, law, begin, count, id, force, q_list, q, image, g, &m);
+            advance_block(box->d, q_list, n > STREAMED, box, law, begin, count, id, force, q_list, q, image,
+                          g, &m);
         for (int i = 0; i < BLOCK; i++) {
             const double displacement = m.displacement[i], moved = m.moved[i];
             most.displacement[i] = displacement > most.displacement[i] ? displacement : most.displacement[i];
