@@ -27,7 +27,6 @@ def beside_lammps(folder):
     if result.returncode == 0:
         for row in json.loads(result.stdout)["million_particle_steps_a_second"]:
             yield at_least(f"epflow_over_lammps_{row['particles']}", row["ratio"], 3)
-            yield at_least(f"million_particle_steps_{row['particles']}", row["epflow"], 0)
 
 
 def by_turns(rounds, *runs):

@@ -1,3 +1,4 @@
+/* The integrator: lists, what ranks tell each other, steps. */
 #include "dynamics/simulation_private.h"
 
 #include <assert.h>
@@ -372,9 +373,9 @@ enum status simulation_refresh(struct simulation *s, double displacement) {
 
 static enum status do_again(struct simulation *s);
 
-/* A step, and lists or messages for the next. How far particles are from where the lists were made is looked at only
- * when they may be far. Forces are right: no particle went farther in the step before the last
- * than was expected when lists were found to last. Whether that is so of the last step, too, is heard here. */
+/* A step, and lists or messages for the next. Forces are of lists that last if no particle went farther in the last step
+ * than was expected; whether that is so is heard after this one. How far particles are from where the lists were made is
+ * looked at only when they may be far. */
 static enum status advance(struct simulation *s, bool stop) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
@@ -441,9 +442,9 @@ enum status simulation_settle(struct simulation *s) {
     end_messages(s);
     hear(s);
     TRY(all_well(s, "dt"));
+    /* Where one went farther than expected nothing need be done again: no force was computed since. */
     if (s->displacement > simulation_lists_last(s))
-        TRY(simulation_rebuild(
-            s)); /* a particle went farther than expected, and no force was computed since */
+        TRY(simulation_rebuild(s));
 out:
     return status;
 }

@@ -87,11 +87,11 @@ enum status simulation_load(struct simulation *s, const struct slice *slice, uin
 
 /* One step on every rank. *stop: in, this rank wants to stop; out, some rank wanted to by now, or a step ago (the same
  * on every rank). Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers in this step or the last.
- * What particles and ghosts are is certain only after simulation_settle. Collective. */
+ * Ghosts, and whether this step went well, are known only after simulation_settle. Collective. */
 enum status simulation_step(struct simulation *s, bool *stop);
 
-/* Ends what is under way: from here to the next step particles are final and ghosts are copies of them. Everything
- * below does it, too. Fails as simulation_step. Collective. */
+/* Ends what is under way: from here to the next step ghosts are copies of their owners' particles. Everything below does
+ * it, too. Fails as simulation_step. Collective. */
 enum status simulation_settle(struct simulation *s);
 
 /* The fine steps before frame number `interval`, after which step_law.step is refine_steps more. Each is half an exact

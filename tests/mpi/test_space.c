@@ -65,6 +65,29 @@ static void test_balance(void **state) {
     }
 }
 
+/* Where particles cost one rank more than another, cuts share out what they cost. */
+static void test_weights(void **state) {
+    (void)state;
+    const int ranks = comm_size(comm);
+    for (int m = 0; m < 2; m++) {
+        struct spread c = spread_out(&settings[m], 0);
+        int64_t *weight = calloc(c.w.n, sizeof *weight), mine = 1 + comm_rank(comm), all = 0, share = 0;
+        for (size_t i = 0; i < c.p->owned; i++)
+            weight[c.p->id[i]] = mine;
+        comm_sum_integer(comm, weight, (int)c.w.n);
+        assert_int_equal(domain_balance(c.domain, comm, c.p->owned, mine, c.p->q), STATUS_OK);
+        assert_int_equal(particles_migrate(c.p, c.domain, comm, 0), STATUS_OK);
+        assert_owned_right(&c);
+        for (size_t i = 0; i < c.w.n; i++)
+            all += weight[i];
+        for (size_t i = 0; i < c.p->owned; i++)
+            share += weight[c.p->id[i]];
+        assert_true(fabs((double)share - (double)all / ranks) < 3 * ranks + 1);
+        free(weight);
+        gather_up(&c);
+    }
+}
+
 /* Particles that jump anywhere arrive at their new owners, and come back in order of id. */
 static void test_migration(void **state) {
     (void)state;
@@ -307,9 +330,9 @@ static void test_copies(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_balance), cmocka_unit_test(test_migration),
-                                       cmocka_unit_test(test_rows),    cmocka_unit_test(test_empty_rows),
-                                       cmocka_unit_test(test_halo),    cmocka_unit_test(test_pairs),
-                                       cmocka_unit_test(test_nearest), cmocka_unit_test(test_copies)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_balance), cmocka_unit_test(test_weights),    cmocka_unit_test(test_migration),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_empty_rows), cmocka_unit_test(test_halo),
+        cmocka_unit_test(test_pairs),   cmocka_unit_test(test_nearest),    cmocka_unit_test(test_copies)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }
