@@ -1,6 +1,8 @@
 /* The fine steps before a frame. */
 #include "dynamics/simulation_private.h"
 
+#include <math.h>
+
 static void kick(struct simulation *s) {
     struct particles *p = s->particles;
     timer_begin(&s->timings, s->timer_step);
@@ -18,13 +20,22 @@ static void move(struct simulation *s, double dt, int32_t *const image[], struct
     timer_end(&s->timings, s->timer_step);
 }
 
+/* A skin that holds for particles that move so far at once, if it is the simulation's to choose. */
+static void reach_farther(struct simulation *s, double moved) {
+    const double needed = 2.2 * moved;
+    if (!s->search.on || needed <= s->skin)
+        return;
+    s->search.on = false;
+    simulation_start_skin(s, fmin(needed, s->search.most));
+}
+
 /* From the start of a fine step, kept in q_start, to its midpoint. Where the lists do not reach that far they are
  * made anew at the start: what they hold must not depend on when they were made. */
 static enum status to_midpoint(struct simulation *s) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
     struct step_result result;
-    for (int attempt = 0; attempt < 2; attempt++) {
+    for (int attempt = 0; attempt < 3; attempt++) {
         double displacement;
         simulation_pair_forces(s);
         for (int a = 0; a < s->box.d; a++)
@@ -35,6 +46,7 @@ static enum status to_midpoint(struct simulation *s) {
             return simulation_refresh(s, displacement);
         for (int a = 0; a < s->box.d; a++)
             s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
+        reach_farther(s, s->told.number[TOLD_MOVED]);
         TRY(simulation_rebuild(s));
     }
     status = FAIL(STATUS_NUMBERS,
@@ -68,7 +80,8 @@ enum status simulation_refine(struct simulation *s, uint64_t interval) {
         TRY(fine_step(s));
     s->step_law.step += s->refine_steps;
     simulation_remember(s);
-    s->told.careful = true; /* how far an Euler step goes is not known */
+    simulation_begin_try(s); /* of Euler steps */
+    s->told.careful = true;  /* how far an Euler step goes is not known */
 out:
     return status;
 }

@@ -7,9 +7,12 @@
 #include <string.h>
 
 enum {
-    SORT_EVERY = 16,    /* list builds between sorts of the particles into cell order */
-    BALANCE_FIRST = 512 /* steps before ranks compare times; twice as many every time */
+    SORT_EVERY = 16,        /* list builds between sorts of the particles into cell order */
+    BALANCE_FIRST = 512,    /* steps before ranks compare times; twice as many every time, */
+    BALANCE_LAST = 1 << 16, /* up to these */
+    REMEMBER = 512          /* steps that need be done again at most */
 };
+static const double CAUTION = 1.25; /* times the farthest way of the last step */
 
 enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
                               struct simulation **out) {
@@ -42,6 +45,12 @@ out:
     return status;
 }
 
+static void end_reduction(struct simulation *s) {
+    if (s->told.under_way && comm_size(s->comm) > 1)
+        comm_max_end(s->comm);
+    s->told.under_way = false;
+}
+
 static void release_close(struct simulation *s) {
     s->ops->release(s->ops, s->close.first);
     s->ops->release(s->ops, s->close.second);
@@ -53,6 +62,7 @@ void simulation_destroy(struct simulation **simulation) {
     struct simulation *s = *simulation;
     if (!s)
         return;
+    end_reduction(s);
     halo_destroy(&s->halo);
     pairs_release(s->ops, &s->list);
     release_close(s);
@@ -152,8 +162,7 @@ static enum status build_lists(struct simulation *s) {
     s->displacement = s->since_list = 0;
     simulation_remember(s);
     s->builds++;
-    s->told.fresh = true; /* of what is under way */
-    s->told.bound = INFINITY;
+    s->told.caution = fmax(CAUTION, 0.98 * s->told.caution);
     assert(domain_is_valid(s->domain));
     assert(halo_is_valid(s->halo, p));
 out:
@@ -199,7 +208,7 @@ static enum status balance(struct simulation *s) {
     if (interval >= s->balance_interval) {
         if (number[TOLD_BUSY] > -1.1 * number[TOLD_IDLE])
             TRY(rebalance(s, true));
-        s->balance_interval *= 2;
+        s->balance_interval = s->balance_interval < BALANCE_LAST ? 2 * s->balance_interval : BALANCE_LAST;
     } else if (s->balance_interval == BALANCE_FIRST && number[TOLD_OWNED] > 1.05 * fair + 8) {
         TRY(rebalance(s, false));
     } else {
@@ -230,7 +239,9 @@ enum status simulation_load(struct simulation *s, const struct slice *slice, uin
     enum status status = STATUS_OK;
     s->step_law.step = s->balanced = step;
     s->balance_interval = BALANCE_FIRST;
-    s->told = (struct told){.careful = true, .caution = 1.25};
+    end_reduction(s);
+    s->told = (struct told){.careful = true, .caution = CAUTION};
+    simulation_begin_try(s);
     s->busy = busy_seconds(s);
     TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, s->law.cutoff + s->skin));
     TRY(build_lists(s));
@@ -259,7 +270,6 @@ static void tell(struct simulation *s, const struct step_result *result, bool me
     t->sent[TOLD_IDLE] = -busy;
     t->step = s->step_law.step;
     t->bound = bound;
-    t->fresh = false;
     t->measured = measured;
     t->move = s->moves++;
     t->under_way = true;
@@ -273,15 +283,11 @@ static bool hear(struct simulation *s) {
     if (!t->under_way)
         return true;
     timer_begin(&s->timings, s->timer_messages);
-    if (comm_size(s->comm) > 1)
-        comm_max_end(s->comm);
+    end_reduction(s);
     timer_end(&s->timings, s->timer_messages);
     memcpy(t->number, t->sent, sizeof t->number);
-    t->under_way = false;
-    if (!t->fresh) { /* else s->displacement is that of the new lists */
-        s->since_list += t->number[TOLD_MOVED];
-        s->displacement = t->measured ? t->number[TOLD_DISPLACEMENT] : s->since_list;
-    }
+    s->since_list += t->number[TOLD_MOVED];
+    s->displacement = t->measured ? t->number[TOLD_DISPLACEMENT] : s->since_list;
     if (s->close_move <= t->move)
         s->since_close += t->number[TOLD_MOVED];
     t->stop = t->stop || t->number[TOLD_STOP] > 0;
@@ -391,15 +397,19 @@ static enum status advance(struct simulation *s, bool stop) {
     if (!hear(s))
         return do_again(s);
     TRY(all_well(s, "dt"));
-    const bool wait = t->careful || comm_size(s->comm) == 1;
-    const double bound = wait ? INFINITY : t->caution * t->number[TOLD_MOVED];
-    tell(s, &result, measured, stop, bound);
-    if (wait) {
+    const double bound = t->caution * t->number[TOLD_MOVED];
+    const bool far = s->displacement + bound > simulation_lists_last(s);
+    const bool long_ago = s->step_law.step - s->snapshot.step >= REMEMBER;
+    if (t->careful || far || long_ago || comm_size(s->comm) == 1) {
+        tell(s, &result, measured, stop, INFINITY);
         hear(s);
         TRY(all_well(s, "dt"));
         t->careful = false;
-    }
-    TRY(simulation_refresh(s, s->displacement + (wait ? 0 : bound)));
+        if (long_ago)
+            simulation_remember(s);
+    } else /* bonds are the same however far particles go */
+        tell(s, &result, measured, stop, s->law.kind == PAIRS_SPRINGS ? INFINITY : bound);
+    TRY(simulation_refresh(s, s->displacement));
 out:
     return status;
 }

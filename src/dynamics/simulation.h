@@ -10,9 +10,10 @@
 #include "dynamics/system.h"
 #include "space/neighbours.h"
 
-/* Whether lists still hold, whether to stop and whether all is well is known only from all ranks. No step waits for
+/* Whether lists still hold, whether to stop and whether all is well is known only from all ranks. Steps do not wait for
  * that: what is told after one is heard after the next, and meanwhile no particle is expected to go farther than
- * `bound`. Should one do so after all, the steps since the snapshot are done again, one by one. */
+ * `bound`. Should one do so after all, the steps since the snapshot are done again, one by one. A step does wait where
+ * nothing is known to expect, and where a particle may have gone so far by now that lists must be made anew. */
 enum told_number {
     TOLD_DISPLACEMENT, /* since the lists were made; 0 where nobody looked */
     TOLD_MOVED,        /* in the step */
@@ -28,13 +29,12 @@ struct told {
     double sent[TOLD_NUMBERS];
     bool under_way, stop;
     bool measured;         /* the displacement was looked at */
-    bool fresh;            /* lists were made after what is under way was told */
     uint64_t step, move;   /* which it was of */
     double bound, caution; /* most that a particle is expected to move in it; times what was moved before */
     bool careful;          /* the next step waits: nothing is known to expect */
 };
 
-/* Owned particles as they were when the lists were made, device. */
+/* Owned particles as they were when the lists were made, or some steps ago where lists last long, device. */
 struct snapshot {
     uint64_t *q[MAX_DIMENSION], step;
     double displacement, since_list; /* as in struct simulation */

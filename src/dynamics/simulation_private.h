@@ -8,6 +8,8 @@
 
 /* Sets the skin of the next lists. */
 void simulation_start_skin(struct simulation *s, double skin);
+/* Starts a try of the present skin, or starts it again: what was measured before counts for nothing. */
+void simulation_begin_try(struct simulation *s);
 /* Before lists are made: the skin to make them with. Collective. */
 void simulation_tune_skin(struct simulation *s);
 

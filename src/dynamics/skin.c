@@ -20,7 +20,7 @@ void simulation_start_skin(struct simulation *s, double skin) {
     s->inner_skin = INNER_SKIN * skin;
 }
 
-static void begin_try(struct simulation *s) {
+void simulation_begin_try(struct simulation *s) {
     struct skin_search *k = &s->search;
     k->step = s->step_law.step;
     k->builds = s->builds;
@@ -66,5 +66,5 @@ void simulation_tune_skin(struct simulation *s) {
         comm_max(s->comm, &cost, 1);
         judge(s, cost);
     }
-    begin_try(s);
+    simulation_begin_try(s);
 }

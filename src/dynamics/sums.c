@@ -37,11 +37,12 @@ enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
     enum status status = STATUS_OK;
     const struct ops *ops = s->ops;
     const struct particles *p = s->particles;
-    const size_t n = p->owned + p->ghosts, d = (size_t)s->box.d;
+    const size_t d = (size_t)s->box.d;
     const double k = s->step_law.k, trap = s->step_law.trap;
-    struct drift drift;
+    struct drift drift = {0};
     double sums[6] = {0}, *scratch = NULL;
-    TRY(simulation_settle(s));
+    TRY(simulation_settle(s)); /* which may make new ghosts */
+    const size_t n = p->owned + p->ghosts;
     TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
     TRY(comm_agree(s->comm, ops->allocate(ops, (n + 1) * d * d * sizeof *scratch, (void **)&scratch)));
     TRY(drift_sums(s, &drift, sums));

@@ -14,7 +14,7 @@ KERNEL_INLINE float square_distance_to(int d, const float unit[], const int32_t 
                                        const struct in_order *in, size_t m) {
     float square = 0;
     for (int a = 0; a < d; a++) {
-        const float x = (float)(own[a] - in->place[a][m]) * unit[a];
+        const float x = (float)shorter_way(own[a], in->place[a][m]) * unit[a];
         square = fmaf(x, x, square);
     }
     return square;

@@ -48,6 +48,11 @@ KERNEL_INLINE double to_double(int64_t m) {
     return (from_bits(upper) - 0x1.00000801p84) + from_bits(lower);
 }
 
+/* a - b of upper halves of positions: the shorter way round, by overflow. */
+KERNEL_INLINE int32_t shorter_way(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a - (uint32_t)b);
+}
+
 /* Asks for memory that is needed soon: it comes while there is something else to do. */
 KERNEL_INLINE void fetch(const void *memory, size_t bytes) {
     for (size_t at = 0; at < bytes; at += 64)

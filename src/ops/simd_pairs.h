@@ -6,10 +6,10 @@
 
 /* Of a particle, the upper 32 bits of its position on two or four axes (one and three have one more, of zeros), and
  * the sum of its forces on them. */
-typedef int32_t place2 __attribute__((vector_size(8), may_alias));
-typedef int32_t place4 __attribute__((vector_size(16), may_alias));
-typedef int64_t total2 __attribute__((vector_size(16), may_alias));
-typedef int64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
+typedef uint32_t place2 __attribute__((vector_size(8), may_alias));
+typedef uint32_t place4 __attribute__((vector_size(16), may_alias));
+typedef uint64_t total2 __attribute__((vector_size(16), may_alias));
+typedef uint64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
 
 enum { PAIRS = 256 }; /* at a time */
 
@@ -53,7 +53,7 @@ KERNEL_INLINE void pair_values(int wide, const float unit[], float beta, float c
 /* Takes values from the second particles' totals, and leaves in `sum` those of the block's pairs so far, from sum[0] =
  * what came before: integers, whose order is of no matter. */
 KERNEL_INLINE void subtract_values(int wide, const uint32_t *second, const int64_t *value, int64_t *total,
-                                   int64_t *sum) {
+                                   uint64_t *sum) {
 #pragma GCC unroll 8
     for (int n = 0; n < PAIRS; n++) {
         int64_t *two = total + second[n];
@@ -72,11 +72,12 @@ KERNEL_INLINE void subtract_values(int wide, const uint32_t *second, const int64
 /* Adds what the pairs of a first particle, which follow each other, come to: the sum at their end less that at their
  * beginning. Goes on from particle i to those whose pairs end in the block at p; last: the sum at i's beginning. */
 KERNEL_INLINE size_t add_sums(int wide, size_t i, size_t owned, const uint32_t *end, size_t p,
-                              const int64_t *sum, int64_t *last, int64_t *total) {
+                              const uint64_t *sum, uint64_t *last, int64_t *total) {
     for (; i < owned && end[i] <= p + PAIRS; i++)
         for (int a = 0; a < wide; a++) {
-            const int64_t now = sum[(end[i] - p) * (size_t)wide + (size_t)a];
-            total[i * (size_t)wide + (size_t)a] += now - last[a];
+            const uint64_t now = sum[(end[i] - p) * (size_t)wide + (size_t)a];
+            int64_t *own = &total[i * (size_t)wide + (size_t)a];
+            *own = (int64_t)((uint64_t)*own + now - last[a]);
             last[a] = now;
         }
     return i;
@@ -120,9 +121,10 @@ KERNEL_INLINE void block_values(int d, int wide, const struct box *box, const st
 KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const struct pair_law *law,
                                 size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
                                 int64_t *total) {
-    _Alignas(64) int64_t value[PAIRS * 4], so_far[(PAIRS + 1) * 4];
+    _Alignas(64) int64_t value[PAIRS * 4];
+    _Alignas(64) uint64_t so_far[(PAIRS + 1) * 4];
     const struct room room = room_of(wide, n, close);
-    int64_t last[4] = {0};
+    uint64_t last[4] = {0};
     size_t i = 0, ready = 0;
     memset(so_far, 0, sizeof so_far);
     for (size_t p = 0; p < close->across || ready < owned; p += PAIRS) {
@@ -187,7 +189,8 @@ KERNEL_INLINE bool near_enough(int d, int wide, const float unit[], float cut, c
     float square = 0;
     for (int a = 0; a < d; a++) {
         const float x =
-            (float)(place[i * (size_t)wide + (size_t)a] - place[j * (size_t)wide + (size_t)a]) * unit[a];
+            (float)shorter_way(place[i * (size_t)wide + (size_t)a], place[j * (size_t)wide + (size_t)a]) *
+            unit[a];
         square = fmaf(x, x, square);
     }
     return square < cut;
