@@ -400,15 +400,16 @@ static enum status advance(struct simulation *s, bool stop) {
     const double bound = t->caution * t->number[TOLD_MOVED];
     const bool far = s->displacement + bound > simulation_lists_last(s);
     const bool long_ago = s->step_law.step - s->snapshot.step >= REMEMBER;
-    if (t->careful || far || long_ago || comm_size(s->comm) == 1) {
-        tell(s, &result, measured, stop, INFINITY);
+    const bool wait = t->careful || far || long_ago || comm_size(s->comm) == 1;
+    /* Bonds are the same however far particles go. */
+    tell(s, &result, measured, stop, wait || s->law.kind == PAIRS_SPRINGS ? INFINITY : bound);
+    if (wait) {
         hear(s);
         TRY(all_well(s, "dt"));
         t->careful = false;
-        if (long_ago)
-            simulation_remember(s);
-    } else /* bonds are the same however far particles go */
-        tell(s, &result, measured, stop, s->law.kind == PAIRS_SPRINGS ? INFINITY : bound);
+    }
+    if (long_ago)
+        simulation_remember(s);
     TRY(simulation_refresh(s, s->displacement));
 out:
     return status;
