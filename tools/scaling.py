@@ -130,8 +130,7 @@ def draw(path, options, rows, step, found):
         particles = [states.TILE * 32 if kind == "strong" else options.weak * count for count in far]
         times = [model(n, count, step[kind], found) for n, count in zip(particles, far)]
         axes[0].loglog(far, [1e6 * time for time in times], "-", color=colour, lw=1)
-        one = times[0] / (1 if kind == "strong" else 1)
-        ideal = [one / count if kind == "strong" else one for count in far]
+        ideal = [times[0] / count if kind == "strong" else times[0] for count in far]
         axes[1].semilogx(ranks, [row["efficiency"] for row in chosen], "o", color=colour)
         axes[1].semilogx(far, [a / b for a, b in zip(ideal, times)], "-", color=colour, lw=1)
         axes[2].semilogx(ranks, [row["share_of_messages"] for row in chosen], "o-", color=colour, lw=1,
@@ -151,6 +150,10 @@ def draw(path, options, rows, step, found):
     axes[1].set_title(f"efficiency (dotted: {cores} cores here)")
     axes[2].set_ylabel("share of the time")
     axes[2].set_ylim(0, None)
+    axes[2].set_xscale("log", base=2)
+    measured = sorted({row["ranks"] for row in rows})
+    axes[2].set_xticks(measured, [str(count) for count in measured])
+    axes[2].minorticks_off()
     axes[2].legend()
     axes[2].set_title("what ranks wait for")
     figure.savefig(path)
