@@ -39,6 +39,12 @@ def train(folder, name, source, trajectories, *settings):
                  f"training.trajectories=[{data}]", *options)
 
 
+def fraction_of(folder):
+    """The resolved fraction of an evaluation, and its error."""
+    _, attributes = certificate(folder)
+    return float(attributes["resolved_fraction"]), float(attributes["resolved_fraction_error"])
+
+
 def resolved(folder, name, model, test, source="response"):
     """Evaluates a model on all frames of a trajectory: the run, the resolved fraction, its error."""
     result = run(2, "evaluate", ROOT / f"inputs/{source}.yaml", "--output", folder / name, "--set",
@@ -47,8 +53,7 @@ def resolved(folder, name, model, test, source="response"):
                  "evaluation.grid=4")
     if result.returncode != 0:
         return result, float("nan"), float("nan")
-    _, attributes = certificate(folder / name)
-    return result, float(attributes["resolved_fraction"]), float(attributes["resolved_fraction_error"])
+    return result, *fraction_of(folder / name)
 
 
 def judged(folder, quantity, model, test, target, source="response"):
@@ -92,8 +97,7 @@ def sizes(folder):
     pressure, and stiffer particles are resolved better (docs/response-model.md): between N = 1024 and 4096 the
     fraction grows with the state; from there on the tiled state is the same, and so is the fraction, within errors.
     """
-    _, attributes = certificate(folder / "long-on-p5-test")
-    before, before_error = float(attributes["resolved_fraction"]), float(attributes["resolved_fraction_error"])
+    before, before_error = fraction_of(folder / "long-on-p5-test")
     for name, start, seed, particles, box, burn_in, frames, interval in (
             ("n4096", "p5-test", 9, 4096, (SIDE, SIDE), 5e4, 40, 500),
             ("n32768", "n4096", 10, 32768, (4 * SIDE, 2 * SIDE), 5e3, 4, 1000)):

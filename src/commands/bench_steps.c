@@ -129,8 +129,7 @@ static enum status bench_dynamics(struct bench *b, struct simulation *s, int nei
     TRY(bench_time(b, &(struct bench_work){"simulation: 50 steps", .particles = STEPS * all}, REPEATS,
                    call_step, &d));
     TRY(simulation_settle(s));
-    s->ops->close_pairs(s->ops, &s->box, s->law.cutoff + s->inner_skin, s->particles->owned,
-                        s->particles->owned + s->particles->ghosts, s->particles->q, &s->list, &s->close);
+    TRY(call_close_pairs(&d));
     const double owned = (double)s->particles->owned;
     TRY(comm_agree(b->comm, reserve(&d)));
     TRY(bench_time(b, &(struct bench_work){"pair force", .particles = owned}, REPEATS, call_pair_force, &d));

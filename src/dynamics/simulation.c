@@ -46,7 +46,7 @@ out:
 }
 
 static void end_reduction(struct simulation *s) {
-    if (s->told.under_way && comm_size(s->comm) > 1)
+    if (s->told.under_way)
         comm_max_end(s->comm);
     s->told.under_way = false;
 }
@@ -80,14 +80,6 @@ void simulation_destroy(struct simulation **simulation) {
     *simulation = NULL;
 }
 
-/* An array of so many bytes in place of another. */
-static enum status replace(const struct ops *ops, size_t bytes, void *array) {
-    void **at = array;
-    ops->release(ops, *at);
-    *at = NULL;
-    return ops->allocate(ops, bytes, at);
-}
-
 /* Room for forces and old positions of all local particles. Their contents need not be kept. */
 static enum status reserve(struct simulation *s) {
     enum status status = STATUS_OK;
@@ -97,16 +89,16 @@ static enum status reserve(struct simulation *s) {
     if (n <= s->capacity)
         return STATUS_OK;
     s->capacity = 0;
-    TRY(replace(ops, n * CLOSE_SCRATCH, &s->close.scratch));
-    TRY(replace(ops, n * force_numbers(s->box.d) * sizeof *s->force, &s->force));
+    TRY(ops_replace(ops, n * CLOSE_SCRATCH, &s->close.scratch));
+    TRY(ops_replace(ops, n * force_numbers(s->box.d) * sizeof *s->force, &s->force));
     for (int a = 0; a < s->box.d; a++) {
-        TRY(replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
+        TRY(ops_replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
         if (s->fine_steps > 0)
-            TRY(replace(ops, n * sizeof *s->q_start[a], &s->q_start[a]));
+            TRY(ops_replace(ops, n * sizeof *s->q_start[a], &s->q_start[a]));
         if (comm_size(s->comm) > 1) {
-            TRY(replace(ops, n * sizeof *old->q[a], &old->q[a]));
-            TRY(replace(ops, n * sizeof *old->image[a], &old->image[a]));
-            TRY(replace(ops, n * sizeof *old->g[a], &old->g[a]));
+            TRY(ops_replace(ops, n * sizeof *old->q[a], &old->q[a]));
+            TRY(ops_replace(ops, n * sizeof *old->image[a], &old->image[a]));
+            TRY(ops_replace(ops, n * sizeof *old->g[a], &old->g[a]));
         }
     }
     s->capacity = n;
@@ -121,12 +113,9 @@ static enum status reserve_close(struct simulation *s) {
     const size_t pairs = s->list.capacity + 2 * SIMD_PAIRS;
     s->since_close = INFINITY;
     if (pairs > s->close.capacity) {
-        ops->release(ops, s->close.first);
-        ops->release(ops, s->close.second);
-        s->close.first = s->close.second = NULL;
         s->close.capacity = 0;
-        TRY(ops->allocate(ops, pairs * sizeof *s->close.first, (void **)&s->close.first));
-        TRY(ops->allocate(ops, pairs * sizeof *s->close.second, (void **)&s->close.second));
+        TRY(ops_replace(ops, pairs * sizeof *s->close.first, &s->close.first));
+        TRY(ops_replace(ops, pairs * sizeof *s->close.second, &s->close.second));
         s->close.capacity = pairs;
     }
 out:
@@ -273,8 +262,7 @@ static void tell(struct simulation *s, const struct step_result *result, bool me
     t->measured = measured;
     t->move = s->moves++;
     t->under_way = true;
-    if (comm_size(s->comm) > 1)
-        comm_max_begin(s->comm, t->sent, TOLD_NUMBERS);
+    comm_max_begin(s->comm, t->sent, TOLD_NUMBERS);
 }
 
 /* Waits for what is under way, if anything is. Returns whether no particle went farther than expected. */
@@ -351,8 +339,7 @@ void simulation_pair_forces(struct simulation *s) {
     if (s->law.kind == PAIRS_SOFTPLUS) {
         refresh_close(s);
         close_force(s, PAIRS_INSIDE);
-        if (s->told.under_way && comm_size(s->comm) > 1)
-            comm_max_look(s->comm);
+        comm_max_look(s->comm);
         end_messages(s);
         close_force(s, PAIRS_ACROSS);
         return;

@@ -27,31 +27,35 @@ void simulation_begin_try(struct simulation *s) {
     k->seconds = seconds_so_far(s);
 }
 
+static void turn_back(struct skin_search *k) {
+    k->failures++;
+    k->factor = 1 / k->factor;
+}
+
+static bool is_allowed(const struct skin_search *k, double skin) {
+    return skin >= k->least && skin <= k->most;
+}
+
 /* What was learnt of the present skin, and the next one: on in the same direction while that pays, then once in the
  * other. */
 static void judge(struct simulation *s, double cost) {
     struct skin_search *k = &s->search;
     if (k->best_cost == 0 || cost < BETTER * k->best_cost) {
-        k->failures = k->best_cost == 0 ? 0 : k->failures;
         k->best = s->skin;
         k->best_cost = cost;
     } else {
-        k->failures++;
-        k->factor = 1 / k->factor;
+        turn_back(k);
     }
-    double next = k->failures < 2 ? k->best * k->factor : k->best;
-    if (next > k->most || next < k->least) { /* nothing there: as if it had been tried */
-        k->failures++;
-        k->factor = 1 / k->factor;
-        next = k->failures < 2 ? k->best * k->factor : k->best;
-        next = fmin(fmax(next, k->least), k->most);
-    }
+    if (k->failures < 2 && !is_allowed(k, k->best * k->factor)) /* nothing there: as if it had been tried */
+        turn_back(k);
+    double next = k->best * k->factor;
     if (k->failures >= 2) {
+        next = k->best;
         k->rest = REST;
         k->failures = 0;
         k->best_cost = 0;
     }
-    simulation_start_skin(s, next);
+    simulation_start_skin(s, fmin(fmax(next, k->least), k->most));
 }
 
 void simulation_tune_skin(struct simulation *s) {

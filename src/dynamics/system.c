@@ -67,6 +67,11 @@ struct step_law system_fine_law(const struct config *config) {
     return law;
 }
 
+/* Copies of few particles. */
+static bool is_few(const struct system_parameters *s) {
+    return s->copies > 1 && s->particles <= FEW;
+}
+
 /* The most that the box allows. */
 static double most_skin(const struct system_parameters *s, const struct simulation_parameters *p) {
     const struct box box = system_box(s);
@@ -80,16 +85,14 @@ double system_skin(const struct system_parameters *s, const struct simulation_pa
     const double usual = s->kind == SYSTEM_CRYSTAL ? 0.5 : 1;
     if (p->skin > 0)
         return p->skin;
-    const struct box box = system_box(s);
-    if (box.group > 0 && s->particles <= FEW) /* all pairs of a copy, which are soon tried: the list lasts */
-        return 2 * box.side[0];
+    if (is_few(s)) /* all pairs of a copy, which are soon tried: the list lasts */
+        return 2 * system_box(s).side[0];
     return fmin(usual, most_skin(s, p));
 }
 
 struct skin_search system_skin_search(const struct system_parameters *s,
                                       const struct simulation_parameters *p) {
-    const bool few = s->copies > 1 && s->particles <= FEW;
-    return (struct skin_search){.on = !(p->skin > 0) && s->kind != SYSTEM_CRYSTAL && !few,
+    return (struct skin_search){.on = !(p->skin > 0) && s->kind != SYSTEM_CRYSTAL && !is_few(s),
                                 .least = fmin(0.2, most_skin(s, p)),
                                 .most = fmin(3, most_skin(s, p)),
                                 .factor = 1.25};

@@ -572,6 +572,14 @@ struct ops {
                   real *average);
 };
 
+/* Memory of so many bytes, zeroed, in place of that at *array, a pointer of any kind: what was there is gone. */
+static inline enum status ops_replace(const struct ops *ops, size_t bytes, void *array) {
+    void **at = array;
+    ops->release(ops, *at);
+    *at = NULL;
+    return ops->allocate(ops, bytes, at);
+}
+
 /* The table of this machine's processor; static, always there. */
 const struct ops *ops_cpu(void);
 /* Which loops of it move and couple particles: the best that the processor has (until told otherwise AVX2, which

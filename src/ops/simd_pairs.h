@@ -11,7 +11,7 @@ typedef uint32_t place4 __attribute__((vector_size(16), may_alias));
 typedef uint64_t total2 __attribute__((vector_size(16), may_alias));
 typedef uint64_t total4 __attribute__((vector_size(32), may_alias, aligned(16)));
 
-enum { PAIRS = 256 }; /* at a time */
+enum { PAIRS = SIMD_PAIRS }; /* at a time */
 
 /* first and second hold where a particle's numbers begin: `wide` times its index. */
 KERNEL_INLINE void differences(int wide, const int32_t *place, const uint32_t *first, const uint32_t *second,
@@ -117,6 +117,16 @@ KERNEL_INLINE void block_values(int d, int wide, const struct box *box, const st
     pair_values(wide, unit, (float)law->beta, (float)(law->cutoff * law->cutoff), delta, value);
 }
 
+/* Places and sums of the particles from `ready` to `end`. Returns how many are ready then. */
+KERNEL_INLINE size_t make_ready(int d, int wide, size_t ready, size_t end, uint64_t *const q[],
+                                int32_t *place, int64_t *total) {
+    if (end <= ready)
+        return ready;
+    pack_places(d, wide, ready, end, q, place);
+    memset(total + ready * (size_t)wide, 0, (end - ready) * (size_t)wide * sizeof *total);
+    return end;
+}
+
 /* Places and sums are made ready before they are needed, and where there are many only just before. */
 KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const struct pair_law *law,
                                 size_t owned, size_t n, uint64_t *const q[], const struct close_pairs *close,
@@ -127,22 +137,16 @@ KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const st
     uint64_t last[4] = {0};
     size_t i = 0, ready = 0;
     memset(so_far, 0, sizeof so_far);
-    for (size_t p = 0; p < close->across || ready < owned; p += PAIRS) {
-        const bool some = owned > STREAMED && p < close->across && p / PAIRS < n;
-        const size_t end = some ? room.reach[p / PAIRS] : owned;
-        if (end > ready) {
-            pack_places(d, wide, ready, end, q, room.place);
-            memset(total + ready * (size_t)wide, 0, (end - ready) * (size_t)wide * sizeof *total);
-            ready = end;
-        }
-        if (p >= close->across)
-            break;
+    for (size_t p = 0; p < close->across; p += PAIRS) {
+        const bool some = owned > STREAMED && p / PAIRS < n;
+        ready = make_ready(d, wide, ready, some ? room.reach[p / PAIRS] : owned, q, room.place, total);
         block_values(d, wide, box, law, room.place, close, p, value);
         subtract_values(wide, close->second + p, value, total, so_far);
         i = add_sums(wide, i, owned, room.end, p, so_far, last, total);
         for (int a = 0; a < wide; a++)
             so_far[a] = so_far[PAIRS * wide + a];
     }
+    make_ready(d, wide, ready, owned, q, room.place, total);
 }
 
 KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const struct pair_law *law,
@@ -163,25 +167,25 @@ KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const st
     }
 }
 
+KERNEL_INLINE void force_of_part(int d, int wide, const struct box *box, const struct pair_law *law,
+                                 enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
+                                 const struct close_pairs *close, int64_t *total) {
+    if (part == PAIRS_INSIDE)
+        force_inside(d, wide, box, law, owned, n, q, close, total);
+    else
+        force_across(d, wide, box, law, owned, n, q, close, total);
+}
+
 static void close_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
                         enum pair_part part, size_t owned, size_t n, uint64_t *const q[],
                         struct close_pairs *close, int64_t *sum) {
     (void)ops;
-    if (part == PAIRS_INSIDE) {
-        if (box->d == 1)
-            force_inside(1, 2, box, law, owned, n, q, close, sum);
-        else if (box->d == 2)
-            force_inside(2, 2, box, law, owned, n, q, close, sum);
-        else
-            force_inside(3, 4, box, law, owned, n, q, close, sum);
-    } else {
-        if (box->d == 1)
-            force_across(1, 2, box, law, owned, n, q, close, sum);
-        else if (box->d == 2)
-            force_across(2, 2, box, law, owned, n, q, close, sum);
-        else
-            force_across(3, 4, box, law, owned, n, q, close, sum);
-    }
+    if (box->d == 1)
+        force_of_part(1, 2, box, law, part, owned, n, q, close, sum);
+    else if (box->d == 2)
+        force_of_part(2, 2, box, law, part, owned, n, q, close, sum);
+    else
+        force_of_part(3, 4, box, law, part, owned, n, q, close, sum);
 }
 
 KERNEL_INLINE bool near_enough(int d, int wide, const float unit[], float cut, const int32_t *place, size_t i,
@@ -204,6 +208,7 @@ KERNEL_INLINE size_t fill_up(struct close_pairs *close, size_t count) {
     return whole;
 }
 
+/* The first particle that neither a block's pairs nor those before it are about. */
 KERNEL_INLINE void find_reach(int wide, const struct close_pairs *close, size_t n, uint32_t *reach) {
     uint32_t most = 0;
     for (size_t p = 0; p < close->across && p / PAIRS < n; p += PAIRS) {
@@ -213,6 +218,11 @@ KERNEL_INLINE void find_reach(int wide, const struct close_pairs *close, size_t 
         }
         reach[p / PAIRS] = most / (uint32_t)wide + 1;
     }
+}
+
+/* Whether the second of a pair is a ghost, or farther than the window from the first in memory. */
+KERNEL_INLINE bool is_other(size_t i, size_t j, size_t owned, size_t window) {
+    return (j >= owned) | (j + window - i > 2 * window);
 }
 
 /* Pairs of two owned particles, then those with ghosts; where arrays are streamed, of the first only such as are not far
@@ -231,7 +241,7 @@ KERNEL_INLINE void choose_pairs(int d, int wide, const struct box *box, float cu
         bool others = false;
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
-            const bool other = (j >= owned) | (j + window - i > 2 * window);
+            const bool other = is_other(i, j, owned, window);
             close->first[count] = (uint32_t)(i * (size_t)wide);
             close->second[count] = (uint32_t)(j * (size_t)wide);
             count += near_enough(d, wide, unit, cut, room.place, i, j) & !other;
@@ -249,8 +259,7 @@ KERNEL_INLINE void choose_pairs(int d, int wide, const struct box *box, float cu
             const size_t j = list->neighbour[m];
             close->first[count] = (uint32_t)(i * (size_t)wide);
             close->second[count] = (uint32_t)(j * (size_t)wide);
-            count += ((j >= owned) | (j + window - i > 2 * window)) &
-                     near_enough(d, wide, unit, cut, room.place, i, j);
+            count += is_other(i, j, owned, window) & near_enough(d, wide, unit, cut, room.place, i, j);
         }
     close->count = fill_up(close, count);
 }

@@ -5,7 +5,6 @@
 
 #include <limits.h>
 #include <mpi.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +106,8 @@ void comm_min(struct comm *comm, double *values, int count) {
 }
 
 void comm_max_begin(struct comm *comm, double *values, int count) {
-    MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world, &comm->largest);
+    if (comm->size > 1)
+        MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world, &comm->largest);
 }
 
 void comm_max_look(struct comm *comm) {
@@ -234,17 +234,19 @@ void comm_channel_begin(struct comm_channel *c) {
     c->under_way = true;
 }
 
-void comm_channel_end(struct comm_channel *c) {
-    MPI_Waitall(c->requests, c->request, MPI_STATUSES_IGNORE);
+bool comm_channel_end(struct comm_channel *c) {
+    const bool ended = c->under_way;
+    if (ended)
+        MPI_Waitall(c->requests, c->request, MPI_STATUSES_IGNORE);
     c->under_way = false;
+    return ended;
 }
 
 void comm_channel_destroy(struct comm_channel **channel) {
     struct comm_channel *c = *channel;
     if (!c)
         return;
-    if (c->under_way)
-        comm_channel_end(c);
+    comm_channel_end(c);
     for (int r = 0; r < c->requests; r++)
         MPI_Request_free(&c->request[r]);
     free(c);

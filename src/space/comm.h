@@ -6,6 +6,7 @@
 #ifndef EPFLOW_SPACE_COMM_H
 #define EPFLOW_SPACE_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,9 +40,8 @@ void comm_barrier(struct comm *comm);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes); /* from rank 0 */
 void comm_max(struct comm *comm, double *values, int count);
 void comm_min(struct comm *comm, double *values, int count);
-/* The same while other things go on: values, at most COMM_UNDER_WAY, are the ranks' largest after _end. One at a time;
- * _look gives the library a chance to move on with it. */
-enum { COMM_UNDER_WAY = 8 };
+/* The same while other things go on: values are the ranks' largest after _end. One at a time; _look gives the library a
+ * chance to move on with it. Without one neither _look nor _end does anything. */
 void comm_max_begin(struct comm *comm, double *values, int count);
 void comm_max_look(struct comm *comm);
 void comm_max_end(struct comm *comm);
@@ -73,7 +73,7 @@ struct comm_channel;
 enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pattern, const void *send,
                                 void *receive, struct comm_channel **out);
 void comm_channel_begin(struct comm_channel *channel);
-void comm_channel_end(struct comm_channel *channel);
+bool comm_channel_end(struct comm_channel *channel); /* whether anything was under way */
 void comm_channel_destroy(struct comm_channel **channel);
 
 #endif

@@ -25,7 +25,6 @@ struct halo {
     struct comm_pattern rows;   /* offsets for messages of d values per particle */
     struct comm_pattern values; /* and of one */
     struct comm_channel *positions;
-    bool under_way;
 };
 
 void halo_destroy(struct halo **halo) {
@@ -247,16 +246,12 @@ enum status halo_positions_begin(struct halo *h, const struct particles *p) {
     if (status != STATUS_OK)
         return status;
     comm_channel_begin(h->positions);
-    h->under_way = true;
     return STATUS_OK;
 }
 
 void halo_positions_end(struct halo *h, struct particles *p) {
-    if (!h->under_way)
-        return;
-    comm_channel_end(h->positions);
-    h->under_way = false;
-    unpack(h, &h->rows, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+    if (comm_channel_end(h->positions))
+        unpack(h, &h->rows, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
 }
 
 enum status halo_positions(struct halo *h, struct particles *p) {

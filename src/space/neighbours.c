@@ -65,20 +65,25 @@ static enum status cells_of_copies(const struct particles *p, const struct box *
     return STATUS_OK;
 }
 
-/* Room for at least so many, and some more, in place of what there was. */
-static enum status enlarge(const struct ops *ops, size_t needed, size_t each, size_t *most, int arrays,
-                           void **const array[]) {
+/* Room for so many, and some more. */
+static size_t some_more(size_t needed) {
+    return needed + needed / 4 + 64;
+}
+
+/* Cells' arrays for `cells` and one more, and n particles and one more. Their contents need not be kept. */
+static enum status reserve_cells(const struct ops *ops, size_t cells, size_t n, struct cell_grid *grid) {
     enum status status = STATUS_OK;
-    if (needed <= *most)
-        return STATUS_OK;
-    const size_t room = needed + needed / 4 + 64;
-    *most = 0;
-    for (int m = 0; m < arrays; m++) {
-        ops->release(ops, *array[m]);
-        *array[m] = NULL;
-        TRY(ops->allocate(ops, room * each, array[m]));
+    if (cells >= grid->most_cells) {
+        grid->most_cells = some_more(cells + 1);
+        TRY(ops_replace(ops, grid->most_cells * sizeof *grid->start, &grid->start));
     }
-    *most = room;
+    if (n >= grid->most_particles) {
+        const size_t room = grid->most_particles = some_more(n + 1);
+        TRY(ops_replace(ops, room * sizeof *grid->item, &grid->item));
+        TRY(ops_replace(ops, room * sizeof *grid->order, &grid->order));
+        TRY(ops_replace(ops, room * sizeof *grid->cell, &grid->cell));
+        TRY(ops_replace(ops, room * GRID_SCRATCH, &grid->scratch));
+    }
 out:
     return status;
 }
@@ -87,7 +92,7 @@ enum status cells_create(const struct particles *p, const struct box *box, doubl
                          struct cell_grid **out) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
-    size_t n = p->owned + p->ghosts, total = 1, most = 0;
+    size_t n = p->owned + p->ghosts, total = 1;
     if (!*out && !(*out = calloc(1, sizeof **out)))
         return FAIL(STATUS_FAILURE, "out of memory for cells");
     struct cell_grid *grid = *out;
@@ -97,12 +102,7 @@ enum status cells_create(const struct particles *p, const struct box *box, doubl
     TRY(box->group > 0 ? cells_of_copies(p, box, grid) : cells_in_space(p, box, cell, grid));
     for (int a = 0; a < MAX_DIMENSION; a++)
         total *= (size_t)grid->cells[a];
-    TRY(enlarge(ops, total + 1, sizeof *grid->start, &grid->most_cells, 1,
-                (void **[]){(void **)&grid->start}));
-    most = grid->most_particles;
-    TRY(enlarge(ops, n + 1, sizeof *grid->item, &most, 3,
-                (void **[]){(void **)&grid->item, (void **)&grid->order, (void **)&grid->cell}));
-    TRY(enlarge(ops, n + 1, GRID_SCRATCH, &grid->most_particles, 1, (void **[]){&grid->scratch}));
+    TRY(reserve_cells(ops, total, n, grid));
     ops->cells_sort(ops, box, n, p->id, p->q, grid);
 out:
     if (status != STATUS_OK)
@@ -131,21 +131,25 @@ void pairs_release(const struct ops *ops, struct pair_list *list) {
 
 /* Room for `needed` pairs and some more. The old ones are gone. */
 static enum status enlarge_list(const struct ops *ops, size_t needed, struct pair_list *list) {
-    size_t room = needed + needed / 4 + 64;
-    ops->release(ops, list->neighbour);
-    list->neighbour = NULL;
+    const size_t room = some_more(needed);
     list->capacity = 0;
     if (room > UINT32_MAX)
         return FAIL(STATUS_FAILURE, "%zu pairs of neighbours on one rank: use more ranks", needed);
-    enum status status = ops->allocate(ops, room * sizeof *list->neighbour, (void **)&list->neighbour);
+    enum status status = ops_replace(ops, room * sizeof *list->neighbour, &list->neighbour);
     if (status == STATUS_OK)
         list->capacity = room;
     return status;
 }
 
 static enum status reset_start(const struct particles *p, struct pair_list *list) {
-    return enlarge(p->ops, p->owned + 1, sizeof *list->start, &list->rows, 1,
-                   (void **[]){(void **)&list->start});
+    if (p->owned < list->rows)
+        return STATUS_OK;
+    list->rows = 0;
+    const size_t room = some_more(p->owned + 1);
+    enum status status = ops_replace(p->ops, room * sizeof *list->start, &list->start);
+    if (status == STATUS_OK)
+        list->rows = room;
+    return status;
 }
 
 enum status pairs_build(const struct particles *p, const struct box *box, double radius,
