@@ -137,16 +137,18 @@ KERNEL_INLINE void force_inside(int d, int wide, const struct box *box, const st
     uint64_t last[4] = {0};
     size_t i = 0, ready = 0;
     memset(so_far, 0, sizeof so_far);
-    for (size_t p = 0; p < close->across; p += PAIRS) {
-        const bool some = owned > STREAMED && p / PAIRS < n;
+    /* One place that makes ready: a second, after the loop, costs 3 % of all forces. */
+    for (size_t p = 0; p < close->across || ready < owned; p += PAIRS) {
+        const bool some = owned > STREAMED && p < close->across && p / PAIRS < n;
         ready = make_ready(d, wide, ready, some ? room.reach[p / PAIRS] : owned, q, room.place, total);
+        if (p >= close->across)
+            break;
         block_values(d, wide, box, law, room.place, close, p, value);
         subtract_values(wide, close->second + p, value, total, so_far);
         i = add_sums(wide, i, owned, room.end, p, so_far, last, total);
         for (int a = 0; a < wide; a++)
             so_far[a] = so_far[PAIRS * wide + a];
     }
-    make_ready(d, wide, ready, owned, q, room.place, total);
 }
 
 KERNEL_INLINE void force_across(int d, int wide, const struct box *box, const struct pair_law *law,
