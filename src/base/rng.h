@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "base/formula.h"
+
 #include <Random123/philox.h>
 
 enum rng_stream {
@@ -23,7 +25,7 @@ enum rng_stream {
 
 /* Four 32-bit words. item: particle id or index (below 2^32); block: 0, 1, ... where one call is not
  * enough (below 2^24). */
-static inline void rng_words(uint64_t seed, enum rng_stream stream, uint32_t item, uint64_t step,
+FORMULA void rng_words(uint64_t seed, enum rng_stream stream, uint32_t item, uint64_t step,
                              uint32_t block, uint32_t out[4]) {
     philox4x32_ctr_t counter = {
         {item, (uint32_t)step, (uint32_t)(step >> 32), ((uint32_t)stream << 24) | block}};
@@ -36,13 +38,17 @@ static inline void rng_words(uint64_t seed, enum rng_stream stream, uint32_t ite
 }
 
 /* Uniform in (0, 1), from one word. */
-static inline double rng_uniform(uint32_t word) {
+FORMULA double rng_uniform(uint32_t word) {
     return ((double)word + 0.5) * (1.0 / 4294967296.0);
 }
+
+C_LINKAGE_BEGIN
 
 /* A permutation of 0 ... n-1 as a pure function: where index goes in shuffle number `shuffle`.
  * Feistel network with cycle walking; n from 1 to 2^32, index below n. Used to draw batches without
  * replacement that do not depend on the number of ranks. */
 uint32_t rng_permute(uint64_t seed, enum rng_stream stream, uint64_t shuffle, uint32_t index, uint64_t n);
+
+C_LINKAGE_END
 
 #endif

@@ -8,6 +8,10 @@
 #ifndef EPFLOW_BASE_STATUS_H
 #define EPFLOW_BASE_STATUS_H
 
+#include "base/formula.h"
+
+C_LINKAGE_BEGIN
+
 /* Also the exit codes of the program. */
 enum status {
     STATUS_OK = 0,
@@ -40,5 +44,7 @@ void status_clear(void);
         if (status != STATUS_OK)                                                                             \
             goto out;                                                                                        \
     } while (0)
+
+C_LINKAGE_END
 
 #endif

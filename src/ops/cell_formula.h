@@ -1,4 +1,4 @@
-/* Where cells are, and which of them a search looks at. Private to the CPU table. */
+/* Where cells are, and which of them a search looks at. For host and device. */
 #ifndef EPFLOW_OPS_CELL_FORMULA_H
 #define EPFLOW_OPS_CELL_FORMULA_H
 
@@ -6,7 +6,7 @@
 
 #include "ops/ops.h"
 
-static inline int cell_on_axis(const struct cell_grid *grid, int a, uint64_t q) {
+FORMULA int cell_on_axis(const struct cell_grid *grid, int a, uint64_t q) {
     uint64_t inside = q - grid->low[a];
     if (grid->extent[a] == 0)
         return (int)((inside >> 32) * (uint64_t)grid->cells[a] >> 32);
@@ -20,7 +20,7 @@ struct reach {
     bool all; /* every cell of the axis is in */
 };
 
-static inline struct reach reach_of(const struct cell_grid *grid, int a, int c, int layers) {
+FORMULA struct reach reach_of(const struct cell_grid *grid, int a, int c, int layers) {
     int m = grid->cells[a], low = -layers, high = layers;
     if (grid->extent[a] == 0) {
         low = layers < (m - 1) / 2 ? low : -((m - 1) / 2);
@@ -29,21 +29,22 @@ static inline struct reach reach_of(const struct cell_grid *grid, int a, int c, 
         low = layers < c ? low : -c;
         high = layers < m - 1 - c ? high : m - 1 - c;
     }
-    return (struct reach){low, high - low + 1, high - low + 1 == m};
+    const struct reach reach = {low, high - low + 1, high - low + 1 == m};
+    return reach;
 }
 
-static inline int cell_at(const struct cell_grid *grid, int a, int c) {
+FORMULA int cell_at(const struct cell_grid *grid, int a, int c) {
     int m = grid->cells[a];
     return c < 0 ? c + m : c >= m ? c - m : c;
 }
 
-static inline double cell_side(const struct box *box, const struct cell_grid *grid, int a) {
+FORMULA double cell_side(const struct box *box, const struct cell_grid *grid, int a) {
     double extent = grid->extent[a] == 0 ? 1 : (double)grid->extent[a] * 0x1p-64;
     return box->side[a] * extent / grid->cells[a];
 }
 
 /* How many layers of cells a search of this radius looks at on an axis; all of them at most. */
-static inline int layers_within(const struct box *box, const struct cell_grid *grid, int a, double radius) {
+FORMULA int layers_within(const struct box *box, const struct cell_grid *grid, int a, double radius) {
     const double wanted = ceil(radius / cell_side(box, grid, a) * (1 + 1e-6));
     return wanted < grid->cells[a] ? (int)wanted : grid->cells[a];
 }

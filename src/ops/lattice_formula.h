@@ -14,13 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/formula.h"
 #include "base/real.h"
-
-#ifdef __CUDACC__
-#define FORMULA static __host__ __device__ __forceinline__
-#else
-#define FORMULA static inline __attribute__((always_inline))
-#endif
 
 enum { LATTICE_NEIGHBOURS = 6 }; /* most that a site has */
 

@@ -16,11 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/formula.h"
 #include "base/real.h"
 #include "base/response.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "ops/lattice_formula.h"
+
+C_LINKAGE_BEGIN
 
 /* ---- geometry -------------------------------------------------------------------------------------
  * A position is an integer q: x = L q / 2^64 on a periodic axis. In open space the box is a side that
@@ -72,10 +75,10 @@ struct pair_law {
 enum { FORCE_BITS = 48 };
 /* Forces of particles follow each other: that of particle i on axis a is number force_at(d, i, a) of n force_numbers(d).
  * What is between those of d axes is a table's. */
-static inline size_t force_numbers(int d) {
+FORMULA size_t force_numbers(int d) {
     return d == 3 ? 4 : 2;
 }
-static inline size_t force_at(int d, size_t i, int a) {
+FORMULA size_t force_at(int d, size_t i, int a) {
     return i * force_numbers(d) + (size_t)a;
 }
 
@@ -118,7 +121,9 @@ struct window_view {
     double site, displacement;
 };
 /* Numbers a token sees. */
-int window_inputs_width(enum window_form form, int d);
+FORMULA int window_inputs_width(enum window_form form, int d) {
+    return form == FORM_LATTICE || form == FORM_PERIODIC ? 2 * d : form == FORM_ANCHORED ? 3 * d : d;
+}
 
 /* One Euler-Maruyama step in x (with g at its start), exact in g: theory.md section 1. */
 struct step_law {
@@ -152,7 +157,7 @@ struct response_law {
     struct response_constants constants;
 };
 /* Numbers of a pair: 5 and four of each channel. */
-static inline int edge_numbers(int channels) {
+FORMULA int edge_numbers(int channels) {
     return 5 + 4 * channels;
 }
 
@@ -180,7 +185,7 @@ struct contacts {
     real *x;            /* (d, count) x_i - x_j */
 };
 /* Numbers of a contact's stiffness, a symmetric matrix: the rows of its upper triangle. */
-static inline int stiffness_numbers(int d) {
+FORMULA int stiffness_numbers(int d) {
     return d * (d + 1) / 2;
 }
 
@@ -574,7 +579,7 @@ struct ops {
 
 /* Memory of so many bytes, zeroed, in place of that at *array, a pointer of any kind: what was there is gone. */
 static inline enum status ops_replace(const struct ops *ops, size_t bytes, void *array) {
-    void **at = array;
+    void **at = (void **)array;
     ops->release(ops, *at);
     *at = NULL;
     return ops->allocate(ops, bytes, at);
@@ -587,5 +592,7 @@ const struct ops *ops_cpu(void);
  * where the processor does not have it. For all ranks' tables of this process. */
 enum simd_choice { SIMD_AUTO, SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512 };
 const char *ops_cpu_choose(enum simd_choice choice);
+
+C_LINKAGE_END
 
 #endif

@@ -188,10 +188,6 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
 
 /* ---- what windows see, and its tangents ---- */
 
-int window_inputs_width(enum window_form form, int d) {
-    return form == FORM_LATTICE || form == FORM_PERIODIC ? 2 * d : form == FORM_ANCHORED ? 3 * d : d;
-}
-
 /* What one token sees along one axis: numbers number + a of its row, d apart. */
 static void window_input(const struct window_view *view, int d, double side, uint64_t q_i, uint64_t q_j,
                          uint64_t site_i, uint64_t site_j, real *row) {

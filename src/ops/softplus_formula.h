@@ -17,11 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __CUDACC__
-#define FORMULA static __host__ __device__ __forceinline__
-#else
-#define FORMULA static inline __attribute__((always_inline))
-#endif
+#include "base/formula.h"
 
 #define ROUND_F 12582912.0f /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
 

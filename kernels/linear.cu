@@ -1,0 +1,6 @@
+/* Matrix products. */
+#include "kernels/device.h"
+
+void cuda_fill_linear(struct ops *table) {
+    (void)table;
+}

@@ -1,0 +1,105 @@
+/* Memory of the device, and copies. */
+#include "kernels/device.h"
+
+static enum status cuda_synchronise(const struct ops *ops) {
+    struct device *d = device_of(ops);
+    device_check(d, cudaGetLastError(), "a launch");
+    device_check(d, cudaStreamSynchronize(d->stream), "waiting for it");
+    if (d->status == STATUS_OK)
+        return STATUS_OK;
+    return FAIL(d->status, "%s", d->message);
+}
+
+static void cuda_zero(const struct ops *ops, void *memory, size_t bytes) {
+    struct device *d = device_of(ops);
+    if (bytes > 0 && d->status == STATUS_OK)
+        device_check(d, cudaMemsetAsync(memory, 0, bytes, d->stream), "setting memory to zero");
+}
+
+static enum status cuda_allocate(const struct ops *ops, size_t bytes, void **out) {
+    struct device *d = device_of(ops);
+    *out = NULL;
+    const cudaError_t error = cudaMalloc(out, bytes > 0 ? bytes : 1);
+    if (error != cudaSuccess) {
+        *out = NULL;
+        cudaGetLastError(); /* forget it: the caller is told */
+        return FAIL(STATUS_FAILURE, "GPU %d: no memory for %zu bytes (%s): use more ranks, each with its own GPU",
+                    d->number, bytes, cudaGetErrorString(error));
+    }
+    cuda_zero(ops, *out, bytes);
+    return STATUS_OK;
+}
+
+static void cuda_release(const struct ops *ops, void *memory) {
+    if (!memory)
+        return;
+    cudaStreamSynchronize(device_of(ops)->stream); /* nothing may use it any more */
+    device_check(device_of(ops), cudaFree(memory), "giving memory back");
+}
+
+static void copy(const struct ops *ops, void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
+    struct device *d = device_of(ops);
+    if (bytes > 0 && d->status == STATUS_OK)
+        device_check(d, cudaMemcpyAsync(to, from, bytes, kind, d->stream), "a copy");
+}
+
+static void cuda_to_device(const struct ops *ops, void *device, const void *host, size_t bytes) {
+    copy(ops, device, host, bytes, cudaMemcpyHostToDevice);
+    device_check(device_of(ops), cudaStreamSynchronize(device_of(ops)->stream), "a copy to it");
+}
+
+static void cuda_to_host(const struct ops *ops, void *host, const void *device, size_t bytes) {
+    copy(ops, host, device, bytes, cudaMemcpyDeviceToHost);
+    device_check(device_of(ops), cudaStreamSynchronize(device_of(ops)->stream), "a copy from it");
+}
+
+static void cuda_copy(const struct ops *ops, void *to, const void *from, size_t bytes) {
+    copy(ops, to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+
+static __global__ void gather8(size_t count, const uint32_t *index, const uint64_t *from, uint64_t *to) {
+    const size_t i = ep_index();
+    if (i < count)
+        to[i] = from[index[i]];
+}
+
+static void cuda_gather8(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to) {
+    ep_launch(device_of(ops), "gather8", gather8, ep_blocks(count, 256), 256, 0, count, index,
+              (const uint64_t *)from, (uint64_t *)to);
+}
+
+static __global__ void gather_neighbours(size_t count, int k, const uint32_t *index, const uint32_t *from,
+                                         uint32_t *to) {
+    const size_t m = ep_index(), row = m / k;
+    if (row < count)
+        to[m] = from[(size_t)index[row] * k + m % k];
+}
+
+static void cuda_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
+                                   const uint32_t *from, uint32_t *to) {
+    ep_launch(device_of(ops), "gather_neighbours", gather_neighbours, ep_blocks(count * k, 256), 256, 0, count, k,
+              index, from, to);
+}
+
+static __global__ void narrow(size_t count, const double *from, real *to) {
+    const size_t i = ep_index();
+    if (i < count)
+        to[i] = (real)from[i];
+}
+
+static void cuda_narrow(const struct ops *ops, size_t count, const double *from, real *to) {
+    ep_launch(device_of(ops), "narrow", narrow, ep_blocks(count, 256), 256, 0, count, from, to);
+}
+
+void cuda_fill_memory(struct ops *table) {
+    table->allocate = cuda_allocate;
+    table->release = cuda_release;
+    table->to_device = cuda_to_device;
+    table->to_host = cuda_to_host;
+    table->copy = cuda_copy;
+    table->zero = cuda_zero;
+    table->synchronise = cuda_synchronise;
+    table->gather8 = cuda_gather8;
+    table->gather_neighbours = cuda_gather_neighbours;
+    table->narrow = cuda_narrow;
+}
