@@ -74,8 +74,10 @@ static void fill(struct ops *table) {
     cuda_fill_second(table);
     cuda_fill_pool(table);
     cuda_fill_edges(table);
+    cuda_fill_edge_sums(table);
     cuda_fill_sweeps(table);
     cuda_fill_features(table);
+    cuda_fill_messages(table);
     cuda_fill_response(table);
     cuda_fill_optimizer(table);
 }

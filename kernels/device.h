@@ -163,8 +163,10 @@ void cuda_fill_attention(struct ops *table);
 void cuda_fill_second(struct ops *table);
 void cuda_fill_pool(struct ops *table);
 void cuda_fill_edges(struct ops *table);
+void cuda_fill_edge_sums(struct ops *table);
 void cuda_fill_sweeps(struct ops *table);
 void cuda_fill_features(struct ops *table);
+void cuda_fill_messages(struct ops *table);
 void cuda_fill_response(struct ops *table);
 void cuda_fill_optimizer(struct ops *table);
 

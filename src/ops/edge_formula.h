@@ -80,12 +80,22 @@ FORMULA struct contact_term contact_term_of(real k, real beta, real square) {
 struct carrier {
     real along, across, push, message;
 };
-FORMULA struct carrier carrier_of(const struct response_law *law, real kn, real kt, real window, real kappa) {
+struct carrier_factors {
+    real across, push, message;
+};
+FORMULA struct carrier_factors carrier_factors_of(const struct response_law *law) {
+    struct carrier_factors out;
+    out.across = (real)law->constants.across_factor;
+    out.push = (real)law->constants.push_factor;
+    out.message = (real)law->constants.message_factor;
+    return out;
+}
+FORMULA struct carrier carrier_of(struct carrier_factors factor, real kn, real kt, real window, real kappa) {
     struct carrier out;
     out.along = kn / kappa;
-    out.across = (real)law->constants.across_factor * kt / kappa;
-    out.push = (real)law->constants.push_factor * window / root_of(kappa);
-    out.message = (real)law->constants.message_factor * window;
+    out.across = factor.across * kt / kappa;
+    out.push = factor.push * window / root_of(kappa);
+    out.message = factor.message * window;
     return out;
 }
 

@@ -74,7 +74,8 @@ struct bond {
 
 INLINE struct bond bond_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
                            real kappa) {
-    struct bond out = {.of = carrier_of(law, edges->kn[e], edges->kt[e], edges->window[e], kappa)};
+    struct bond out = {.of = carrier_of(carrier_factors_of(law), edges->kn[e], edges->kt[e],
+                                              edges->window[e], kappa)};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
