@@ -68,7 +68,9 @@ static void fill(struct ops *table) {
     cuda_fill_springs(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);
+    cuda_fill_scatter(table);
     cuda_fill_linear(table);
+    cuda_fill_sums(table);
     cuda_fill_network(table);
     cuda_fill_attention(table);
     cuda_fill_second(table);
