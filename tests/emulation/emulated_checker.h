@@ -11,7 +11,11 @@ void emulated_check_syncwarp(int warp);                        /* all lanes are 
 /* A thread comes to a barrier where others wait, or returns. */
 void emulated_check_divergence(int waiting, int ended, const void *their_site, const void *site);
 void emulated_check_return(int waiting, const void *site);
+/* Work of a stream that is no kernel reads or writes memory of the device. */
+void emulated_check_range(const void *memory, size_t bytes, bool write);
 #else
+static inline void emulated_check_range(const void *, size_t, bool) {
+}
 static inline void emulated_check_block(void *, size_t) {
 }
 static inline void emulated_check_barrier(void) {
