@@ -1,5 +1,6 @@
 /* The device of a rank and the table of its ops. */
 #include "kernels/device.h"
+#include "kernels/product.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,9 +69,12 @@ static void fill(struct ops *table) {
     cuda_fill_springs(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);
+    cuda_fill_scatter(table);
     cuda_fill_linear(table);
+    cuda_fill_sums(table);
     cuda_fill_network(table);
     cuda_fill_attention(table);
+    cuda_fill_attention_second(table);
     cuda_fill_second(table);
     cuda_fill_pool(table);
     cuda_fill_edges(table);
@@ -110,6 +114,7 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
         return;
     if (d->stream)
         cudaStreamSynchronize(d->stream);
+    product_table_free(&d->products);
     if (d->blas)
         cublasLtDestroy(d->blas);
     cudaFree(d->workspace);

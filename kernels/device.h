@@ -25,6 +25,7 @@ struct device {
     cublasLtHandle_t blas;
     void *workspace; /* of cuBLASLt */
     size_t workspace_bytes;
+    struct product_table *products; /* kernels/product.cu */
     enum device_precision precision;
     void *scratch; /* see device_scratch */
     size_t scratch_bytes;
@@ -157,9 +158,12 @@ void cuda_fill_pairs(struct ops *table);
 void cuda_fill_springs(struct ops *table);
 void cuda_fill_step(struct ops *table);
 void cuda_fill_windows(struct ops *table);
+void cuda_fill_scatter(struct ops *table);
 void cuda_fill_linear(struct ops *table);
+void cuda_fill_sums(struct ops *table);
 void cuda_fill_network(struct ops *table);
 void cuda_fill_attention(struct ops *table);
+void cuda_fill_attention_second(struct ops *table);
 void cuda_fill_second(struct ops *table);
 void cuda_fill_pool(struct ops *table);
 void cuda_fill_edges(struct ops *table);
