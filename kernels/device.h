@@ -118,6 +118,9 @@ template <typename T> static inline axes<T> axes_of(int d, T *const array[]) {
     return a;
 }
 
+/* kernel<1>, <2> or <3>. */
+#define EP_BY_DIMENSION(d, kernel) ((d) == 1 ? kernel<1> : (d) == 2 ? kernel<2> : kernel<3>)
+
 /* ---- sums in a fixed order: every thread of the block calls these ---- */
 
 enum { WARP = 32 };

@@ -53,23 +53,8 @@ static __global__ void __launch_bounds__(BLOCK)
 
 static void cuda_edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,
                             uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa) {
-    ep_launch(device_of(ops), "edge_terms", EP_AXES(box->d, edge_terms), warps_for(edges->receivers), BLOCK,
-              0, *box, *law, axes_of(box->d, q), *edges, stiffness, kappa);
-}
-
-template <int D> static __global__ void velocity_rows(size_t n, axes<double> g, axes<double> push, real *u) {
-    const size_t i = ep_index();
-    if (i >= n)
-        return;
-#pragma unroll
-    for (int a = 0; a < D; a++)
-        u[i * D + (size_t)a] = (real)(g.at[a][i] + push.at[a][i]);
-}
-
-static void cuda_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[],
-                               double *const push[], real *u) {
-    ep_launch(device_of(ops), "velocity_rows", EP_AXES(d, velocity_rows), ep_blocks(n, BLOCK), BLOCK, 0, n,
-              axes_of(d, g), axes_of(d, push), u);
+    ep_launch(device_of(ops), "edge_terms", EP_BY_DIMENSION(box->d, edge_terms), warps_for(edges->receivers),
+              BLOCK, 0, *box, *law, axes_of(box->d, q), *edges, stiffness, kappa);
 }
 
 /* ---- sources ---- */
@@ -175,8 +160,8 @@ static void sources_of(const struct ops *ops, const char *name, const struct res
                        const struct edges *edges, const real *kappa, const real *u, const real *du, real *q,
                        int channels, real *v) {
     const struct source_input in = {*edges, u, du};
-    ep_launch(device_of(ops), name, EP_AXES(law->d, sources), warps_for(edges->receivers), BLOCK, 0, *law, in,
-              kappa, q, channels, v);
+    ep_launch(device_of(ops), name, EP_BY_DIMENSION(law->d, sources), warps_for(edges->receivers), BLOCK, 0,
+              *law, in, kappa, q, channels, v);
 }
 
 static void cuda_response_sources(const struct ops *ops, const struct response_law *law,
@@ -226,7 +211,6 @@ static void cuda_response_state_tangent(const struct ops *ops, const struct resp
 
 void cuda_fill_edges(struct ops *table) {
     table->edge_terms = cuda_edge_terms;
-    table->velocity_rows = cuda_velocity_rows;
     table->response_sources = cuda_response_sources;
     table->response_sources_tangent = cuda_response_sources_tangent;
     table->response_state = cuda_response_state;

@@ -151,9 +151,9 @@ static void cuda_edge_features(const struct ops *ops, const struct response_law 
                                const struct edges *edges, struct edge_range range, const real *kappa,
                                int channels, const real *v, real *f) {
     const dim3 block = ep_row_block(channels);
-    ep_launch(device_of(ops), "edge_features", EP_AXES(law->d, features), ep_row_grid(range.count, block),
-              block, tile_bytes(block, edge_numbers(channels)), feature_constants_of(law), *edges, range,
-              kappa, channels, v, f);
+    ep_launch(device_of(ops), "edge_features", EP_BY_DIMENSION(law->d, features),
+              ep_row_grid(range.count, block), block, tile_bytes(block, edge_numbers(channels)),
+              feature_constants_of(law), *edges, range, kappa, channels, v, f);
 }
 
 /* ---- tangent ---- */
@@ -206,7 +206,7 @@ static void cuda_edge_features_tangent(const struct ops *ops, const struct respo
                                        const struct edges *edges, struct edge_range range, const real *kappa,
                                        int channels, const real *v, const real *dv, real *df) {
     const dim3 block = ep_row_block(channels);
-    ep_launch(device_of(ops), "edge_features_tangent", EP_AXES(law->d, features_tangent),
+    ep_launch(device_of(ops), "edge_features_tangent", EP_BY_DIMENSION(law->d, features_tangent),
               ep_row_grid(range.count, block), block, tile_bytes(block, edge_numbers(channels)),
               feature_constants_of(law), *edges, range, kappa, channels, v, dv, df);
 }
@@ -268,7 +268,7 @@ static void cuda_edge_features_backward(const struct ops *ops, const struct resp
         return;
     real *to_receiver = device_part<real>(&at, numbers), *to_sender = device_part<real>(&at, numbers);
     const dim3 block = ep_row_block(width);
-    ep_launch(d, "edge_features_backward", EP_AXES(law->d, features_gradient),
+    ep_launch(d, "edge_features_backward", EP_BY_DIMENSION(law->d, features_gradient),
               ep_row_grid(range.count, block), block, 0, feature_constants_of(law), *edges, range, kappa,
               channels, from, v, df, to_receiver, to_sender);
     struct row_target to = {dv + from, (size_t)(law->d * channels), width, channels, 1};

@@ -201,7 +201,7 @@ static void cuda_edge_messages(const struct ops *ops, const struct response_law 
     const struct message_input in = message_input_of(law, edges, range, kappa, hidden, channels);
     const dim3 block = ep_row_block(channels);
     sum_messages(device_of(ops), "edge_messages, sums", in, y, m, ldm);
-    ep_launch(device_of(ops), "edge_messages, vectors", EP_AXES(law->d, message_vectors),
+    ep_launch(device_of(ops), "edge_messages, vectors", EP_BY_DIMENSION(law->d, message_vectors),
               ep_row_grid(range.end - range.begin, block), block, 0, in, y, mixed, v);
 }
 
@@ -250,7 +250,7 @@ static void cuda_edge_messages_tangent(const struct ops *ops, const struct respo
     const struct message_input in = message_input_of(law, edges, range, kappa, hidden, channels);
     const dim3 block = ep_row_block(channels);
     sum_messages(device_of(ops), "edge_messages_tangent, sums", in, dy, dm, lddm);
-    ep_launch(device_of(ops), "edge_messages_tangent, vectors", EP_AXES(law->d, message_tangents),
+    ep_launch(device_of(ops), "edge_messages_tangent, vectors", EP_BY_DIMENSION(law->d, message_tangents),
               ep_row_grid(range.end - range.begin, block), block, 0, in, y, mixed, dy, dmixed, dv);
 }
 
@@ -313,7 +313,7 @@ static void cuda_edge_messages_backward(const struct ops *ops, const struct resp
         return;
     ep_launch(d, "edge_messages_backward, sums", message_gradients, ep_row_grid(range.count, wide), wide, 0,
               in, dm, lddm, dy);
-    ep_launch(d, "edge_messages_backward, vectors", EP_AXES(law->d, vector_gradients),
+    ep_launch(d, "edge_messages_backward, vectors", EP_BY_DIMENSION(law->d, vector_gradients),
               ep_row_grid(range.count, block), block, 0, in, y, mixed, dv, dy, difference);
     struct row_target to = {dmixed, (size_t)columns, columns, columns, 1};
     add_to_receivers(d, edges, range, difference, columns, to);

@@ -130,7 +130,7 @@ static __global__ void turned(size_t n, int channels, const real *__restrict__ t
 static void cuda_turn_vectors(const struct ops *ops, size_t n, int d, int channels, const real *turn,
                               const real *v, real *out, size_t ldo) {
     const dim3 block = ep_row_block(channels);
-    ep_launch(device_of(ops), "turn_vectors", EP_AXES(d, turned), ep_row_grid(n, block), block, 0, n,
+    ep_launch(device_of(ops), "turn_vectors", EP_BY_DIMENSION(d, turned), ep_row_grid(n, block), block, 0, n,
               channels, turn, v, (const real *)NULL, (const real *)NULL, out, ldo);
 }
 
@@ -138,8 +138,8 @@ static void cuda_turn_vectors_tangent(const struct ops *ops, size_t n, int d, in
                                       const real *v, const real *dturn, const real *dv, real *dout,
                                       size_t lddo) {
     const dim3 block = ep_row_block(channels);
-    ep_launch(device_of(ops), "turn_vectors_tangent", EP_AXES(d, turned), ep_row_grid(n, block), block, 0, n,
-              channels, turn, dv, dturn, v, dout, lddo);
+    ep_launch(device_of(ops), "turn_vectors_tangent", EP_BY_DIMENSION(d, turned), ep_row_grid(n, block),
+              block, 0, n, channels, turn, dv, dturn, v, dout, lddo);
 }
 
 /* dv of channel c from row c of the turn, and column c of dturn: both once through 4 channels bytes. */
@@ -176,8 +176,8 @@ static __global__ void turned_gradient(size_t n, int channels, const real *__res
 static void cuda_turn_vectors_backward(const struct ops *ops, size_t n, int d, int channels, const real *turn,
                                        const real *v, const real *dout, size_t lddo, real *dturn, real *dv) {
     const dim3 block = ep_row_block(channels);
-    ep_launch(device_of(ops), "turn_vectors_backward", EP_AXES(d, turned_gradient), ep_row_grid(n, block),
-              block, 0, n, channels, turn, v, dout, lddo, dturn, dv);
+    ep_launch(device_of(ops), "turn_vectors_backward", EP_BY_DIMENSION(d, turned_gradient),
+              ep_row_grid(n, block), block, 0, n, channels, turn, v, dout, lddo, dturn, dv);
 }
 
 /* One thread an axis of a particle and a channel: 8 or 12 bytes. */
@@ -241,8 +241,8 @@ static __global__ void __launch_bounds__(BLOCK, 4) score(struct score_input in, 
 static void cuda_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
                                 const real *kappa, const real *z, const real *o, double *const g[],
                                 double *const push[], real *s) {
-    ep_launch(device_of(ops), "response_score", EP_AXES(law->d, score), ep_blocks(n, BLOCK / GROUP), BLOCK, 0,
-              score_input_of(law, n, vectors, kappa, z, o, g, push), s);
+    ep_launch(device_of(ops), "response_score", EP_BY_DIMENSION(law->d, score), ep_blocks(n, BLOCK / GROUP),
+              BLOCK, 0, score_input_of(law, n, vectors, kappa, z, o, g, push), s);
 }
 
 template <int D>
@@ -271,7 +271,7 @@ static void cuda_response_score_tangent(const struct ops *ops, const struct resp
                                         int vectors, const real *kappa, const real *z, const real *o,
                                         double *const g[], double *const push[], const real *dz,
                                         const real *dout, const real *dg, real *ds) {
-    ep_launch(device_of(ops), "response_score_tangent", EP_AXES(law->d, score_tangent),
+    ep_launch(device_of(ops), "response_score_tangent", EP_BY_DIMENSION(law->d, score_tangent),
               ep_blocks(n, BLOCK / GROUP), BLOCK, 0, score_input_of(law, n, vectors, kappa, z, o, g, push),
               dz, dout, dg, ds);
 }
@@ -308,7 +308,7 @@ static void cuda_response_score_backward(const struct ops *ops, const struct res
                                          double *const g[], double *const push[], const real *ds, real *dz,
                                          real *dout) {
     const dim3 block = ep_row_block(vectors + 1);
-    ep_launch(device_of(ops), "response_score_backward", EP_AXES(law->d, score_gradient),
+    ep_launch(device_of(ops), "response_score_backward", EP_BY_DIMENSION(law->d, score_gradient),
               ep_row_grid(n, block), block, 0, score_input_of(law, n, vectors, kappa, z, o, g, push), ds, dz,
               dout);
 }

@@ -17,9 +17,6 @@ static __device__ __forceinline__ size_t ep_row() {
     return (size_t)blockIdx.x * blockDim.y + threadIdx.y;
 }
 
-/* The kernel for d axes, of a template. */
-#define EP_AXES(d, kernel) ((d) == 1 ? kernel<1> : (d) == 2 ? kernel<2> : kernel<3>)
-
 /* Lanes that share a receiver with few edges, or a particle with few vectors. */
 enum { GROUP = 8 };
 /* Sum over the lanes of a group, in the same order for every lane. Called by full warps. */

@@ -21,7 +21,7 @@ static __global__ void contact_vectors(struct box box, axes<uint64_t> q, struct 
 
 static void cuda_contact_vectors(const struct ops *ops, const struct box *box, uint64_t *const q[],
                                  struct contacts *contacts) {
-    ep_launch(device_of(ops), "contact_vectors", EP_AXES(box->d, contact_vectors),
+    ep_launch(device_of(ops), "contact_vectors", EP_BY_DIMENSION(box->d, contact_vectors),
               ep_blocks(contacts->receivers, BLOCK), BLOCK, 0, *box, axes_of(box->d, q), *contacts);
 }
 
@@ -75,7 +75,7 @@ static __global__ void __launch_bounds__(BLOCK)
 
 static void cuda_contact_stiffness(const struct ops *ops, const struct response_law *law,
                                    const struct contacts *contacts, const real *shift, real *stiff) {
-    ep_launch(device_of(ops), "contact_stiffness", EP_AXES(law->d, contact_stiffness),
+    ep_launch(device_of(ops), "contact_stiffness", EP_BY_DIMENSION(law->d, contact_stiffness),
               ep_blocks(contacts->count, BLOCK), BLOCK, 0, pair_constants_of(law), *contacts, shift, stiff);
 }
 
@@ -111,7 +111,7 @@ static __global__ void __launch_bounds__(BLOCK)
 static void cuda_contact_stiffness_tangent(const struct ops *ops, const struct response_law *law,
                                            const struct contacts *contacts, const real *shift,
                                            const real *dshift, real *dstiff) {
-    ep_launch(device_of(ops), "contact_stiffness_tangent", EP_AXES(law->d, contact_stiffness_tangent),
+    ep_launch(device_of(ops), "contact_stiffness_tangent", EP_BY_DIMENSION(law->d, contact_stiffness_tangent),
               ep_blocks(contacts->count, BLOCK), BLOCK, 0, pair_constants_of(law), *contacts, shift, dshift,
               dstiff);
 }
@@ -170,8 +170,8 @@ static __global__ void __launch_bounds__(BLOCK)
 
 static void step_of(const struct ops *ops, const char *name, int d, const struct contacts *contacts,
                     struct step_input in, real *out) {
-    ep_launch(device_of(ops), name, EP_AXES(d, contact_step), ep_blocks(contacts->receivers, BLOCK / GROUP),
-              BLOCK, 0, *contacts, in, out);
+    ep_launch(device_of(ops), name, EP_BY_DIMENSION(d, contact_step),
+              ep_blocks(contacts->receivers, BLOCK / GROUP), BLOCK, 0, *contacts, in, out);
 }
 
 static void cuda_contact_step(const struct ops *ops, int d, const struct contacts *contacts, double factor,
