@@ -1,6 +1,8 @@
 /* Memory of the device, and copies. */
 #include "kernels/device.h"
 
+#include <string.h>
+
 static enum status cuda_synchronise(const struct ops *ops) {
     struct device *d = device_of(ops);
     device_check(d, cudaGetLastError(), "a launch");
@@ -48,9 +50,11 @@ static void cuda_to_device(const struct ops *ops, void *device, const void *host
     device_check(device_of(ops), cudaStreamSynchronize(device_of(ops)->stream), "a copy to it");
 }
 
+/* After an error zeros: what the caller makes of them, an index for one, does no harm until it is reported. */
 static void cuda_to_host(const struct ops *ops, void *host, const void *device, size_t bytes) {
     copy(ops, host, device, bytes, cudaMemcpyDeviceToHost);
-    device_check(device_of(ops), cudaStreamSynchronize(device_of(ops)->stream), "a copy from it");
+    if (!device_check(device_of(ops), cudaStreamSynchronize(device_of(ops)->stream), "a copy from it") && bytes > 0)
+        memset(host, 0, bytes);
 }
 
 static void cuda_copy(const struct ops *ops, void *to, const void *from, size_t bytes) {
