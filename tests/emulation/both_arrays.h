@@ -60,10 +60,10 @@ static real *at_real(const struct both *b, size_t offset) {
     do {                                                                                                     \
         const struct ops *ops = cpu;                                                                         \
         on_cuda = false;                                                                                     \
-        __VA_ARGS__;                                                                                              \
+        __VA_ARGS__;                                                                                         \
         ops = cuda;                                                                                          \
         on_cuda = true;                                                                                      \
-        __VA_ARGS__;                                                                                              \
+        __VA_ARGS__;                                                                                         \
     } while (0)
 
 static inline void arrays_unused(void) {
