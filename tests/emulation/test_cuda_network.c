@@ -7,7 +7,7 @@
 
 static void gelu(void **state) {
     (void)state;
-    const size_t counts[] = {0, 1, 255, 256, 70001};
+    const size_t counts[] = {0, 1, 255, 256, 20001};
     for (size_t m = 0; m < sizeof counts / sizeof *counts; m++)
         for (size_t sets = 0; sets < 4; sets++) {
             const size_t n = counts[m];
@@ -66,9 +66,9 @@ static void norm_forward(void **state) {
             ops->norm_tangent_kept(ops, c.sets, c.rows, c.columns, at(da), ld, at(tu), at(scale), at(n), at(root),
                                    at(ty));
         });
-        both_close_real("norm, n", n, 2e-6);
-        both_close_real("norm, root", root, 2e-6);
-        both_close_real("norm, y", y, 2e-6);
+        both_close_real("norm, n", n, 5e-6);
+        both_close_real("norm, root", root, 5e-6);
+        both_close_real("norm, y", y, 5e-6);
         const double most = c.columns < 8 ? 2e-5 : 3e-6; /* of few columns little is left, by cancellation */
         both_close_real("norm_tangent", dy, most);
         both_close_real("norm_tangent of one", one, most);
