@@ -9,7 +9,8 @@
 enum { THREADS = 128, WARPS = THREADS / WARP, SETS = 4, MOST_SHARED = 160 << 10 };
 
 /* dot of two rows by a warp. */
-static __device__ __forceinline__ real warp_dot(int n, const real *__restrict__ a, const real *__restrict__ b) {
+static __device__ __forceinline__ real warp_dot(int n, const real *__restrict__ a,
+                                                const real *__restrict__ b) {
     real sum = 0;
     for (int c = (int)threadIdx.x % WARP; c < n; c += WARP)
         sum += a[c] * b[c];
@@ -17,8 +18,9 @@ static __device__ __forceinline__ real warp_dot(int n, const real *__restrict__ 
 }
 
 /* x (tokens) = a . rows of t, + b . rows of dt where there is b; a warp a token. */
-static __device__ __forceinline__ void make_logits(int tokens, int columns, size_t ld, real scale, const real *a,
-                                                   const real *t, const real *b, const real *dt, real *x) {
+static __device__ __forceinline__ void make_logits(int tokens, int columns, size_t ld, real scale,
+                                                   const real *a, const real *t, const real *b,
+                                                   const real *dt, real *x) {
     for (int j = (int)threadIdx.x / WARP; j < tokens; j += WARPS) {
         real sum = warp_dot(columns, a, t + (size_t)j * ld);
         if (b)
@@ -73,8 +75,9 @@ static __device__ __forceinline__ void softmax_tangent(int tokens, const real *p
 
 /* to (columns) = sum over tokens of x_j t_j, + p_j dt_j where there is p. Columns next to each other by neighbouring
  * threads; where they are fewer than these, lines of threads share the tokens and their sums are added in order. */
-static __device__ __forceinline__ void mean_rows(int tokens, int columns, size_t ld, const real *x, const real *t,
-                                                 const real *p, const real *dt, real *parts, real *to) {
+static __device__ __forceinline__ void mean_rows(int tokens, int columns, size_t ld, const real *x,
+                                                 const real *t, const real *p, const real *dt, real *parts,
+                                                 real *to) {
     const int across = columns < THREADS ? columns : THREADS, lines = THREADS / across;
     const int line = (int)threadIdx.x / across, first = (int)threadIdx.x % across;
     for (int base = 0; base < columns; base += across) {
@@ -99,7 +102,8 @@ static __device__ __forceinline__ void mean_rows(int tokens, int columns, size_t
 /* ---- token 0 alone asks ---- */
 
 static __global__ void __launch_bounds__(THREADS)
-    pool(int tokens, int heads, int width, const real *__restrict__ t, const real *__restrict__ r, real *p, real *z) {
+    pool(int tokens, int heads, int width, const real *__restrict__ t, const real *__restrict__ r, real *p,
+         real *z) {
     __shared__ real room[WARP], parts[THREADS];
     EP_SHARED(real, x);
     const size_t part = blockIdx.x, wide = (size_t)width;
@@ -130,11 +134,11 @@ static __global__ void __launch_bounds__(THREADS)
     mean_rows(tokens, width, wide, dp, rows, weights, moved_rows, parts, dz + moved * wide);
 }
 
-static void cuda_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
-                              const real *t, const real *p, const real *r, const real *dt, const real *dr,
-                              real *dz) {
-    ep_launch(device_of(ops), "pool_tangent", pool_tangent, ep_blocks(sets * windows * (size_t)heads, 1), THREADS,
-              (size_t)tokens * sizeof(real), windows, tokens, heads, width, t, p, r, dt, dr, dz);
+static void cuda_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads,
+                              int width, const real *t, const real *p, const real *r, const real *dt,
+                              const real *dr, real *dz) {
+    ep_launch(device_of(ops), "pool_tangent", pool_tangent, ep_blocks(sets * windows * (size_t)heads, 1),
+              THREADS, (size_t)tokens * sizeof(real), windows, tokens, heads, width, t, p, r, dt, dr, dz);
 }
 
 /* dr, and what reaches the logits, dp (windows, heads, tokens). */
@@ -168,18 +172,19 @@ static __global__ void spread_back(size_t rows, int tokens, int heads, int width
     }
 }
 
-static void cuda_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
-                               const real *p, const real *r, const real *dz, real *dr, real *dt) {
+static void cuda_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width,
+                               const real *t, const real *p, const real *r, const real *dz, real *dr,
+                               real *dt) {
     struct device *d = device_of(ops);
     const size_t parts = windows * (size_t)heads, rows = windows * (size_t)tokens;
     const dim3 block(WARP, THREADS / WARP);
     if (windows == 0)
         return;
     real *dp = (real *)device_scratch(d, parts * (size_t)tokens * sizeof *dp);
-    ep_launch(d, "pool_backward", pool_backward, ep_blocks(parts, 1), THREADS, (size_t)tokens * sizeof(real), tokens,
-              heads, width, t, p, dz, dr, dp);
-    ep_launch(d, "spread_back", spread_back, ep_blocks(rows, block.y), block, 0, rows, tokens, heads, width, p, dp, dz,
-              r, dt);
+    ep_launch(d, "pool_backward", pool_backward, ep_blocks(parts, 1), THREADS, (size_t)tokens * sizeof(real),
+              tokens, heads, width, t, p, dz, dr, dp);
+    ep_launch(d, "spread_back", spread_back, ep_blocks(rows, block.y), block, 0, rows, tokens, heads, width,
+              p, dp, dz, r, dt);
 }
 
 /* ---- token 0 alone moves ---- */
@@ -187,8 +192,8 @@ static void cuda_pool_backward(const struct ops *ops, size_t windows, int tokens
 /* Logit m of query 0 moves by dq . k_m. A block a head of a window and set. */
 static __global__ void __launch_bounds__(THREADS)
     attention_tangent_query(size_t windows, int queries, int tokens, int heads, int width, real scale,
-                            const real *__restrict__ k, const real *__restrict__ v, const real *__restrict__ p,
-                            const real *__restrict__ dq, real *dout) {
+                            const real *__restrict__ k, const real *__restrict__ v,
+                            const real *__restrict__ p, const real *__restrict__ dq, real *dout) {
     __shared__ real room[WARP], parts[THREADS];
     EP_SHARED(real, dp);
     const size_t moved = blockIdx.x / (unsigned)heads, h = blockIdx.x % (unsigned)heads, w = moved % windows;
@@ -199,12 +204,12 @@ static __global__ void __launch_bounds__(THREADS)
     mean_rows(tokens, (int)columns, wide, dp, v + token, nullptr, nullptr, parts, dout + at);
 }
 
-static void cuda_attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                                         int heads, int width, const real *k, const real *v, const real *p,
-                                         const real *dq, real *dout) {
+static void cuda_attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                         int tokens, int heads, int width, const real *k, const real *v,
+                                         const real *p, const real *dq, real *dout) {
     ep_launch(device_of(ops), "attention_tangent_query", attention_tangent_query,
-              ep_blocks(sets * windows * (size_t)heads, 1), THREADS, (size_t)tokens * sizeof(real), windows, queries,
-              tokens, heads, width, 1 / sqrtf((real)(width / heads)), k, v, p, dq, dout);
+              ep_blocks(sets * windows * (size_t)heads, 1), THREADS, (size_t)tokens * sizeof(real), windows,
+              queries, tokens, heads, width, 1 / sqrtf((real)(width / heads)), k, v, p, dq, dout);
 }
 
 struct key_arrays {
@@ -215,8 +220,8 @@ struct key_arrays {
 /* Logit 0 of every query moves: all its weights do. A warp a query, up to SETS tangents of it at once, so that sums, the
  * largest array, is read once: (heads + sets) width numbers a query. slopes (WARPS, sets, heads) in shared memory. */
 static __global__ void __launch_bounds__(THREADS)
-    attention_tangent_key(size_t first, size_t sets, size_t windows, int queries, int tokens, int heads, int width,
-                          real scale, struct key_arrays x) {
+    attention_tangent_key(size_t first, size_t sets, size_t windows, int queries, int tokens, int heads,
+                          int width, real scale, struct key_arrays x) {
     EP_SHARED(real, shared);
     const size_t rows = windows * (size_t)queries, row = (size_t)blockIdx.x * WARPS + threadIdx.x / WARP;
     if (row >= rows) /* whole warps, and no barrier follows */
@@ -254,18 +259,18 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static void cuda_attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                                       int heads, int width, const real *q, const real *p, const real *sums,
-                                       const real *b, const real *value, const real *dk, const real *dvalue,
-                                       real *du) {
+static void cuda_attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                       int tokens, int heads, int width, const real *q, const real *p,
+                                       const real *sums, const real *b, const real *value, const real *dk,
+                                       const real *dvalue, real *du) {
     const struct key_arrays x = {q, p, sums, b, value, dk, dvalue, du};
     const size_t bytes = WARPS * (size_t)heads * sizeof(real), fit = MOST_SHARED / bytes; /* at least 2 */
     const size_t most = fit < SETS ? fit : (size_t)SETS;
     for (size_t first = 0; first < sets; first += most) {
         const size_t some = sets - first < most ? sets - first : most;
         ep_launch(device_of(ops), "attention_tangent_key", attention_tangent_key,
-                  ep_blocks(windows * (size_t)queries, WARPS), THREADS, some * bytes, first, some, windows, queries,
-                  tokens, heads, width, 1 / sqrtf((real)(width / heads)), x);
+                  ep_blocks(windows * (size_t)queries, WARPS), THREADS, some * bytes, first, some, windows,
+                  queries, tokens, heads, width, 1 / sqrtf((real)(width / heads)), x);
     }
 }
 

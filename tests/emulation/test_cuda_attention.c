@@ -30,13 +30,13 @@ static void one_case(const struct attention_case *c) {
     ON_BOTH({
         ops->attention(ops, c->windows, c->queries, c->tokens, c->heads, c->width, at(q), at(k), at(v), at(p),
                        at(out));
-        ops->attention_tangents(ops, sets, c->windows, c->queries, c->tokens, c->heads, c->width, at(q), at(k),
-                                at(v), at(p), at(tq), at(tk), at(tv), at(tout));
-        ops->attention_backward(ops, c->windows, c->queries, c->tokens, c->heads, c->width, at(q), at(k), at(v),
-                                at(p), at(dout), at(dq), at(dk), at(dv));
-        ops->attention_tangent_backward(ops, sets, c->windows, c->queries, c->tokens, c->heads, c->width, at(q),
-                                        at(k), at(v), at(p), at(tq), at(tk), at(tv), at(dout), at(dtout), at(dq2),
-                                        at(dk2), at(dv2), at(dtq), at(dtk), at(dtv));
+        ops->attention_tangents(ops, sets, c->windows, c->queries, c->tokens, c->heads, c->width, at(q),
+                                at(k), at(v), at(p), at(tq), at(tk), at(tv), at(tout));
+        ops->attention_backward(ops, c->windows, c->queries, c->tokens, c->heads, c->width, at(q), at(k),
+                                at(v), at(p), at(dout), at(dq), at(dk), at(dv));
+        ops->attention_tangent_backward(ops, sets, c->windows, c->queries, c->tokens, c->heads, c->width,
+                                        at(q), at(k), at(v), at(p), at(tq), at(tk), at(tv), at(dout),
+                                        at(dtout), at(dq2), at(dk2), at(dv2), at(dtq), at(dtk), at(dtv));
     });
     both_close_real("attention, p", p, 3e-6);
     both_close_real("attention", out, 3e-6);
@@ -69,7 +69,8 @@ static void of_long_windows(void **state) {
 static void sharp(void **state) {
     (void)state;
     for (double size = 0; size <= 1e4; size = 100 * size + 1) {
-        struct both *q = numbers(2 * 9 * 8, size), *k = numbers(2 * 9 * 8, size + 1), *v = numbers(2 * 9 * 8, 1);
+        struct both *q = numbers(2 * 9 * 8, size), *k = numbers(2 * 9 * 8, size + 1),
+                    *v = numbers(2 * 9 * 8, 1);
         struct both *p = nothing(2 * 2 * 9 * 9), *out = nothing(2 * 9 * 8);
         ON_BOTH(ops->attention(ops, 2, 9, 9, 2, 8, at(q), at(k), at(v), at(p), at(out)));
         both_close_real("attention, p", p, 2e-6 * (1 + size * size)); /* of differences of logits of size^2 */

@@ -35,8 +35,8 @@ static void values(const struct primitive *p, real *const x[], real *y, real *ou
 }
 
 /* (y(x + step way) - y(x - step way)) / (2 step) */
-static void difference(const struct primitive *p, real *const x[], real *const host[], real *const way[], real *y,
-                       double *slope) {
+static void difference(const struct primitive *p, real *const x[], real *const host[], real *const way[],
+                       real *y, double *slope) {
     real *out = malloc((p->out + 1) * sizeof *out);
     for (size_t i = 0; i < p->out; i++)
         slope[i] = 0;
@@ -164,7 +164,8 @@ static void norm_backward(real *const x[], const real *dy, real *const dx[]) {
     const size_t ld = (size_t)norm_columns;
     cuda->zero(cuda, dx[2], ld * sizeof(real));
     cuda->zero(cuda, dx[3], ld * sizeof(real));
-    cuda->norm_backward(cuda, norm_rows, norm_columns, x[2], norm_n, norm_root, dy, ld, dx[2], dx[3], dx[0], ld);
+    cuda->norm_backward(cuda, norm_rows, norm_columns, x[2], norm_n, norm_root, dy, ld, dx[2], dx[3], dx[0],
+                        ld);
     cuda->copy(cuda, dx[1], dx[0], norm_rows * ld * sizeof(real));
 }
 
@@ -178,8 +179,12 @@ static void norm(void **state) {
         const size_t wide = (size_t)norm_columns;
         norm_n = device_numbers(norm_rows * wide, 1, &host[0]);
         norm_root = device_numbers(norm_rows, 1, &host[1]);
-        check(&(struct primitive){
-            4, {norm_rows * wide, norm_rows * wide, wide, wide}, norm_rows * wide, norm_forward, norm_backward, NULL});
+        check(&(struct primitive){4,
+                                  {norm_rows * wide, norm_rows * wide, wide, wide},
+                                  norm_rows * wide,
+                                  norm_forward,
+                                  norm_backward,
+                                  NULL});
         cuda->release(cuda, norm_n);
         cuda->release(cuda, norm_root);
         free(host[0]);
@@ -195,12 +200,12 @@ static void attention_forward(real *const x[], real *y) {
     cuda->attention(cuda, WINDOWS, queries, tokens, heads, width, x[0], x[1], x[2], weights, y);
 }
 static void attention_backward(real *const x[], const real *dy, real *const dx[]) {
-    cuda->attention_backward(cuda, WINDOWS, queries, tokens, heads, width, x[0], x[1], x[2], weights, dy, dx[0],
-                             dx[1], dx[2]);
+    cuda->attention_backward(cuda, WINDOWS, queries, tokens, heads, width, x[0], x[1], x[2], weights, dy,
+                             dx[0], dx[1], dx[2]);
 }
 static void attention_tangent(real *const x[], real *const dx[], real *dy) {
-    cuda->attention_tangents(cuda, 1, WINDOWS, queries, tokens, heads, width, x[0], x[1], x[2], weights, dx[0],
-                             dx[1], dx[2], dy);
+    cuda->attention_tangents(cuda, 1, WINDOWS, queries, tokens, heads, width, x[0], x[1], x[2], weights,
+                             dx[0], dx[1], dx[2], dy);
 }
 
 static void attention(void **state) {
@@ -214,7 +219,8 @@ static void attention(void **state) {
         width = shapes[m][3];
         const size_t ask = (size_t)(WINDOWS * queries * width), all = (size_t)(WINDOWS * tokens * width);
         weights = device_numbers((size_t)(WINDOWS * heads * queries * tokens), 1, &host);
-        check(&(struct primitive){3, {ask, all, all}, ask, attention_forward, attention_backward, attention_tangent});
+        check(&(struct primitive){
+            3, {ask, all, all}, ask, attention_forward, attention_backward, attention_tangent});
         cuda->release(cuda, weights);
         free(host);
     }
@@ -246,8 +252,9 @@ static void pool(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu), cmocka_unit_test(linear), cmocka_unit_test(norm),
-                                       cmocka_unit_test(attention), cmocka_unit_test(pool)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu), cmocka_unit_test(linear),
+                                       cmocka_unit_test(norm), cmocka_unit_test(attention),
+                                       cmocka_unit_test(pool)};
     arrays_unused();
     return cmocka_run_group_tests(tests, both_open, both_close);
 }

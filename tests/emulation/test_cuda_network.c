@@ -21,7 +21,8 @@ static void gelu(void **state) {
                 ops->gelu_tangents(ops, sets, n, at(x), at(all));
                 ops->gelu_tangent_backward(ops, sets, n, at(x), at(tx), at(up), at(dty), at(up), at(dty));
             });
-            const double most = n == 1 ? 1e-5 : 1e-6; /* exponents up to 30 are rounded: 30 times 6e-8, and some */
+            const double most =
+                n == 1 ? 1e-5 : 1e-6; /* exponents up to 30 are rounded: 30 times 6e-8, and some */
             both_close_real("gelu", y, most);
             both_close_real("gelu_tangent", dy, most);
             both_close_real("gelu_backward", back, most);
@@ -51,20 +52,21 @@ static void norm_forward(void **state) {
     for (int m = 0; m < NORMS; m++) {
         const struct norm_case c = norm_cases[m];
         const size_t wide = (size_t)c.columns, ld = wide + c.more, all = c.sets * c.rows;
-        struct both *a = numbers(c.rows * ld, 1), *b = numbers(c.rows * (ld + 1), 1), *y = numbers(c.rows * ld, 1);
+        struct both *a = numbers(c.rows * ld, 1), *b = numbers(c.rows * (ld + 1), 1),
+                    *y = numbers(c.rows * ld, 1);
         struct both *scale = numbers(wide, 1), *offset = numbers(wide, 1), *n = nothing(c.rows * wide);
         struct both *root = nothing(c.rows), *da = numbers(all * ld, 1), *db = numbers(all * (ld + 1), 1);
         struct both *dy = nothing(all * wide), *one = nothing(all * wide), *ty = nothing(all * wide);
         struct both *tu = numbers(all * wide, 1);
         ON_BOTH({
-            ops->norm(ops, c.rows, c.columns, at(a), ld, at(b), ld + 1, at(scale), at(offset), at(n), at(root),
-                      at(y), ld);
-            ops->norm_tangent(ops, c.sets, c.rows, c.columns, at(da), ld, at(db), ld + 1, at(scale), at(n), at(root),
-                              at(dy));
+            ops->norm(ops, c.rows, c.columns, at(a), ld, at(b), ld + 1, at(scale), at(offset), at(n),
+                      at(root), at(y), ld);
+            ops->norm_tangent(ops, c.sets, c.rows, c.columns, at(da), ld, at(db), ld + 1, at(scale), at(n),
+                              at(root), at(dy));
             ops->norm_tangent(ops, c.sets, c.rows, c.columns, at(da), ld, NULL, 0, at(scale), at(n), at(root),
                               at(one));
-            ops->norm_tangent_kept(ops, c.sets, c.rows, c.columns, at(da), ld, at(tu), at(scale), at(n), at(root),
-                                   at(ty));
+            ops->norm_tangent_kept(ops, c.sets, c.rows, c.columns, at(da), ld, at(tu), at(scale), at(n),
+                                   at(root), at(ty));
         });
         both_close_real("norm, n", n, 5e-6);
         both_close_real("norm, root", root, 5e-6);
@@ -91,8 +93,9 @@ static void norm_backward(void **state) {
         ON_BOTH({
             ops->norm_backward(ops, c.rows, c.columns, at(scale), at(n), at(root), at(dy), ld, at(dscale),
                                at(doffset), at(du), ld + 2);
-            ops->norm_tangent_backward(ops, c.sets, c.rows, c.columns, at(scale), at(n), at(root), at(tu), at(dy), ld,
-                                       at(dty), at(dscale2), at(doffset2), at(du2), ld + 2, at(dtu));
+            ops->norm_tangent_backward(ops, c.sets, c.rows, c.columns, at(scale), at(n), at(root), at(tu),
+                                       at(dy), ld, at(dty), at(dscale2), at(doffset2), at(du2), ld + 2,
+                                       at(dtu));
         });
         both_close_real("norm_backward, du", du, 3e-6);
         both_close_real("norm_backward, dscale", dscale, 5e-6);
@@ -113,7 +116,8 @@ static void sums(void **state) {
         size_t rows;
         int columns;
         size_t ld;
-    } cases[] = {{0, 4, 4}, {1, 1, 1}, {31, 33, 40}, {1024, 5, 5}, {1025, 64, 64}, {40000, 3, 7}, {5000, 200, 201}};
+    } cases[] = {{0, 4, 4},      {1, 1, 1},     {31, 33, 40},    {1024, 5, 5},
+                 {1025, 64, 64}, {40000, 3, 7}, {5000, 200, 201}};
     for (size_t m = 0; m < sizeof cases / sizeof *cases; m++) {
         struct both *x = numbers(cases[m].rows * cases[m].ld, 1), *sum = numbers((size_t)cases[m].columns, 1);
         ON_BOTH(ops->column_sums(ops, cases[m].rows, cases[m].columns, at(x), cases[m].ld, at(sum)));

@@ -14,11 +14,14 @@ static void denoising(void **state) {
                 struct both *weight = weighted ? numbers(count, 2) : NULL, *ds = nothing(all);
                 struct both term = both_zero(count * sizeof(double));
                 ON_BOTH({
-                    ops->denoising(ops, count, d, at(s), at(zeta), at(weight), 1, 0.1, 0.25, at(&term), at(ds));
-                    ops->denoising(ops, count, d, at(s), at(zeta), at(weight), -1, 0.1, 0.25, at(&term), at(ds));
+                    ops->denoising(ops, count, d, at(s), at(zeta), at(weight), 1, 0.1, 0.25, at(&term),
+                                   at(ds));
+                    ops->denoising(ops, count, d, at(s), at(zeta), at(weight), -1, 0.1, 0.25, at(&term),
+                                   at(ds));
                 });
-                both_close_double("denoising, terms", &term, 1e-15 * d); /* float64 sums of d terms that cancel */
-                both_close_real("denoising, ds", ds, 1.3e-7);            /* one rounding */
+                both_close_double("denoising, terms", &term,
+                                  1e-15 * d);                 /* float64 sums of d terms that cancel */
+                both_close_real("denoising, ds", ds, 1.3e-7); /* one rounding */
                 both_release(&term);
                 release_all();
             }
@@ -44,8 +47,8 @@ static void radam(void **state) {
             struct both *g = numbers(n, 1), *theta = numbers(n, 1), *average = numbers(n, 1);
             struct both mu = both_zero(n * sizeof(real)), nu = both_zero(n * sizeof(real));
             for (int64_t t = 1; t < 9; t++)
-                ON_BOTH(ops->radam(ops, n, t, rectify, 0.99, 1e-2, 0.7, 0.9, at(g), at(&mu), at(&nu), at(theta),
-                                   at(average)));
+                ON_BOTH(ops->radam(ops, n, t, rectify, 0.99, 1e-2, 0.7, 0.9, at(g), at(&mu), at(&nu),
+                                   at(theta), at(average)));
             both_close_real("radam, mu", &mu, 5e-7); /* a few roundings each of 8 steps */
             both_close_real("radam, nu", &nu, 5e-7);
             both_close_real("radam, theta", theta, 5e-7);

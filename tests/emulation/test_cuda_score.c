@@ -27,7 +27,8 @@ static const struct network_case cases[] = {
 struct scene {
     struct box box;
     struct lattice lattice;
-    struct both *q[MAX_DIMENSION], *g[MAX_DIMENSION], *push[MAX_DIMENSION], *id, *centre, *neighbour, *weights;
+    struct both *q[MAX_DIMENSION], *g[MAX_DIMENSION], *push[MAX_DIMENSION], *id, *centre, *neighbour,
+        *weights;
     uint64_t *q_at[2][MAX_DIMENSION];
     double *g_at[2][MAX_DIMENSION], *push_at[2][MAX_DIMENSION];
     struct score_input in[2];
@@ -89,7 +90,8 @@ static void scene_create(struct scene *s, const struct network_case *c) {
     fill_windows(s, c);
     for (int table = 0; table < 2; table++) {
         on_cuda = table == 1;
-        assert_int_equal(score_create(on_cuda ? cuda : cpu, &p, c->d, c->d, c->rows, &s->model[table]), STATUS_OK);
+        assert_int_equal(score_create(on_cuda ? cuda : cpu, &p, c->d, c->d, c->rows, &s->model[table]),
+                         STATUS_OK);
         for (int a = 0; a < c->d; a++) {
             s->q_at[table][a] = at(s->q[a]);
             s->g_at[table][a] = at(s->g[a]);
@@ -123,7 +125,8 @@ static void check_scores(struct scene *s, const struct network_case *c) {
     const bool one = c->window != WINDOW_ALL;
     ON_BOTH({
         (void)ops;
-        assert_int_equal(score_forward(s->model[on_cuda], at(s->weights), &s->in[on_cuda], at(forward)), STATUS_OK);
+        assert_int_equal(score_forward(s->model[on_cuda], at(s->weights), &s->in[on_cuda], at(forward)),
+                         STATUS_OK);
         if (one)
             assert_int_equal(score_divergence(s->model[on_cuda], at(s->weights), &s->in[on_cuda], at(score),
                                               at(divergence)),
@@ -142,8 +145,9 @@ static void check_denoising(struct scene *s, const struct network_case *c) {
     ON_BOTH({
         (void)ops;
         for (int sign = 1; sign >= -1; sign -= 2)
-            assert_int_equal(score_denoising(s->model[on_cuda], at(s->weights), &s->in[on_cuda], at(zeta), at(weight),
-                                             sign, 0.5, 1.0 / COUNT, at(&term), at(&gradient), NULL),
+            assert_int_equal(score_denoising(s->model[on_cuda], at(s->weights), &s->in[on_cuda], at(zeta),
+                                             at(weight), sign, 0.5, 1.0 / COUNT, at(&term), at(&gradient),
+                                             NULL),
                              STATUS_OK);
     });
     both_close_double("denoising, terms", &term, 1e-5);
@@ -165,9 +169,9 @@ static void check_probe(struct scene *s, const struct network_case *c) {
         in.count = count;
         assert_int_equal(score_probe(s->model[on_cuda], at(s->weights), &in, &probes, at(score), at(product)),
                          STATUS_OK);
-        assert_int_equal(score_pull(s->model[on_cuda], at(s->weights), &in, &probes, at(ds), at(dproduct),
-                                    at(&gradient)),
-                         STATUS_OK);
+        assert_int_equal(
+            score_pull(s->model[on_cuda], at(s->weights), &in, &probes, at(ds), at(dproduct), at(&gradient)),
+            STATUS_OK);
     });
     both_close_real("probe, score", score, 1e-5);
     both_close_real("probe, products", product, 1e-5);

@@ -74,7 +74,8 @@ static void one_view(struct inputs_case c, enum window_form form) {
     for (int a = 0; a < c.d; a++)
         q[a] = positions(c.particles);
     struct both *centre = indices(c.count, (uint32_t)c.particles),
-                *near = indices(c.count * (size_t)c.k, (uint32_t)c.particles), *id = indices(c.particles, 500),
+                *near = indices(c.count * (size_t)c.k, (uint32_t)c.particles),
+                *id = indices(c.particles, 500),
                 *seed = numbers(sets * c.count * (size_t)decoded * (size_t)c.d, 1);
     ON_BOTH({
         uint64_t *axis[MAX_DIMENSION] = {at(q[0]), c.d > 1 ? at(q[1]) : NULL, c.d > 2 ? at(q[2]) : NULL};
@@ -83,9 +84,11 @@ static void one_view(struct inputs_case c, enum window_form form) {
         else
             ops->window_inputs(ops, &box, &view, c.count, c.k, at(centre), at(near), axis, &anchor, at(id),
                                at(in));
-        ops->window_inputs_tangent(ops, &box, &view, sets, c.count, tokens, decoded, at(in), at(seed), at(out));
+        ops->window_inputs_tangent(ops, &box, &view, sets, c.count, tokens, decoded, at(in), at(seed),
+                                   at(out));
     });
-    both_close_real("window_inputs", in, 2e-7); /* one rounding, of numbers that differ in the last bit of float64 */
+    both_close_real("window_inputs", in,
+                    2e-7); /* one rounding, of numbers that differ in the last bit of float64 */
     both_close_real("window_inputs_tangent", out, 5e-7);
     release_all();
 }
@@ -122,8 +125,8 @@ struct rows_case {
     uint32_t targets;
 };
 static const struct rows_case rows_cases[] = {
-    {0, 3, 3, 3, 4},         {1, 1, 1, 1, 1},         {5, 2, 3, 7, 3},         {300, 64, 64, 192, 70000},
-    {2047, 1, 1, 2, 9},      {2049, 3, 3, 3, 2000},   {4097, 33, 35, 40, 300}, {1000, 128, 130, 131, 1},
+    {0, 3, 3, 3, 4},          {1, 1, 1, 1, 1},        {5, 2, 3, 7, 3},         {300, 64, 64, 192, 70000},
+    {2047, 1, 1, 2, 9},       {2049, 3, 3, 3, 2000},  {4097, 33, 35, 40, 300}, {1000, 128, 130, 131, 1},
     {513, 5, 300, 5, 100000}, {7000, 2, 2, 2, 70000},
 };
 
@@ -188,8 +191,8 @@ static void probes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets), cmocka_unit_test(inputs),
-                                       cmocka_unit_test(propulsion), cmocka_unit_test(rows),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets),      cmocka_unit_test(inputs),
+                                       cmocka_unit_test(propulsion),   cmocka_unit_test(rows),
                                        cmocka_unit_test(scatter_high), cmocka_unit_test(probes)};
     arrays_unused();
     return cmocka_run_group_tests(tests, both_open, both_close);
