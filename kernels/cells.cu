@@ -49,8 +49,8 @@ static void cuda_cells_sort(const struct ops *ops, const struct box *box, size_t
     from.value = device_part<uint32_t>(&at, n);
     other.key = device_part<uint32_t>(&at, n);
     other.value = device_part<uint32_t>(&at, n);
-    ep_launch(d, "find_cells", EP_BY_DIMENSION(box->d, find_cells), ep_blocks(n, THREADS), THREADS, 0, *grid, n,
-              id, axes_of(box->d, q), from.key, from.value);
+    ep_launch(d, "find_cells", EP_BY_DIMENSION(box->d, find_cells), ep_blocks(n, THREADS), THREADS, 0, *grid,
+              n, id, axes_of(box->d, q), from.key, from.value);
     const struct keyed sorted = sort_by_key(d, n, cells, from, other, at);
     find_starts(d, n, sorted.key, cells, grid->start);
     ep_launch(d, "keep_order", keep_order, ep_blocks(n, THREADS), THREADS, 0, n, sorted.value, grid->item,
@@ -88,9 +88,11 @@ static __device__ __forceinline__ void visit_cells(const cell_grid &grid, const 
     }
     for (int z = 0; z < reach[2].count; z++)
         for (int y = 0; y < reach[1].count; y++) {
-            size_t row = D < 3 ? 0 : (size_t)cell_at(&grid, 2, c[2] + reach[2].first + z) * (size_t)grid.cells[1];
-            row = D < 2 ? 0
-                        : (row + (size_t)cell_at(&grid, 1, c[1] + reach[1].first + y)) * (size_t)grid.cells[0];
+            size_t row =
+                D < 3 ? 0 : (size_t)cell_at(&grid, 2, c[2] + reach[2].first + z) * (size_t)grid.cells[1];
+            row = D < 2
+                      ? 0
+                      : (row + (size_t)cell_at(&grid, 1, c[1] + reach[1].first + y)) * (size_t)grid.cells[0];
             for (int x = 0; x < reach[0].count;) {
                 const int first = cell_at(&grid, 0, c[0] + reach[0].first + x), left = reach[0].count - x;
                 const int run = left < grid.cells[0] - first ? left : grid.cells[0] - first;
@@ -134,7 +136,8 @@ static __global__ void __launch_bounds__(THREADS)
     };
     visit_cells<D>(grid, layers, grid.cell[i], [&](uint32_t from, uint32_t to) {
         if (n > owned)
-            for (uint32_t other = from; other < to && other < m; other++) /* only ghosts before it are its own */
+            for (uint32_t other = from; other < to && other < m;
+                 other++) /* only ghosts before it are its own */
                 if (grid.item[other] >= owned)
                     append(other);
         for (uint32_t other = from > m ? from : m + 1; other < to; other++)
@@ -156,8 +159,8 @@ static size_t list_room(size_t rows) {
 }
 
 template <int D>
-static size_t list_pairs(struct device *d, const struct box *box, struct cell_grid *grid, size_t owned, size_t n,
-                         uint64_t *const q[], double radius, struct pair_list *list) {
+static size_t list_pairs(struct device *d, const struct box *box, struct cell_grid *grid, size_t owned,
+                         size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
     const float cut = (float)(radius * radius * (1 + 1e-6)); /* wide enough for forces computed in float32 */
     const struct layers layers = layers_of(box, grid, radius);
     const struct place_unit unit = place_unit_of(box);
@@ -175,8 +178,9 @@ static size_t list_pairs(struct device *d, const struct box *box, struct cell_gr
     return length;
 }
 
-static size_t cuda_pair_list(const struct ops *ops, const struct box *box, struct cell_grid *grid, size_t owned,
-                             size_t n, uint64_t *const q[], double radius, struct pair_list *list) {
+static size_t cuda_pair_list(const struct ops *ops, const struct box *box, struct cell_grid *grid,
+                             size_t owned, size_t n, uint64_t *const q[], double radius,
+                             struct pair_list *list) {
     struct device *d = device_of(ops);
     return box->d == 1   ? list_pairs<1>(d, box, grid, owned, n, q, radius, list)
            : box->d == 2 ? list_pairs<2>(d, box, grid, owned, n, q, radius, list)
@@ -212,8 +216,8 @@ static __global__ void __launch_bounds__(THREADS, 12)
 }
 
 template <int D>
-static size_t list_edges(struct device *d, const struct box *box, const struct cell_grid *grid, size_t receivers,
-                         uint64_t *const q[], double radius, struct pair_list *list) {
+static size_t list_edges(struct device *d, const struct box *box, const struct cell_grid *grid,
+                         size_t receivers, uint64_t *const q[], double radius, struct pair_list *list) {
     const struct layers layers = layers_of(box, grid, radius);
     const dim3 blocks = ep_blocks(receivers, THREADS);
     struct wide_unit unit = {};
@@ -224,8 +228,8 @@ static size_t list_edges(struct device *d, const struct box *box, const struct c
               radius * radius, receivers, axes_of(D, q), list->start, list->neighbour);
     const size_t length = list_starts(d, receivers, list->start, at);
     if (length <= list->capacity)
-        ep_launch(d, "edge_rows", edge_rows<D, true>, blocks, THREADS, 0, *grid, layers, unit, radius * radius,
-                  receivers, axes_of(D, q), list->start, list->neighbour);
+        ep_launch(d, "edge_rows", edge_rows<D, true>, blocks, THREADS, 0, *grid, layers, unit,
+                  radius * radius, receivers, axes_of(D, q), list->start, list->neighbour);
     return length;
 }
 

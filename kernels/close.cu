@@ -28,7 +28,8 @@ template <int D> static struct room<D> room_of(size_t n, const struct close_pair
 }
 
 template <int D>
-static __global__ void keep_places(size_t begin, size_t end, axes<uint64_t> q, place<D> *__restrict__ places) {
+static __global__ void keep_places(size_t begin, size_t end, axes<uint64_t> q,
+                                   place<D> *__restrict__ places) {
     const size_t i = begin + ep_index();
     if (i < end)
         places[i] = place_of<D>(q, i);
@@ -37,8 +38,8 @@ static __global__ void keep_places(size_t begin, size_t end, axes<uint64_t> q, p
 /* 8 d bytes read and 8 or 16 written a particle. */
 template <int D>
 static void launch_places(struct device *d, size_t begin, size_t end, uint64_t *const q[], place<D> *places) {
-    ep_launch(d, "keep_places", keep_places<D>, ep_blocks(end - begin, FORCE_THREADS), FORCE_THREADS, 0, begin, end,
-              axes_of(D, q), places);
+    ep_launch(d, "keep_places", keep_places<D>, ep_blocks(end - begin, FORCE_THREADS), FORCE_THREADS, 0,
+              begin, end, axes_of(D, q), places);
 }
 
 /* ---- which are near ---- */
@@ -87,9 +88,9 @@ static __global__ void __launch_bounds__(THREADS)
  * and counted once more before the last. next (owned): zeros. totals: across, count. */
 template <int D>
 static __global__ void __launch_bounds__(THREADS)
-    write_near(half_list list, const place<D> *__restrict__ places, const uint32_t *__restrict__ at, uint32_t *next,
-               uint32_t *__restrict__ first_end, uint32_t *__restrict__ second_end, uint32_t *__restrict__ first,
-               uint32_t *__restrict__ second, uint32_t *__restrict__ totals) {
+    write_near(half_list list, const place<D> *__restrict__ places, const uint32_t *__restrict__ at,
+               uint32_t *next, uint32_t *__restrict__ first_end, uint32_t *__restrict__ second_end,
+               uint32_t *__restrict__ first, uint32_t *__restrict__ second, uint32_t *__restrict__ totals) {
     const size_t i = ep_index(), owned = list.owned;
     if (i >= owned)
         return;
@@ -128,20 +129,22 @@ static void find_near(struct device *d, const struct half_list &list, size_t n, 
     uint32_t *on_device = device_part<uint32_t>(&at, 2);
     if (!count)
         return;
-    device_check(d, cudaMemsetAsync(count + owned, 0, owned * sizeof *count, d->stream), "counts of close pairs");
+    device_check(d, cudaMemsetAsync(count + owned, 0, owned * sizeof *count, d->stream),
+                 "counts of close pairs");
     device_check(d, cudaMemsetAsync(next, 0, owned * sizeof *next, d->stream), "counts of close pairs");
     launch_places<D>(d, 0, n, q, room.places);
     ep_launch(d, "count_near", count_near<D>, blocks, THREADS, 0, list, room.places, count);
     scan(d, 3 * owned, count, NULL, at);
-    ep_launch(d, "write_near", write_near<D>, blocks, THREADS, 0, list, room.places, count, next, room.first_end,
-              room.second_end, close->first, close->second, on_device);
+    ep_launch(d, "write_near", write_near<D>, blocks, THREADS, 0, list, room.places, count, next,
+              room.first_end, room.second_end, close->first, close->second, on_device);
     device_read(d, totals, on_device, sizeof totals);
     close->across = totals[0];
     close->count = totals[1];
 }
 
-static void cuda_close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
-                             uint64_t *const q[], const struct pair_list *list, struct close_pairs *close) {
+static void cuda_close_pairs(const struct ops *ops, const struct box *box, double reach, size_t owned,
+                             size_t n, uint64_t *const q[], const struct pair_list *list,
+                             struct close_pairs *close) {
     struct device *d = device_of(ops);
     const struct half_list half = {list->start, list->neighbour, (uint32_t)owned, place_unit_of(box),
                                    (real)(reach * reach * (1 + 1e-6))};
@@ -170,8 +173,8 @@ static struct force_law force_law_of(const struct box *box, const struct pair_la
 
 /* Adds the force of the particle at `other` on that at `own`. */
 template <int D>
-static __device__ __forceinline__ void add_force(const force_law &law, const place<D> &own, const place<D> &other,
-                                                 int64_t sum[]) {
+static __device__ __forceinline__ void add_force(const force_law &law, const place<D> &own,
+                                                 const place<D> &other, int64_t sum[]) {
     float delta[D];
     const float square = place_difference<D>(law.unit, own, other, delta);
     if (square >= law.cut)
@@ -235,8 +238,9 @@ static void force_of_part(struct device *d, const struct force_law &law, enum pa
     const size_t across = close->count - close->across;
     if (part == PAIRS_INSIDE) {
         launch_places<D>(d, 0, owned, q, room.places);
-        ep_launch(d, "force_inside", force_inside<D>, ep_blocks(owned * TEAM, FORCE_THREADS), FORCE_THREADS, 0, law,
-                  owned, room.places, close->first, room.first_end, close->second, room.second_end, sum);
+        ep_launch(d, "force_inside", force_inside<D>, ep_blocks(owned * TEAM, FORCE_THREADS), FORCE_THREADS,
+                  0, law, owned, room.places, close->first, room.first_end, close->second, room.second_end,
+                  sum);
     } else if (across > 0) {
         launch_places<D>(d, owned, n, q, room.places);
         ep_launch(d, "force_across", force_across<D>, ep_blocks(across, THREADS), THREADS, 0, law, across,

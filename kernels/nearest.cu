@@ -73,9 +73,9 @@ static __device__ __forceinline__ uint32_t in_stretch(const struct stretch &s, u
 }
 
 template <int D>
-static __device__ __forceinline__ void offer_stretch(const cell_grid &grid, const double unit[],
-                                                     const axes<uint64_t> &q, size_t i, int k,
-                                                     const struct stretch &s, uint32_t *room, struct chosen *c) {
+static __device__ __forceinline__ void
+offer_stretch(const cell_grid &grid, const double unit[], const axes<uint64_t> &q, size_t i, int k,
+              const struct stretch &s, uint32_t *room, struct chosen *c) {
     for (uint32_t first = 0; first < s.total; first += blockDim.x) {
         if (c->count + (int)blockDim.x > c->room)
             keep_best(k, c);
@@ -106,7 +106,8 @@ struct shell {
 
 template <int D>
 static __device__ __forceinline__ struct shell shell_of(const cell_grid &grid, const int c[], int layers) {
-    struct shell s = {{{0, 1, true}, {0, 1, true}, {0, 1, true}}, {{0, 1, true}, {0, 1, true}, {0, 1, true}}, 1};
+    struct shell s = {
+        {{0, 1, true}, {0, 1, true}, {0, 1, true}}, {{0, 1, true}, {0, 1, true}, {0, 1, true}}, 1};
 #pragma unroll
     for (int a = 0; a < D; a++) {
         s.reach[a] = reach_of(&grid, a, c[a], layers);
@@ -118,8 +119,9 @@ static __device__ __forceinline__ struct shell shell_of(const cell_grid &grid, c
 
 /* Cell number `number` of a shell: where its particles begin and end; none of a cell inside. */
 template <int D>
-static __device__ __forceinline__ void cell_of_shell(const cell_grid &grid, const int c[], const struct shell &s,
-                                                     int layers, uint32_t number, uint32_t *from, uint32_t *to) {
+static __device__ __forceinline__ void cell_of_shell(const cell_grid &grid, const int c[],
+                                                     const struct shell &s, int layers, uint32_t number,
+                                                     uint32_t *from, uint32_t *to) {
     int at[MAX_DIMENSION] = {0, 0, 0};
     bool seen = layers > 0;
 #pragma unroll
@@ -137,10 +139,9 @@ static __device__ __forceinline__ void cell_of_shell(const cell_grid &grid, cons
 
 /* Offers what the threads' cells hold. */
 template <int D>
-static __device__ __forceinline__ void offer_cells(const cell_grid &grid, const double unit[],
-                                                   const axes<uint64_t> &q, size_t i, int k, uint32_t from,
-                                                   uint32_t to, struct stretch *s, uint32_t *room,
-                                                   struct chosen *c) {
+static __device__ __forceinline__ void
+offer_cells(const cell_grid &grid, const double unit[], const axes<uint64_t> &q, size_t i, int k,
+            uint32_t from, uint32_t to, struct stretch *s, uint32_t *room, struct chosen *c) {
     const uint32_t before = sum_before(to - from, room, &s->total);
     s->before[threadIdx.x] = before;
     s->from[threadIdx.x] = from;
@@ -204,9 +205,9 @@ static __global__ void __launch_bounds__(MANY_THREADS)
         farthest[w] = c.count == k ? sqrt(c.square[k - 1]) : INFINITY;
 }
 
-static void cuda_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,
-                         const uint32_t *centre, size_t n, uint64_t *const q[], int k, uint32_t *index,
-                         double *farthest) {
+static void cuda_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
+                         size_t count, const uint32_t *centre, size_t n, uint64_t *const q[], int k,
+                         uint32_t *index, double *farthest) {
     const int threads = k <= FEW ? FEW_THREADS : MANY_THREADS;
     int room = 2 * FEW;
     (void)n;

@@ -45,7 +45,8 @@ static __global__ void sums_of_tiles(size_t tiles, uint64_t *__restrict__ tile, 
         *total = before;
 }
 
-static __global__ void sums_in_tiles(size_t n, const uint64_t *__restrict__ tile, uint32_t *__restrict__ counts) {
+static __global__ void sums_in_tiles(size_t n, const uint64_t *__restrict__ tile,
+                                     uint32_t *__restrict__ counts) {
     __shared__ uint32_t room[32];
     uint32_t before = (uint32_t)tile[blockIdx.x], sum = 0;
     for (int m = 0; m < ROUNDS; m++) {
@@ -196,5 +197,6 @@ static __global__ void first_at_least(size_t n, const uint32_t *__restrict__ key
 
 /* About log2 n reads a key, most of them of what other threads read, too. */
 void find_starts(struct device *d, size_t n, const uint32_t *key, size_t keys, uint32_t *start) {
-    ep_launch(d, "first_at_least", first_at_least, ep_blocks(keys + 1, THREADS), THREADS, 0, n, key, keys, start);
+    ep_launch(d, "first_at_least", first_at_least, ep_blocks(keys + 1, THREADS), THREADS, 0, n, key, keys,
+              start);
 }

@@ -48,7 +48,8 @@ struct both_ways turn_round(struct device *d, size_t owned, size_t length, const
 }
 
 /* One block: every thread its share, then all of them. */
-static __global__ void sum_numbers(size_t count, const double *__restrict__ number, double *__restrict__ sum) {
+static __global__ void sum_numbers(size_t count, const double *__restrict__ number,
+                                   double *__restrict__ sum) {
     __shared__ double room[32];
     double own = 0;
     for (size_t i = threadIdx.x; i < count; i += SUMMERS)
@@ -76,7 +77,7 @@ double sum_of(struct device *d, size_t count, const double *number, void *room) 
 template <int D_> struct softplus {
     enum { D = D_ };
     axes<uint64_t> q;
-    axes<double> b; /* of the form */
+    axes<double> b;   /* of the form */
     place_unit place; /* side / 2^32 in float32 */
     double unit[D_], cutoff, beta, k;
 
@@ -98,7 +99,7 @@ template <int D_> struct softplus {
         for (int a = 0; a < D; a++)
             delta[a] = (double)(int64_t)(q.at[a][i] - q.at[a][j]) * unit[a];
         *r = pair_distance(D, delta);
-        return *r < cutoff && *r > 0;
+        return *r<cutoff && * r> 0;
     }
 
     __device__ __forceinline__ bool terms(size_t i, size_t j, double force[], double *divergence) const {
@@ -147,9 +148,10 @@ static struct softplus<D> softplus_of(const struct box *box, const struct pair_l
     return s;
 }
 
-static void cuda_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law,
-                            size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
-                            const struct pair_list *list, int64_t *sum) {
+static void
+cuda_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                int64_t *sum) {
     struct device *d = device_of(ops);
     const struct rows rows = rows_of(owned, list);
     ops->zero(ops, sum, n * force_numbers(box->d) * sizeof *sum);
@@ -163,8 +165,8 @@ static void cuda_pair_force(const struct ops *ops, const struct box *box, const 
         launch_force(d, softplus_of<3>(box, law, 1, q, NULL), rows, sum);
 }
 
-static void cuda_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law, double k,
-                            size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
+static void cuda_pair_terms(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                            double k, size_t owned, size_t n, const uint32_t *id, uint64_t *const q[],
                             const struct pair_list *list, double *const force[], double *divergence) {
     struct device *d = device_of(ops);
     ops->zero(ops, divergence, n * sizeof *divergence);
@@ -236,9 +238,9 @@ static void cuda_drift(const struct ops *ops, const struct box *box, double v0, 
                        const struct lattice *anchor, size_t n, const uint32_t *id, uint64_t *const q[],
                        double *const g[], double *const force[], double *divergence, double *const b[]) {
     const int d = box->d;
-    ep_launch(device_of(ops), "drift_of_particles", EP_BY_DIMENSION(d, drift_of_particles), ep_blocks(n, 256), 256,
-              0, *box, v0, trap, *anchor, n, id, axes_of(d, q), axes_of(d, g), axes_of(d, force), divergence,
-              axes_of(d, b));
+    ep_launch(device_of(ops), "drift_of_particles", EP_BY_DIMENSION(d, drift_of_particles), ep_blocks(n, 256),
+              256, 0, *box, v0, trap, *anchor, n, id, axes_of(d, q), axes_of(d, g), axes_of(d, force),
+              divergence, axes_of(d, b));
 }
 
 static __global__ void count_pairs(rows list, uint32_t *count) {

@@ -47,8 +47,8 @@ double sum_of(struct device *d, size_t count, const double *number, void *room);
 void spring_force(struct device *d, const struct box *box, const struct pair_law *law, size_t owned,
                   const uint32_t *id, uint64_t *const q[], const struct pair_list *list, int64_t *sum);
 void spring_terms(struct device *d, const struct box *box, const struct pair_law *law, double k, size_t owned,
-                  const uint32_t *id, uint64_t *const q[], const struct pair_list *list, double *const force[],
-                  double *divergence);
+                  const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                  double *const force[], double *divergence);
 double spring_quadratic(struct device *d, const struct box *box, const struct pair_law *law, double k,
                         size_t owned, const uint32_t *id, const struct pair_list *list, double *const b[]);
 double spring_stiffness_squared(struct device *d, const struct box *box, const struct pair_law *law, double k,
@@ -84,8 +84,8 @@ static __global__ void __launch_bounds__(PAIR_THREADS) force_of_rows(Law law, ro
 
 template <typename Law>
 static inline void launch_force(struct device *d, const Law &law, const struct rows &list, int64_t *sum) {
-    ep_launch(d, "force_of_rows", force_of_rows<Law>, ep_blocks(list.owned, PAIR_THREADS), PAIR_THREADS, 0, law,
-              list, sum);
+    ep_launch(d, "force_of_rows", force_of_rows<Law>, ep_blocks(list.owned, PAIR_THREADS), PAIR_THREADS, 0,
+              law, list, sum);
 }
 
 /* ---- in float64: some 250 operations a pair, twice, and 16 bytes of lists besides positions ---- */
@@ -132,8 +132,8 @@ static inline void launch_terms(struct device *d, const Law &law, size_t owned, 
     const size_t length = list_length(d, owned, list);
     const struct both_ways both =
         turn_round(d, owned, length, list, device_scratch(d, both_ways_room(owned, length)));
-    ep_launch(d, "terms_of_particles", terms_of_particles<Law>, ep_blocks(owned, PAIR_THREADS), PAIR_THREADS, 0,
-              law, both, axes_of(Law::D, force), divergence);
+    ep_launch(d, "terms_of_particles", terms_of_particles<Law>, ep_blocks(owned, PAIR_THREADS), PAIR_THREADS,
+              0, law, both, axes_of(Law::D, force), divergence);
 }
 
 /* partial[block]: of the squares of all elements in the rows of a block's particles. */

@@ -106,8 +106,8 @@ void spring_force(struct device *d, const struct box *box, const struct pair_law
 }
 
 void spring_terms(struct device *d, const struct box *box, const struct pair_law *law, double k, size_t owned,
-                  const uint32_t *id, uint64_t *const q[], const struct pair_list *list, double *const force[],
-                  double *divergence) {
+                  const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
+                  double *const force[], double *divergence) {
     if (box->d == 1)
         launch_terms(d, springs_of<1>(box, law, k, id, q, NULL), owned, list, force, divergence);
     else if (box->d == 2)

@@ -67,8 +67,8 @@ static size_t moves_room(dim3 blocks) {
 }
 
 /* Of all blocks; room: what is left of moves_room. */
-static void read_moves(struct device *d, dim3 blocks, const struct moves *partial, const uint32_t *id, void *room,
-                       struct step_result *result) {
+static void read_moves(struct device *d, dim3 blocks, const struct moves *partial, const uint32_t *id,
+                       void *room, struct step_result *result) {
     struct moves all = {0, 0, 0, 0};
     *result = {};
     if (blocks.x == 0)
@@ -167,16 +167,19 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <int D>
-static struct state<D> state_of(const struct box *box, const struct step_law *law, size_t n, const uint32_t *id,
-                                const int64_t *force, double *const g[], int32_t *const image[]) {
+static struct state<D> state_of(const struct box *box, const struct step_law *law, size_t n,
+                                const uint32_t *id, const int64_t *force, double *const g[],
+                                int32_t *const image[]) {
     return {*box, *law, n, id, force, axes_of(D, g), axes_of(D, image)};
 }
 
 /* Noise that the host gives, for tests. */
-static const double *noise_on_device(struct device *d, size_t numbers, const double *xi, void **room) {
+static const double *
+noise_on_device(struct device *d, size_t numbers, const double *xi, void **room) {
     double *on_device = xi ? device_part<double>(room, numbers) : NULL;
     if (on_device && numbers > 0) {
-        device_check(d, cudaMemcpyAsync(on_device, xi, numbers * sizeof *xi, cudaMemcpyHostToDevice, d->stream),
+        device_check(d,
+                     cudaMemcpyAsync(on_device, xi, numbers * sizeof *xi, cudaMemcpyHostToDevice, d->stream),
                      "noise of the host");
         device_check(d, cudaStreamSynchronize(d->stream), "noise of the host");
     }
@@ -246,15 +249,15 @@ static void launch_move(struct device *d, const struct state<D> &s, double dt, u
     const dim3 blocks = ep_blocks(s.n, THREADS);
     void *room = device_scratch(d, moves_room(blocks));
     struct moves *partial = device_part<struct moves>(&room, blocks.x);
-    ep_launch(d, "move_particles", move_particles<D>, blocks, THREADS, 0, s, dt, axes_of(D, at), axes_of(D, from),
-              axes_of(D, q_list), axes_of(D, to), partial);
+    ep_launch(d, "move_particles", move_particles<D>, blocks, THREADS, 0, s, dt, axes_of(D, at),
+              axes_of(D, from), axes_of(D, q_list), axes_of(D, to), partial);
     read_moves(d, blocks, partial, s.id, room, result);
 }
 
 static void cuda_move(const struct ops *ops, const struct box *box, const struct step_law *law, double dt,
-                      size_t n, const uint32_t *id, const int64_t *force, double *const g[], uint64_t *const at[],
-                      uint64_t *const from[], uint64_t *const q_list[], uint64_t *const to[],
-                      int32_t *const image[], struct step_result *result) {
+                      size_t n, const uint32_t *id, const int64_t *force, double *const g[],
+                      uint64_t *const at[], uint64_t *const from[], uint64_t *const q_list[],
+                      uint64_t *const to[], int32_t *const image[], struct step_result *result) {
     struct device *d = device_of(ops);
     if (box->d == 1)
         launch_move(d, state_of<1>(box, law, n, id, force, g, image), dt, at, from, q_list, to, result);
@@ -267,7 +270,8 @@ static void cuda_move(const struct ops *ops, const struct box *box, const struct
 /* ---- noise of propulsions and losses, and shifts: a thread a particle ---- */
 
 template <int D>
-static __global__ void kick_particles(step_law law, size_t n, const uint32_t *__restrict__ id, axes<double> g) {
+static __global__ void kick_particles(step_law law, size_t n, const uint32_t *__restrict__ id,
+                                      axes<double> g) {
     const size_t i = ep_index();
     if (i >= n)
         return;
@@ -280,8 +284,8 @@ static __global__ void kick_particles(step_law law, size_t n, const uint32_t *__
 
 static void cuda_kick(const struct ops *ops, const struct step_law *law, int d, size_t n, const uint32_t *id,
                       double *const g[]) {
-    ep_launch(device_of(ops), "kick_particles", EP_BY_DIMENSION(d, kick_particles), ep_blocks(n, THREADS), THREADS,
-              0, *law, n, id, axes_of(d, g));
+    ep_launch(device_of(ops), "kick_particles", EP_BY_DIMENSION(d, kick_particles), ep_blocks(n, THREADS),
+              THREADS, 0, *law, n, id, axes_of(d, g));
 }
 
 template <int D>
@@ -299,8 +303,8 @@ static __global__ void normal_rows(uint64_t seed, enum rng_stream stream, uint64
 
 static void cuda_normal(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
                         const uint32_t *id, int d, double *out) {
-    ep_launch(device_of(ops), "normal_rows", EP_BY_DIMENSION(d, normal_rows), ep_blocks(n, THREADS), THREADS, 0, seed,
-              stream, step, n, id, out);
+    ep_launch(device_of(ops), "normal_rows", EP_BY_DIMENSION(d, normal_rows), ep_blocks(n, THREADS), THREADS,
+              0, seed, stream, step, n, id, out);
 }
 
 static __global__ void sign_rows(uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
@@ -314,10 +318,10 @@ static __global__ void sign_rows(uint64_t seed, enum rng_stream stream, uint64_t
         out[i * (size_t)d + (size_t)a] = word[0] >> a & 1 ? 1 : -1;
 }
 
-static void cuda_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step, size_t n,
-                            const uint32_t *id, int d, double *out) {
-    ep_launch(device_of(ops), "sign_rows", sign_rows, ep_blocks(n, THREADS), THREADS, 0, seed, stream, step, n, id, d,
-              out);
+static void cuda_rademacher(const struct ops *ops, uint64_t seed, enum rng_stream stream, uint64_t step,
+                            size_t n, const uint32_t *id, int d, double *out) {
+    ep_launch(device_of(ops), "sign_rows", sign_rows, ep_blocks(n, THREADS), THREADS, 0, seed, stream, step,
+              n, id, d, out);
 }
 
 template <int D>
@@ -333,8 +337,8 @@ static __global__ void shift_places(box box, size_t n, double amount, const doub
 
 static void cuda_shift_positions(const struct ops *ops, const struct box *box, size_t n, double amount,
                                  const double *zeta, uint64_t *const q[], uint64_t *const q_out[]) {
-    ep_launch(device_of(ops), "shift_places", EP_BY_DIMENSION(box->d, shift_places), ep_blocks(n, THREADS), THREADS,
-              0, *box, n, amount, zeta, axes_of(box->d, q), axes_of(box->d, q_out));
+    ep_launch(device_of(ops), "shift_places", EP_BY_DIMENSION(box->d, shift_places), ep_blocks(n, THREADS),
+              THREADS, 0, *box, n, amount, zeta, axes_of(box->d, q), axes_of(box->d, q_out));
 }
 
 template <int D>
@@ -350,8 +354,8 @@ static __global__ void shift_rows(size_t n, double amount, const double *__restr
 
 static void cuda_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
                                   double *const g[], double *const g_out[]) {
-    ep_launch(device_of(ops), "shift_rows", EP_BY_DIMENSION(d, shift_rows), ep_blocks(n, THREADS), THREADS, 0, n,
-              amount, zeta, axes_of(d, g), axes_of(d, g_out));
+    ep_launch(device_of(ops), "shift_rows", EP_BY_DIMENSION(d, shift_rows), ep_blocks(n, THREADS), THREADS, 0,
+              n, amount, zeta, axes_of(d, g), axes_of(d, g_out));
 }
 
 template <int D>
@@ -364,8 +368,8 @@ static __global__ void add_rows(size_t n, axes<double> g, axes<double> push, rea
         u[i * D + a] = (real)(g.at[a][i] + push.at[a][i]);
 }
 
-static void cuda_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
-                               real *u) {
+static void cuda_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[],
+                               double *const push[], real *u) {
     ep_launch(device_of(ops), "add_rows", EP_BY_DIMENSION(d, add_rows), ep_blocks(n, THREADS), THREADS, 0, n,
               axes_of(d, g), axes_of(d, push), u);
 }
