@@ -85,6 +85,11 @@ out:
     return status;
 }
 
+/* The paper's system in small, of which nothing but the sections that a device needs is used. */
+const char CHECK_SYSTEM[] = "system: {particles: 4096, packing_fraction: 0.5, v0: 0.025, gamma: 1e-4}\n"
+                            "simulation: {dt: 0.1}\n"
+                            "output: {directory: .}\n";
+
 enum status command_check(struct session *s) {
     enum status status = STATUS_OK;
     char trajectory[SESSION_PATH], evaluation[SESSION_PATH];
