@@ -3,25 +3,43 @@
 #define EPFLOW_EMULATED_CHECKER_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
 
 #ifdef EMULATION_CHECKED
-void emulated_check_block(void *dynamic_shared, size_t bytes); /* a block begins */
-void emulated_check_barrier(void);                             /* all threads are there */
-void emulated_check_syncwarp(int warp);                        /* all lanes are there */
-/* A thread comes to a barrier where others wait, or returns. */
-void emulated_check_divergence(int waiting, int ended, const void *their_site, const void *site);
-void emulated_check_return(int waiting, const void *site);
+#define CHECK(declaration) void declaration;
 #else
-static inline void emulated_check_block(void *, size_t) {
-}
-static inline void emulated_check_barrier(void) {
-}
-static inline void emulated_check_syncwarp(int) {
-}
-static inline void emulated_check_divergence(int, int, const void *, const void *) {
-}
-static inline void emulated_check_return(int, const void *) {
-}
+#define CHECK(declaration)                                                                                   \
+    static inline void declaration {                                                                         \
+    }
 #endif
 
+/* ---- kernels ---- */
+
+/* A block begins. */
+CHECK(emulated_check_block([[maybe_unused]] void *dynamic_shared, [[maybe_unused]] size_t bytes))
+/* All threads are in a barrier; all lanes of a warp are in __syncwarp. */
+CHECK(emulated_check_barrier())
+CHECK(emulated_check_syncwarp([[maybe_unused]] int warp))
+/* A thread comes to a barrier where others wait, or returns. */
+CHECK(emulated_check_divergence([[maybe_unused]] int waiting, [[maybe_unused]] int ended,
+                                [[maybe_unused]] const void *their_site, [[maybe_unused]] const void *site))
+CHECK(emulated_check_return([[maybe_unused]] int waiting, [[maybe_unused]] const void *site))
+
+/* ---- memory of the device ---- */
+
+CHECK(emulated_check_allocated([[maybe_unused]] const void *memory, [[maybe_unused]] size_t bytes))
+CHECK(emulated_check_freed([[maybe_unused]] const void *memory, [[maybe_unused]] size_t bytes))
+
+/* Work of a stream begins; how many works of each stream were done before it. */
+CHECK(emulated_check_work([[maybe_unused]] const char *name, [[maybe_unused]] uint32_t stream,
+                          [[maybe_unused]] const std::vector<uint32_t> &clock))
+/* Work that is no kernel reads or writes memory, or copies it on the device, with what is not set of it. */
+CHECK(emulated_check_range([[maybe_unused]] const void *memory, [[maybe_unused]] size_t bytes,
+                           [[maybe_unused]] bool write))
+CHECK(emulated_check_copy([[maybe_unused]] void *to, [[maybe_unused]] const void *from,
+                          [[maybe_unused]] size_t bytes))
+
+#undef CHECK
 #endif

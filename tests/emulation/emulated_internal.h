@@ -44,12 +44,23 @@ int emulated_thread(void);
 /* Where the stacks of fibers are. */
 void emulated_stacks(const void **low, size_t *bytes);
 
+/* ---- memory ---- */
+
+/* All of it so far. */
+void emulated_arena(const char **low, size_t *bytes);
+/* Whether these bytes are memory of the device, all of one allocation. */
+bool emulated_on_device(const void *memory, size_t bytes);
+/* Where an address is, in words. */
+const char *emulated_place_of(const void *address);
+/* The host goes on: it must not touch memory of the device. */
+void emulated_close_memory(void);
+void emulated_catch_faults(void);
+
 /* ---- streams ---- */
 
-struct emulated_work {
-    const char *name;
-    std::function<void()> run;
-};
+/* Whether work of a stream is being done. */
+extern bool emulated_working;
+
 /* At the end of the stream. */
 void emulated_submit(cudaStream_t stream, const char *name, std::function<void()> run);
 
