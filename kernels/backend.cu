@@ -76,8 +76,9 @@ void device_read(struct device *d, void *host, const void *device, size_t bytes)
 static void fill(struct ops *table) {
     cuda_fill_memory(table);
     cuda_fill_cells(table);
+    cuda_fill_nearest(table);
     cuda_fill_pairs(table);
-    cuda_fill_springs(table);
+    cuda_fill_close(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);
     cuda_fill_linear(table);

@@ -162,8 +162,9 @@ template <typename T> static __device__ __forceinline__ T block_sum(T value, T *
 /* Each file fills the entries it has. */
 void cuda_fill_memory(struct ops *table);
 void cuda_fill_cells(struct ops *table);
+void cuda_fill_nearest(struct ops *table);
 void cuda_fill_pairs(struct ops *table);
-void cuda_fill_springs(struct ops *table);
+void cuda_fill_close(struct ops *table);
 void cuda_fill_step(struct ops *table);
 void cuda_fill_windows(struct ops *table);
 void cuda_fill_linear(struct ops *table);
