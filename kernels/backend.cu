@@ -1,5 +1,6 @@
 /* The device of a rank and the table of its ops. */
 #include "kernels/device.h"
+#include "kernels/product.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,14 +82,19 @@ static void fill(struct ops *table) {
     cuda_fill_close(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);
+    cuda_fill_scatter(table);
     cuda_fill_linear(table);
+    cuda_fill_sums(table);
     cuda_fill_network(table);
     cuda_fill_attention(table);
+    cuda_fill_attention_second(table);
     cuda_fill_second(table);
     cuda_fill_pool(table);
     cuda_fill_edges(table);
+    cuda_fill_edge_sums(table);
     cuda_fill_sweeps(table);
     cuda_fill_features(table);
+    cuda_fill_edge_messages(table);
     cuda_fill_response(table);
     cuda_fill_optimizer(table);
 }
@@ -122,6 +128,7 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
     if (d->stream)
         cudaStreamSynchronize(d->stream);
     device_messages_free(d);
+    product_table_free(&d->products);
     if (d->blas)
         cublasLtDestroy(d->blas);
     cudaFree(d->workspace);

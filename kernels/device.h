@@ -25,12 +25,13 @@ struct device {
     cublasLtHandle_t blas;
     void *workspace; /* of cuBLASLt */
     size_t workspace_bytes;
+    struct product_table *products; /* kernels/product.cu */
     enum device_precision precision;
     void *scratch; /* see device_scratch */
     size_t scratch_bytes;
     void *host; /* pinned, see device_read */
     size_t host_bytes;
-    void *messages;     /* messages.cu; NULL: none */
+    void *messages;     /* nccl.cu; NULL: none */
     enum status status; /* of the first error since synchronise, which reports it */
     char message[512];
 };
@@ -65,7 +66,7 @@ template <typename T> static inline T *device_part(void **at, size_t count) {
 /* Waits for all work of the table, and with it for messages; returns whether all is well. */
 bool device_wait(struct device *d, const char *what);
 
-/* messages.cu: notes what went wrong with messages that are under way; gives their memory back. */
+/* nccl.cu: notes what went wrong with messages that are under way; gives their memory back. */
 void device_messages_look(struct device *d);
 void device_messages_free(struct device *d);
 
@@ -126,6 +127,9 @@ template <typename T> static inline axes<T> axes_of(int d, T *const array[]) {
     return a;
 }
 
+/* kernel<1>, <2> or <3>. */
+#define EP_BY_DIMENSION(d, kernel) ((d) == 1 ? kernel<1> : (d) == 2 ? kernel<2> : kernel<3>)
+
 /* ---- sums in a fixed order: every thread of the block calls these ---- */
 
 enum { WARP = 32 };
@@ -167,14 +171,19 @@ void cuda_fill_pairs(struct ops *table);
 void cuda_fill_close(struct ops *table);
 void cuda_fill_step(struct ops *table);
 void cuda_fill_windows(struct ops *table);
+void cuda_fill_scatter(struct ops *table);
 void cuda_fill_linear(struct ops *table);
+void cuda_fill_sums(struct ops *table);
 void cuda_fill_network(struct ops *table);
 void cuda_fill_attention(struct ops *table);
+void cuda_fill_attention_second(struct ops *table);
 void cuda_fill_second(struct ops *table);
 void cuda_fill_pool(struct ops *table);
 void cuda_fill_edges(struct ops *table);
+void cuda_fill_edge_sums(struct ops *table);
 void cuda_fill_sweeps(struct ops *table);
 void cuda_fill_features(struct ops *table);
+void cuda_fill_edge_messages(struct ops *table);
 void cuda_fill_response(struct ops *table);
 void cuda_fill_optimizer(struct ops *table);
 
