@@ -196,6 +196,7 @@ FORMULA int stiffness_numbers(int d) {
 
 struct ops {
     const char *name; /* "cpu", "cuda" */
+    int chunk;        /* rows (tokens) of a network that are best computed at once */
     void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
 
     /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */

@@ -321,7 +321,7 @@ static void cuda_edge_messages_backward(const struct ops *ops, const struct resp
     add_to_senders(d, edges, range, difference, columns, to);
 }
 
-void cuda_fill_messages(struct ops *table) {
+void cuda_fill_edge_messages(struct ops *table) {
     table->edge_hidden = cuda_edge_hidden;
     table->edge_hidden_tangent = cuda_edge_hidden_tangent;
     table->edge_hidden_backward = cuda_edge_hidden_backward;
