@@ -49,4 +49,34 @@ FORMULA int layers_within(const struct box *box, const struct cell_grid *grid, i
     return wanted < grid->cells[a] ? (int)wanted : grid->cells[a];
 }
 
+/* The distance up to which nothing is missed by a search that reached so far: infinity where that is everywhere. */
+FORMULA double covered_within(int d, const struct box *box, const struct cell_grid *grid,
+                              const struct reach reach[], int layers) {
+    double covered = INFINITY;
+    for (int a = 0; a < d; a++)
+        if (!reach[a].all)
+            covered = fmin(covered, layers * cell_side(box, grid, a));
+    return covered;
+}
+
+/* unit: side / 2^64. */
+FORMULA double square_distance(int d, const double unit[], uint64_t *const q[], size_t i, size_t j) {
+    double square = 0;
+    for (int a = 0; a < d; a++) {
+        double delta = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
+        square += delta * delta;
+    }
+    return square;
+}
+
+/* What may be among the nearest; of two at the same distance the one with the lower index is nearer. */
+struct candidate {
+    double square;
+    uint32_t j;
+};
+
+FORMULA bool worse(struct candidate a, struct candidate b) {
+    return a.square > b.square || (a.square == b.square && a.j > b.j);
+}
+
 #endif

@@ -38,16 +38,6 @@ void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, cons
     grid->start[0] = 0;
 }
 
-static inline double square_distance(const struct box *box, const double unit[], uint64_t *const q[],
-                                     size_t i, size_t j) {
-    double square = 0;
-    for (int a = 0; a < box->d; a++) {
-        double delta = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
-        square += delta * delta;
-    }
-    return square;
-}
-
 /* Visits the particles of one cell for particle i; appends those of the list. order (NULL: the list has both sides of a
  * pair): of two particles below `owned` only the one that comes first in it has the other. */
 static inline size_t append_cell(const struct box *box, const double unit[], const struct cell_grid *grid,
@@ -55,7 +45,7 @@ static inline size_t append_cell(const struct box *box, const double unit[], con
                                  uint64_t *const q[], double cut, struct pair_list *list, size_t length) {
     for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
         uint32_t j = grid->item[m];
-        if ((order && j < owned && m <= order[i]) || j == i || square_distance(box, unit, q, i, j) >= cut)
+        if ((order && j < owned && m <= order[i]) || j == i || square_distance(box->d, unit, q, i, j) >= cut)
             continue;
         if (length < list->capacity)
             list->neighbour[length] = j;
@@ -119,15 +109,6 @@ size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct 
 
 /* ---- nearest neighbours: a heap of the k best so far, worst on top, over growing shells of cells ---- */
 
-struct candidate {
-    double square;
-    uint32_t j;
-};
-
-static inline bool worse(struct candidate a, struct candidate b) {
-    return a.square > b.square || (a.square == b.square && a.j > b.j);
-}
-
 static void sift_down(struct candidate *heap, int count, int at) {
     struct candidate moving = heap[at];
     for (int child; (child = 2 * at + 1) < count; at = child) {
@@ -162,7 +143,7 @@ static inline void offer_cell(const struct box *box, const double unit[], const 
     for (uint32_t m = grid->start[cell]; m < grid->start[cell + 1]; m++) {
         uint32_t j = grid->item[m];
         if (j != i)
-            offer(heap, count, k, (struct candidate){square_distance(box, unit, q, i, j), j});
+            offer(heap, count, k, (struct candidate){square_distance(box->d, unit, q, i, j), j});
     }
 }
 
@@ -172,13 +153,10 @@ static double offer_shell(const struct box *box, const double unit[], const stru
                           const int c[], int layers, size_t i, uint64_t *const q[], int k,
                           struct candidate *heap, int *count) {
     struct reach reach[MAX_DIMENSION] = {{0, 1, true}, {0, 1, true}, {0, 1, true}}, inner[MAX_DIMENSION];
-    double covered = INFINITY;
     memcpy(inner, reach, sizeof inner);
     for (int a = 0; a < box->d; a++) {
         reach[a] = reach_of(grid, a, c[a], layers);
         inner[a] = reach_of(grid, a, c[a], layers - 1);
-        if (!reach[a].all)
-            covered = fmin(covered, layers * cell_side(box, grid, a));
     }
     for (int z = 0; z < reach[2].count; z++)
         for (int y = 0; y < reach[1].count; y++)
@@ -194,7 +172,7 @@ static double offer_shell(const struct box *box, const double unit[], const stru
                 cell = cell * (size_t)grid->cells[0] + (size_t)cell_at(grid, 0, c[0] + offset[0]);
                 offer_cell(box, unit, grid, cell, i, q, k, heap, count);
             }
-    return covered;
+    return covered_within(box->d, box, grid, reach, layers);
 }
 
 void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell_grid *grid, size_t count,

@@ -2,66 +2,29 @@
  * changes a bit, and each pair of two owned particles is computed once. In a simulation they are computed by SIMD
  * (simd.h); the plain loops here are the same function, and its test. */
 #include "ops/ops_cpu.h"
+#include "ops/pair_formula.h"
 #include "ops/simd.h"
-#include "ops/softplus_formula.h"
 
 #include <string.h>
 
-/* Difference of two coordinates in units of the box, scaled by side. The float32 build looks at the top 32
- * bits (2e-8 at a side of 80), the float64 build at all 64. Both are odd: exact integers, then rounded. */
-#ifdef EPFLOW_FLOAT64
-#define PAIR_UNIT 5.42101086242752217e-20 /* 2^-64 */
-typedef int64_t pair_integer;
-static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
-    return (int64_t)(a - b);
-}
-#define beta_force(r, beta, inverse_beta) (pair_force_d(r, beta, inverse_beta) * (beta))
-#define sqrt_real sqrt
-#define fma_real fma
-#else
-#define PAIR_UNIT 2.32830643653869629e-10 /* 2^-32 */
-typedef int32_t pair_integer;
-static inline pair_integer coordinate_difference(uint64_t a, uint64_t b) {
-    return (int32_t)((uint32_t)(a >> 32) - (uint32_t)(b >> 32));
-}
-#define beta_force pair_force_f
-#define sqrt_real sqrtf
-#define fma_real fmaf
-#endif
-
-/* Rounds value * factor to an integer by adding 1.5 * 2^52 and reading the bits: a force below 8. */
-static inline int64_t fixed_point(double value, double factor) {
-    const double magic = 6755399441055744.0;
-    double shifted = fma(value, factor, magic);
-    int64_t bits, magic_bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    memcpy(&magic_bits, &magic, sizeof magic_bits);
-    return bits - magic_bits;
-}
-
 /* x_i - x_j and its squared length. */
 static inline real separation(const struct box *box, uint64_t *const q[], size_t i, size_t j, real delta[]) {
-    real square = 0;
-    for (int a = 0; a < box->d; a++) {
+    for (int a = 0; a < box->d; a++)
         delta[a] = (real)coordinate_difference(q[a][i], q[a][j]) * (real)(box->side[a] * PAIR_UNIT);
-        square = a == 0 ? delta[a] * delta[a] : fma_real(delta[a], delta[a], square);
-    }
-    return square;
+    return pair_square(box->d, delta);
 }
 
 /* Adds the force between two particles to the sum of one and takes it from that of the other. */
 static inline void add_pair(const struct box *box, const struct pair_law *law, uint64_t *const q[], size_t i,
                             size_t j, int64_t *sum) {
-    const real beta = (real)law->beta, inverse_beta = 1 / beta, cut = (real)(law->cutoff * law->cutoff);
-    const real least = (real)1e-30; /* coincident particles: no direction, no force */
+    const real beta = (real)law->beta, cut = (real)(law->cutoff * law->cutoff);
     real delta[MAX_DIMENSION], square = separation(box, q, i, j, delta);
     if (square >= cut)
         return;
-    const real r = sqrt_real(square > least ? square : least);
-    const real scale = beta_force(r, beta, inverse_beta) * (1 / r);
-    const double factor = (double)((int64_t)1 << FORCE_BITS) / (double)beta;
+    const real scale = pair_scale(square, beta, 1 / beta);
+    const double factor = pair_factor(beta);
     for (int a = 0; a < box->d; a++) {
-        const int64_t force = fixed_point((double)(scale * delta[a]), factor);
+        const int64_t force = pair_fixed_point((double)(scale * delta[a]), factor);
         sum[force_at(box->d, i, a)] += force;
         sum[force_at(box->d, j, a)] -= force;
     }
@@ -120,12 +83,9 @@ void cpu_close_force(const struct ops *ops, const struct box *box, const struct 
 /* Minimum-image difference x_i - x_j in float64 and its length; false beyond the cut-off. */
 static inline bool pair_close(const struct box *box, const struct pair_law *law, uint64_t *const q[],
                               size_t i, size_t j, double delta[], double *r) {
-    double square = 0;
-    for (int a = 0; a < box->d; a++) {
+    for (int a = 0; a < box->d; a++)
         delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * (box->side[a] * 0x1p-64);
-        square += delta[a] * delta[a];
-    }
-    *r = sqrt(square);
+    *r = pair_distance(box->d, delta);
     return *r<law->cutoff && * r> 0;
 }
 
@@ -143,16 +103,15 @@ void cpu_pair_terms(const struct ops *ops, const struct box *box, const struct p
     for (size_t i = 0; i < owned; i++)
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             size_t j = list->neighbour[m];
-            double delta[MAX_DIMENSION], r;
+            double delta[MAX_DIMENSION], r, pull;
             if (!pair_close(box, law, q, i, j, delta, &r))
                 continue;
-            double f = pair_force_d(r, law->beta, 1 / law->beta), slope = pair_slope_d(r, law->beta);
-            double term = k * (slope + (box->d - 1) * f / r);
+            const double term = pair_divergence(box->d, k, law->beta, r, &pull);
             divergence[i] += term;
             divergence[j] += term;
             for (int a = 0; a < box->d; a++) {
-                force[a][i] += k * f * delta[a] / r;
-                force[a][j] -= k * f * delta[a] / r;
+                force[a][i] += pull * delta[a] / r;
+                force[a][j] -= pull * delta[a] / r;
             }
         }
 }
@@ -183,16 +142,12 @@ double cpu_pair_quadratic(const struct ops *ops, const struct box *box, const st
     for (size_t i = 0; i < owned; i++)
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             size_t j = list->neighbour[m];
-            double delta[MAX_DIMENSION], r, along = 0, square = 0;
+            double delta[MAX_DIMENSION], difference[MAX_DIMENSION], r;
             if (!pair_close(box, law, q, i, j, delta, &r))
                 continue;
-            for (int a = 0; a < box->d; a++) {
-                double difference = b[a][i] - b[a][j];
-                along += difference * delta[a] / r;
-                square += difference * difference;
-            }
-            double f = pair_force_d(r, law->beta, 1 / law->beta), slope = pair_slope_d(r, law->beta);
-            double term = -k * (slope * along * along + f / r * (square - along * along));
+            for (int a = 0; a < box->d; a++)
+                difference[a] = b[a][i] - b[a][j];
+            const double term = pair_form(box->d, k, law->beta, r, delta, difference);
             sum += j < owned ? term : term / 2;
         }
     return sum;
@@ -208,11 +163,7 @@ static bool stiffness_of_pair(const struct box *box, const struct pair_law *law,
     }
     if (!pair_close(box, law, q, i, j, delta, &r))
         return false;
-    const double across = -k * pair_force_d(r, law->beta, 1 / law->beta) / r;
-    const double along = -k * pair_slope_d(r, law->beta);
-    for (int a = 0; a < box->d; a++)
-        for (int b = 0; b < box->d; b++)
-            pair[a * box->d + b] = (along - across) * delta[a] * delta[b] / (r * r) + (a == b ? across : 0);
+    pair_stiffness(box->d, k, law->beta, r, delta, pair);
     return true;
 }
 

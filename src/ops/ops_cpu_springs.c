@@ -1,7 +1,6 @@
-/* The springs of a crystal. Float64 in every build: bonds are few, and a displacement is a small difference. */
+/* The springs of a crystal. */
 #include "ops/ops_cpu.h"
-
-#include <math.h>
+#include "ops/spring_formula.h"
 
 /* What the bonds of one particle need of it, found once for all of them. */
 struct bond_end {
@@ -18,12 +17,7 @@ static inline struct bond_end end_of(const struct pair_law *law, const uint32_t 
 /* v, a difference over the bond of p and r, becomes K v / kappa. */
 static inline void stiffness(const struct box *box, const struct pair_law *law, const struct bond_end *p,
                              const struct bond_end *r, double v[]) {
-    double bond[MAX_DIMENSION];
-    if (!law->longitudinal)
-        return;
-    for (int a = 0; a < box->d; a++)
-        bond[a] = bond_vector(p->site[a], r->site[a], box->side[a] * 0x1p-64);
-    bond_project(box->d, bond, v);
+    spring_stiffness(box->d, box, law->longitudinal, p->site, r->site, v);
 }
 
 /* K (u_p - u_r) / kappa, minus the force on p. */
@@ -32,13 +26,6 @@ static inline void stretch(const struct box *box, const struct pair_law *law, co
     for (int a = 0; a < box->d; a++)
         v[a] = bond_stretch(q[a][p->i], q[a][r->i], p->site[a], r->site[a], box->side[a] * 0x1p-64);
     stiffness(box, law, p, r, v);
-}
-
-/* To fixed point, held to a range in which the sum over a particle's bonds cannot overflow: a bond of thousands of
- * radii is past all sense. */
-static inline int64_t fixed_point(double value) {
-    const double most = 5000;
-    return llrint(fmax(-most, fmin(most, value)) * (double)((int64_t)1 << FORCE_BITS));
 }
 
 void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t owned, const uint32_t *id,
@@ -50,7 +37,7 @@ void cpu_spring_force(const struct box *box, const struct pair_law *law, size_t 
             double v[MAX_DIMENSION];
             stretch(box, law, &p, &r, q, v);
             for (int a = 0; a < box->d; a++) {
-                int64_t force = fixed_point(v[a]);
+                int64_t force = spring_fixed_point(v[a]);
                 sum[force_at(box->d, i, a)] -= force;
                 sum[force_at(box->d, r.i, a)] += force;
             }

@@ -2,6 +2,7 @@
 #include "ops/ops_cpu.h"
 #include "ops/normal_formula.h"
 #include "ops/simd.h"
+#include "ops/step_formula.h"
 
 enum { BLOCK = 128, WORDS = 4 };
 
@@ -23,33 +24,6 @@ static void normal_block(uint64_t seed, enum rng_stream stream, uint64_t step, s
     }
 }
 
-/* b of a particle on one axis, from a force in fixed point and its position q. */
-static inline double velocity(const struct step_law *law, double g, int64_t force, uint64_t q, uint64_t site,
-                              double unit) {
-    double b = fma(law->v0, g, law->k * ((double)force * 0x1p-48));
-    return law->trap > 0 ? fma(-law->trap, (double)(int64_t)(q - site) * unit, b) : b;
-}
-
-/* What a step may do at most to a particle on one axis. */
-static inline bool allowed(double dx, double side, double g, int64_t force) {
-    return fabs(dx) < side / 4 && fabs(g) < 1e6 && force < INT64_MAX / 2 && force > -INT64_MAX / 2;
-}
-
-/* to = from + dx on one axis; image (NULL: not kept) counts the crossings. Returns the squared displacement from
- * q_list, and false in *good past L/4 of an open box, where pairs across the edge could be taken for near. */
-static inline double displace(const struct box *box, double dx, double unit, uint64_t from, uint64_t q_list,
-                              uint64_t *to, int32_t *image, bool *good) {
-    int64_t dq = llrint(dx * (1 / unit));
-    uint64_t after = from + (uint64_t)dq;
-    *to = after;
-    if (image && box->periodic)
-        *image += (dq > 0 && after < from) - (dq < 0 && after > from);
-    if (!box->periodic && fabs((double)(int64_t)after) > 0x1p62)
-        *good = false;
-    double moved = (double)(int64_t)(after - q_list) * unit;
-    return moved * moved;
-}
-
 /* One particle: the update of theory.md section 1. Returns the squared displacement from q_list; *moved grows to the
  * squared length of the step. */
 static inline double advance(const struct box *box, const struct step_law *law, size_t i,
@@ -59,14 +33,14 @@ static inline double advance(const struct box *box, const struct step_law *law, 
     double displacement = 0, way = 0;
     for (int a = 0; a < box->d; a++) {
         const double unit = box->side[a] * 0x1p-64;
-        double b = velocity(law, g[a][i], force[force_at(box->d, i, a)], q[a][i], site[a], unit);
+        double b = step_velocity(law, g[a][i], force[force_at(box->d, i, a)], q[a][i], site[a], unit);
         double dx = fma(b, law->dt, law->x_kick * xi_x[a]);
         g[a][i] = fma(g[a][i], law->g_decay, law->g_kick * xi_g[a]);
-        if (!allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)])) {
+        if (!step_allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)])) {
             *good = false;
             return 0;
         }
-        displacement += displace(box, dx, unit, q[a][i], q_list[a][i], &q[a][i], &image[a][i], good);
+        displacement += step_displace(box->periodic, dx, unit, q[a][i], q_list[a][i], &q[a][i], &image[a][i], good);
         way += dx * dx;
     }
     *moved = fmax(*moved, way);
@@ -145,11 +119,11 @@ void cpu_move(const struct ops *ops, const struct box *box, const struct step_la
             lattice_site(&law->anchor, id[i], site);
         for (int a = 0; a < box->d; a++) {
             const double unit = box->side[a] * 0x1p-64;
-            double dx = dt * velocity(law, g[a][i], force[force_at(box->d, i, a)], at[a][i], site[a], unit);
-            good = good && allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)]);
+            double dx = dt * step_velocity(law, g[a][i], force[force_at(box->d, i, a)], at[a][i], site[a], unit);
+            good = good && step_allowed(dx, box->side[a], g[a][i], force[force_at(box->d, i, a)]);
             way += dx * dx;
             if (good)
-                displacement += displace(box, dx, unit, from[a][i], q_list[a][i], &to[a][i],
+                displacement += step_displace(box->periodic, dx, unit, from[a][i], q_list[a][i], &to[a][i],
                                          image ? &image[a][i] : NULL, &good);
         }
         largest = displacement > largest ? displacement : largest;
@@ -192,8 +166,7 @@ void cpu_shift_positions(const struct ops *ops, const struct box *box, size_t n,
     (void)ops;
     for (int a = 0; a < box->d; a++)
         for (size_t i = 0; i < n; i++)
-            q_out[a][i] = q[a][i] + (uint64_t)llrint(amount * zeta[i * (size_t)box->d + (size_t)a] /
-                                                     (box->side[a] * 0x1p-64));
+            q_out[a][i] = step_shifted(q[a][i], amount * zeta[i * (size_t)box->d + (size_t)a], box->side[a]);
 }
 
 void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount, const double *zeta,
