@@ -72,10 +72,9 @@ struct bond {
     struct carrier of;
 };
 
-INLINE struct bond bond_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
+INLINE struct bond bond_of(int d, struct carrier_factors factors, const struct edges *edges, size_t e,
                            real kappa) {
-    struct bond out = {.of = carrier_of(carrier_factors_of(law), edges->kn[e], edges->kt[e],
-                                              edges->window[e], kappa)};
+    struct bond out = {.of = carrier_of(factors, edges->kn[e], edges->kt[e], edges->window[e], kappa)};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
@@ -101,12 +100,13 @@ INLINE void messages_of(int d, int channels, const struct response_law *law, con
                         const real *mixed, real *m, size_t ldm, real *v) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = m + i * ldm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const real *restrict of = y + (e - range.first) * row, *alpha = of + hidden;
             const real *beta = alpha + channels, *delta = beta + channels;
             real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
@@ -143,12 +143,13 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
                              real *dv) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = dm + i * lddm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const size_t j = edges->sender[e];
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             const real *dof = dy + (e - range.first) * row, *dalpha = dof + hidden,
@@ -192,10 +193,11 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
                               real *dmixed) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             real *restrict dof = dy + (e - range.first) * row, *dalpha = dof + hidden;
             real *dbeta = dalpha + channels, *ddelta = dbeta + channels;
@@ -338,8 +340,11 @@ void cpu_response_score(const struct ops *ops, const struct response_law *law, s
     const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
     for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
         real sum[MAX_DIMENSION] = {0};
-        for (int c = 0; c < vectors; c++)
-            add_vector(d, vectors, c, prior, gain, z, o, sum);
+        for (int c = 0; c < vectors; c++) {
+            const real weight = weight_of(d, vectors, c, prior, gain, z, o);
+            for (int a = 0; a < d; a++)
+                sum[a] += weight * z[a * vectors + c];
+        }
         for (int a = 0; a < d; a++)
             s[a] = score_component(root_of(kappa[i]), sum[a], g[a][i], push[a][i], o[vectors], o[vectors + 1]);
     }
