@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#pragma GCC visibility push(hidden)
+
 #ifdef EMULATION_CHECKED
 #define CHECK(declaration) void declaration;
 #else
@@ -65,5 +67,7 @@ bool emulated_constant(const void *address);
 bool emulated_own(const void *address);
 /* The number of the block that ran as the n-th of this launch. */
 unsigned emulated_block_number(unsigned n);
+
+#pragma GCC visibility pop
 
 #endif
