@@ -32,7 +32,8 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
             tile_sum sum;
             clear_tile(sum);
             add_rows_by_rows(sum, i, j, n, s.tokens, s.columns, asked, keys, s.ld);
-            put_apart(sum, i, j, n, s.tokens, [&](int r, int c, real x) { weights[r * s.ldp + c] = s.scale * x; });
+            put_apart(sum, i, j, n, s.tokens,
+                      [&](int r, int c, real x) { weights[r * s.ldp + c] = s.scale * x; });
         });
         __syncthreads();
         each_row(n, [&](int r) {
@@ -51,16 +52,16 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
     }
 }
 
-static void cuda_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
-                           const real *q, const real *k, const real *v, real *p, real *out) {
+static void cuda_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                           int width, const real *q, const real *k, const real *v, real *p, real *out) {
     struct device *d = device_of(ops);
     struct attention_shape s;
     const size_t bytes = attention_plan(queries, tokens, heads, width, {2, 1, 1}, &s);
     if (bytes == 0)
         long_attention(d, {windows, queries, tokens, heads, width, q, k, v}, p, out);
     else
-        ep_launch(d, "attention", attention, ep_blocks(windows * (size_t)heads, 1), ATTENTION_THREADS, bytes, s, q, k,
-                  v, p, out);
+        ep_launch(d, "attention", attention, ep_blocks(windows * (size_t)heads, 1), ATTENTION_THREADS, bytes,
+                  s, q, k, v, p, out);
 }
 
 /* ---- tangents: logits move by dq k + q dk, their weights by the softmax Jacobian, and the output is p dv + dp v ---- */
@@ -96,10 +97,12 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
                 clear_tile(sum);
                 add_rows_by_rows(sum, i, j, n, s.tokens, s.columns, moved_asked, keys, s.ld);
                 add_rows_by_rows(sum, i, j, n, s.tokens, s.columns, asked, moved, s.ld);
-                put_apart(sum, i, j, n, s.tokens, [&](int r, int c, real x) { slopes[r * s.ldp + c] = s.scale * x; });
+                put_apart(sum, i, j, n, s.tokens,
+                          [&](int r, int c, real x) { slopes[r * s.ldp + c] = s.scale * x; });
             });
             __syncthreads();
-            each_row(n, [&](int r) { softmax_tangent_row(s.tokens, 1, weights + r * s.ldp, slopes + r * s.ldp); });
+            each_row(
+                n, [&](int r) { softmax_tangent_row(s.tokens, 1, weights + r * s.ldp, slopes + r * s.ldp); });
             load_tile(s.tokens, s.columns, dv + m * all + part.token, wide, moved, s.ld);
             __syncthreads();
             each_tile(tiles_of(n), tiles_of(s.columns), [&](int i, int j) {
@@ -114,14 +117,16 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
     }
 }
 
-static void cuda_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                                    int heads, int width, const real *q, const real *k, const real *v, const real *p,
-                                    const real *dq, const real *dk, const real *dv, real *dout) {
+static void cuda_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                    int tokens, int heads, int width, const real *q, const real *k,
+                                    const real *v, const real *p, const real *dq, const real *dk,
+                                    const real *dv, real *dout) {
     struct device *d = device_of(ops);
     struct attention_shape s;
     const size_t bytes = attention_plan(queries, tokens, heads, width, {3, 2, 2}, &s);
     if (bytes == 0)
-        long_attention_tangents(d, sets, {windows, queries, tokens, heads, width, q, k, v}, p, dq, dk, dv, dout);
+        long_attention_tangents(d, sets, {windows, queries, tokens, heads, width, q, k, v}, p, dq, dk, dv,
+                                dout);
     else
         ep_launch(d, "attention_tangents", attention_tangents, ep_blocks(windows * (size_t)heads, 1),
                   ATTENTION_THREADS, bytes, sets, windows, s, q, k, v, p, dq, dk, dv, dout);
@@ -163,7 +168,9 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
             store_near(sum, i, j, s.tokens, s.columns, first > 0, dv + part.token, wide);
         });
         __syncthreads();
-        each_row(n, [&](int r) { softmax_tangent_row(s.tokens, s.scale, weights + r * s.ldp, slopes + r * s.ldp); });
+        each_row(n, [&](int r) {
+            softmax_tangent_row(s.tokens, s.scale, weights + r * s.ldp, slopes + r * s.ldp);
+        });
         __syncthreads();
         each_tile(tiles_of(n), tiles_of(s.columns), [&](int i, int j) {
             tile_sum sum;

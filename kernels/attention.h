@@ -8,7 +8,9 @@
 
 #include "ops/softplus_formula.h"
 
-enum { ATTENTION_THREADS = 160 }; /* 289 tiles of 65 x 65 weights, 136 of 65 x 32 outputs: two rounds, or one */
+enum {
+    ATTENTION_THREADS = 160
+}; /* 289 tiles of 65 x 65 weights, 136 of 65 x 32 outputs: two rounds, or one */
 
 struct attention_shape {
     int queries, tokens, heads, width;
@@ -23,7 +25,8 @@ struct attention_needs {
     int tokens, queries, weights;
 };
 
-static inline size_t attention_bytes(const struct attention_shape *s, struct attention_needs needs, int rows) {
+static inline size_t attention_bytes(const struct attention_shape *s, struct attention_needs needs,
+                                     int rows) {
     const int all = tile_round(s->tokens), some = tile_round(rows);
     const size_t numbers = (size_t)(needs.tokens * all + needs.queries * some) * (size_t)s->ld +
                            (size_t)(needs.weights * some) * (size_t)s->ldp;
@@ -31,7 +34,8 @@ static inline size_t attention_bytes(const struct attention_shape *s, struct att
 }
 
 /* Most queries at a time that fit. */
-static inline int attention_rows(const struct attention_shape *s, struct attention_needs needs, size_t bytes) {
+static inline int attention_rows(const struct attention_shape *s, struct attention_needs needs,
+                                 size_t bytes) {
     int low = 0, high = s->queries; /* low fits */
     while (low < high) {
         const int middle = (low + high + 1) / 2;
@@ -44,8 +48,8 @@ static inline int attention_rows(const struct attention_shape *s, struct attenti
 }
 
 /* The shape and its shared memory: three blocks a multiprocessor if possible; 0 bytes: it does not fit. */
-static inline size_t attention_plan(int queries, int tokens, int heads, int width, struct attention_needs needs,
-                                    struct attention_shape *s) {
+static inline size_t attention_plan(int queries, int tokens, int heads, int width,
+                                    struct attention_needs needs, struct attention_shape *s) {
     enum { WANTED = 75 << 10, MOST = 160 << 10, ENOUGH = 16, LEAST = 4 };
     *s = (struct attention_shape){};
     s->queries = queries;
@@ -132,10 +136,10 @@ struct attention_call {
     const real *q, *k, *v;
 };
 void long_attention(struct device *d, struct attention_call a, real *p, real *out);
-void long_attention_tangents(struct device *d, size_t sets, struct attention_call a, const real *p, const real *dq,
-                             const real *dk, const real *dv, real *dout);
-void long_attention_backward(struct device *d, struct attention_call a, const real *p, const real *dout, real *dq,
-                             real *dk, real *dv);
+void long_attention_tangents(struct device *d, size_t sets, struct attention_call a, const real *p,
+                             const real *dq, const real *dk, const real *dv, real *dout);
+void long_attention_backward(struct device *d, struct attention_call a, const real *p, const real *dout,
+                             real *dq, real *dk, real *dv);
 struct attention_gradients {
     const real *tq, *tk, *tv, *dout, *dtout;
     real *dq, *dk, *dv, *dtq, *dtk, *dtv;

@@ -51,7 +51,8 @@ static __global__ void softmax_tangent_rows(int n, real factor, const real *__re
 }
 
 /* As second_row of attention_second.cu. */
-static __global__ void second_rows(int n, real scale, const real *__restrict__ p, real *tl, real *g, real *dp) {
+static __global__ void second_rows(int n, real scale, const real *__restrict__ p, real *tl, real *g,
+                                   real *dp) {
     __shared__ real room[WARP];
     const size_t row = (size_t)blockIdx.x * (size_t)n;
     real mean = 0, along = 0;
@@ -185,23 +186,25 @@ void long_attention(struct device *d, struct attention_call a, real *p, real *ou
 }
 
 static void move_rows(const struct some_windows *s, real factor, const real *p, real *dp) {
-    ep_launch(s->d, "softmax_tangent_rows", softmax_tangent_rows, weight_rows(s), BLOCK, 0, (int)s->tokens, factor,
-              weights_of(s, p).at, dp);
+    ep_launch(s->d, "softmax_tangent_rows", softmax_tangent_rows, weight_rows(s), BLOCK, 0, (int)s->tokens,
+              factor, weights_of(s, p).at, dp);
 }
 
 static real *planes_of(const struct some_windows *s, size_t planes) {
     return (real *)device_scratch(s->d, planes * s->count * next_window(s, WEIGHTS) * sizeof(real));
 }
 
-void long_attention_tangents(struct device *d, size_t sets, struct attention_call a, const real *p, const real *dq,
-                             const real *dk, const real *dv, real *dout) {
+void long_attention_tangents(struct device *d, size_t sets, struct attention_call a, const real *p,
+                             const real *dq, const real *dk, const real *dv, real *dout) {
     const struct some_windows every = all_windows(d, &a);
-    const size_t asking = a.windows * next_window(&every, QUERIES), all = a.windows * next_window(&every, TOKENS);
+    const size_t asking = a.windows * next_window(&every, QUERIES),
+                 all = a.windows * next_window(&every, TOKENS);
     each_some(d, &a, 1, [&](const struct some_windows *s) {
         real *const dp = planes_of(s, 1);
         for (size_t m = 0; m < sets && dp; m++) {
             const struct part to = queries_of(s, dout + m * asking);
-            multiply(s, s->scale, queries_of(s, dq + m * asking), turned(tokens_of(s, a.k)), false, room_of(dp));
+            multiply(s, s->scale, queries_of(s, dq + m * asking), turned(tokens_of(s, a.k)), false,
+                     room_of(dp));
             multiply(s, s->scale, queries_of(s, a.q), turned(tokens_of(s, dk + m * all)), true, room_of(dp));
             move_rows(s, 1, p, dp);
             multiply(s, 1, weights_of(s, p), tokens_of(s, dv + m * all), false, to);
@@ -219,8 +222,8 @@ static void back_from_weights(const struct some_windows *s, const struct attenti
     multiply(s, 1, turned(weights_of(s, p)), queries_of(s, dout), add, tokens_of(s, dv));
 }
 
-void long_attention_backward(struct device *d, struct attention_call a, const real *p, const real *dout, real *dq,
-                             real *dk, real *dv) {
+void long_attention_backward(struct device *d, struct attention_call a, const real *p, const real *dout,
+                             real *dq, real *dk, real *dv) {
     each_some(d, &a, 1, [&](const struct some_windows *s) {
         real *const dp = planes_of(s, 1);
         if (!dp)
@@ -231,8 +234,8 @@ void long_attention_backward(struct device *d, struct attention_call a, const re
 }
 
 /* One tangent; arrays of it. dp is added to. */
-static void long_second(const struct some_windows *s, const struct attention_call *a, const real *p, bool first_set,
-                        struct attention_gradients g, real *dp, real *tl, real *up) {
+static void long_second(const struct some_windows *s, const struct attention_call *a, const real *p,
+                        bool first_set, struct attention_gradients g, real *dp, real *tl, real *up) {
     multiply(s, s->scale, queries_of(s, g.tq), turned(tokens_of(s, a->k)), false, room_of(tl));
     multiply(s, s->scale, queries_of(s, a->q), turned(tokens_of(s, g.tk)), true, room_of(tl));
     multiply(s, 1, queries_of(s, g.dtout), turned(tokens_of(s, a->v)), false, room_of(up));
@@ -250,17 +253,26 @@ static void long_second(const struct some_windows *s, const struct attention_cal
 void long_attention_tangent_backward(struct device *d, size_t sets, struct attention_call a, const real *p,
                                      struct attention_gradients g) {
     const struct some_windows every = all_windows(d, &a);
-    const size_t asking = a.windows * next_window(&every, QUERIES), all = a.windows * next_window(&every, TOKENS);
+    const size_t asking = a.windows * next_window(&every, QUERIES),
+                 all = a.windows * next_window(&every, TOKENS);
     each_some(d, &a, 3, [&](const struct some_windows *s) {
         const size_t plane = s->count * next_window(s, WEIGHTS);
         real *const dp = planes_of(s, 3);
-        if (!dp || !device_check(d, cudaMemsetAsync(dp, 0, plane * sizeof *dp, d->stream), "setting memory to zero"))
+        if (!dp ||
+            !device_check(d, cudaMemsetAsync(dp, 0, plane * sizeof *dp, d->stream), "setting memory to zero"))
             return;
         for (size_t m = 0; m < sets; m++) {
-            const struct attention_gradients of = {g.tq + m * asking,    g.tk + m * all,  g.tv + m * all,
-                                                   g.dout,               g.dtout + m * asking, g.dq,
-                                                   g.dk,                 g.dv,            g.dtq + m * asking,
-                                                   g.dtk + m * all,      g.dtv + m * all};
+            const struct attention_gradients of = {g.tq + m * asking,
+                                                   g.tk + m * all,
+                                                   g.tv + m * all,
+                                                   g.dout,
+                                                   g.dtout + m * asking,
+                                                   g.dq,
+                                                   g.dk,
+                                                   g.dv,
+                                                   g.dtq + m * asking,
+                                                   g.dtk + m * all,
+                                                   g.dtv + m * all};
             long_second(s, &a, p, m == 0, of, dp, dp + plane, dp + 2 * plane);
         }
         multiply(s, 1, queries_of(s, g.dout), turned(tokens_of(s, a.v)), true, room_of(dp));

@@ -8,7 +8,8 @@
 #include "kernels/attention.h"
 
 /* Row r of a tangent: tl and g become tp and dtl, dp is added to. Zeros behind the first two. */
-static __device__ __forceinline__ void second_row(int n, real scale, const real *p, real *tl, real *g, real *dp) {
+static __device__ __forceinline__ void second_row(int n, real scale, const real *p, real *tl, real *g,
+                                                  real *dp) {
     const int lane = (int)threadIdx.x % WARP;
     real mean = 0, along = 0;
     for (int j = lane; j < n; j += WARP) {
@@ -27,8 +28,8 @@ static __device__ __forceinline__ void second_row(int n, real scale, const real 
 
 /* The matrices of a block in shared memory: of tokens, of queries, of weights. */
 struct second_room {
-    real *k, *v, *moved;         /* moved: keys, then values of a tangent */
-    real *q, *tq, *up;           /* up: gradient of the output's tangent, or of the output */
+    real *k, *v, *moved; /* moved: keys, then values of a tangent */
+    real *q, *tq, *up;   /* up: gradient of the output's tangent, or of the output */
     real *p, *dp, *tl, *g;
 };
 static const struct attention_needs second_needs = {3, 3, 4};
@@ -49,8 +50,9 @@ static __device__ __forceinline__ struct second_room take_room(const struct atte
 }
 
 /* to (n, tokens) = or += scale a b^T, and scale c d^T where there is c. */
-static __device__ __forceinline__ void make_weights(const struct attention_shape &s, int n, real scale, const real *a,
-                                                    const real *b, const real *c, const real *d, bool add, real *to) {
+static __device__ __forceinline__ void make_weights(const struct attention_shape &s, int n, real scale,
+                                                    const real *a, const real *b, const real *c,
+                                                    const real *d, bool add, real *to) {
     each_tile(tiles_of(n), tiles_of(s.tokens), [&](int i, int j) {
         tile_sum sum;
         clear_tile(sum);
@@ -86,8 +88,9 @@ static __device__ __forceinline__ void to_tokens(const struct attention_shape &s
 
 /* n queries: `row` in arrays of queries, with what is in m.q, m.p and m.dp. more: keys and values have gradients from
  * queries before. */
-static __device__ __forceinline__ void second_set(const struct attention_shape &s, const struct second_room &m, int n,
-                                                  bool more, bool first_set, size_t token, size_t row, size_t token_set,
+static __device__ __forceinline__ void second_set(const struct attention_shape &s,
+                                                  const struct second_room &m, int n, bool more,
+                                                  bool first_set, size_t token, size_t row, size_t token_set,
                                                   size_t row_set, const struct attention_gradients &g) {
     const size_t wide = (size_t)s.width;
     load_tile(n, s.columns, g.tq + row_set, wide, m.tq, s.ld);
@@ -115,8 +118,9 @@ static __device__ __forceinline__ void second_set(const struct attention_shape &
 }
 
 static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
-    attention_tangent_backward(size_t sets, size_t windows, struct attention_shape s, const real *__restrict__ q,
-                               const real *__restrict__ k, const real *__restrict__ v, const real *__restrict__ p,
+    attention_tangent_backward(size_t sets, size_t windows, struct attention_shape s,
+                               const real *__restrict__ q, const real *__restrict__ k,
+                               const real *__restrict__ v, const real *__restrict__ p,
                                struct attention_gradients g) {
     EP_SHARED(real, shared);
     const struct second_room m = take_room(s, shared);
@@ -130,16 +134,19 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
         const size_t row = part.query + (size_t)first * wide;
         const bool more = first > 0;
         load_tile(n, s.columns, q + row, wide, m.q, s.ld);
-        load_tile(n, s.tokens, p + part.weight + (size_t)first * (size_t)s.tokens, (size_t)s.tokens, m.p, s.ldp);
+        load_tile(n, s.tokens, p + part.weight + (size_t)first * (size_t)s.tokens, (size_t)s.tokens, m.p,
+                  s.ldp);
         for (int i = (int)threadIdx.x; i < n * s.ldp; i += (int)blockDim.x)
             m.dp[i] = 0;
         for (size_t set = 0; set < sets; set++)
-            second_set(s, m, n, more, set == 0, part.token, row, set * all + part.token, set * asking + row, g);
+            second_set(s, m, n, more, set == 0, part.token, row, set * all + part.token, set * asking + row,
+                       g);
         load_tile(n, s.columns, g.dout + row, wide, m.up, s.ld);
         __syncthreads();
         make_weights(s, n, 1, m.up, m.v, nullptr, nullptr, true, m.dp);
         __syncthreads();
-        each_row(n, [&](int r) { softmax_tangent_row(s.tokens, s.scale, m.p + r * s.ldp, m.dp + r * s.ldp); });
+        each_row(n,
+                 [&](int r) { softmax_tangent_row(s.tokens, s.scale, m.p + r * s.ldp, m.dp + r * s.ldp); });
         __syncthreads();
         to_queries(s, n, m.dp, m.k, sets > 0, g.dq + row);
         to_tokens(s, n, m.dp, m.q, more || sets > 0, g.dk + part.token);
@@ -151,8 +158,8 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
 static void cuda_attention_tangent_backward(const struct ops *ops, size_t sets, size_t windows, int queries,
                                             int tokens, int heads, int width, const real *q, const real *k,
                                             const real *v, const real *p, const real *tq, const real *tk,
-                                            const real *tv, const real *dout, const real *dtout, real *dq, real *dk,
-                                            real *dv, real *dtq, real *dtk, real *dtv) {
+                                            const real *tv, const real *dout, const real *dtout, real *dq,
+                                            real *dk, real *dv, real *dtq, real *dtk, real *dtv) {
     struct device *d = device_of(ops);
     struct attention_shape s;
     const struct attention_gradients g = {tq, tk, tv, dout, dtout, dq, dk, dv, dtq, dtk, dtv};
@@ -161,7 +168,8 @@ static void cuda_attention_tangent_backward(const struct ops *ops, size_t sets, 
         long_attention_tangent_backward(d, sets, {windows, queries, tokens, heads, width, q, k, v}, p, g);
     else
         ep_launch(d, "attention_tangent_backward", attention_tangent_backward,
-                  ep_blocks(windows * (size_t)heads, 1), ATTENTION_THREADS, bytes, sets, windows, s, q, k, v, p, g);
+                  ep_blocks(windows * (size_t)heads, 1), ATTENTION_THREADS, bytes, sets, windows, s, q, k, v,
+                  p, g);
 }
 
 void cuda_fill_attention_second(struct ops *table) {

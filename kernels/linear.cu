@@ -3,7 +3,8 @@
 #include "kernels/sums.h"
 
 /* A line of threads a row: 4 bytes written a number. */
-static __global__ void fill_rows(size_t rows, int columns, const real *__restrict__ row, real *to, size_t ld) {
+static __global__ void fill_rows(size_t rows, int columns, const real *__restrict__ row, real *to,
+                                 size_t ld) {
     const size_t r = (size_t)blockIdx.x * blockDim.y + threadIdx.y;
     for (int c = (int)threadIdx.x; r < rows && c < columns; c += (int)blockDim.x)
         to[r * ld + (size_t)c] = row[c];
@@ -11,8 +12,8 @@ static __global__ void fill_rows(size_t rows, int columns, const real *__restric
 
 static void start_from(struct device *d, struct product *p, const real *row) {
     const dim3 block(WARP, 8);
-    ep_launch(d, "fill_rows", fill_rows, ep_blocks(p->rows, block.y), block, 0, p->rows, (int)p->columns, row, p->to,
-              p->ld);
+    ep_launch(d, "fill_rows", fill_rows, ep_blocks(p->rows, block.y), block, 0, p->rows, (int)p->columns, row,
+              p->to, p->ld);
     p->bias = NULL;
     p->start = p->to;
     p->ld_start = p->ld;
@@ -31,8 +32,8 @@ static void multiply(const struct ops *ops, struct product p) {
 }
 
 /* x (rows, in) w (in, out) to y. */
-static struct product product_of(size_t rows, int in, int out, const real *x, size_t ldx, const real *w, real *y,
-                                 size_t ldy) {
+static struct product product_of(size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
+                                 real *y, size_t ldy) {
     struct product p = {};
     p.rows = rows;
     p.columns = (size_t)out;
@@ -46,8 +47,8 @@ static struct product product_of(size_t rows, int in, int out, const real *x, si
     return p;
 }
 
-static void cuda_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
-                        const real *b, real *y, size_t ldy) {
+static void cuda_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const real *b, real *y, size_t ldy) {
     struct product p = product_of(rows, in, out, x, ldx, w, y, ldy);
     p.bias = b;
     multiply(ops, p);
@@ -65,7 +66,8 @@ static void cuda_linear_parts(const struct ops *ops, size_t rows, int parts, int
             cuda_linear(ops, rows, (m + 1) * columns, out, x, ldx, w, b, sum, (size_t)out);
             continue;
         }
-        struct product p = product_of(rows, columns, out, x + first, ldx, w + first * (size_t)out, sum, (size_t)out);
+        struct product p =
+            product_of(rows, columns, out, x + first, ldx, w + first * (size_t)out, sum, (size_t)out);
         p.start = sum - plane;
         p.ld_start = (size_t)out;
         multiply(ops, p);
@@ -73,8 +75,8 @@ static void cuda_linear_parts(const struct ops *ops, size_t rows, int parts, int
 }
 
 static void cuda_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
-                             const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
-                             size_t ldy) {
+                             const real *w, const uint32_t *index, const real *start, size_t ld_start,
+                             real *y, size_t ldy) {
     struct product p = product_of(rows, in, out, x, ldx, w, y, ldy);
     if (index)
         ops->gather_rows(ops, rows, out, index, start, ld_start, y, ldy);
@@ -83,9 +85,9 @@ static void cuda_linear_onto(const struct ops *ops, size_t rows, int in, int out
     multiply(ops, p);
 }
 
-static void cuda_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
-                                 const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
-                                 size_t lddx, bool add) {
+static void cuda_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x,
+                                 size_t ldx, const real *w, const real *dy, size_t ldy, real *dw, real *db,
+                                 real *dx, size_t lddx, bool add) {
     if (rows == 0)
         return;
     struct product p = product_of((size_t)in, 0, out, x, ldx, dy, dw, (size_t)out);
@@ -109,8 +111,8 @@ static void cuda_linear_backward(const struct ops *ops, size_t rows, int in, int
 /* ---- every head with its columns of w: a batch of heads ---- */
 
 /* y_h (rows, width) = factor x_h (rows, columns) w_h^T. */
-static void cuda_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                           const real *w, real *y) {
+static void cuda_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                           const real *x, const real *w, real *y) {
     const size_t columns = (size_t)(width / heads), wide = (size_t)width;
     struct product p = product_of(rows, (int)columns, width, x, wide, w, y, (size_t)heads * wide);
     p.left.stride = columns;
@@ -122,8 +124,8 @@ static void cuda_turn_back(const struct ops *ops, size_t rows, int heads, int wi
 }
 
 /* y_h (rows, columns) = factor x_h (rows, width) w_h + b. */
-static void cuda_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                          const real *w, const real *b, real *y) {
+static void cuda_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                          const real *x, const real *w, const real *b, real *y) {
     const size_t columns = (size_t)(width / heads), wide = (size_t)width;
     struct product p = product_of(rows, width, width, x, (size_t)heads * wide, w, y, wide);
     if (b)
@@ -139,8 +141,8 @@ static void cuda_carry_on(const struct ops *ops, size_t rows, int heads, int wid
 }
 
 /* dw_h (width, columns) += factor x_h^T (width, rows) y_h (rows, columns). */
-static void cuda_head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                              const real *y, real *dw) {
+static void cuda_head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                              const real *x, const real *y, real *dw) {
     const size_t columns = (size_t)(width / heads), wide = (size_t)width;
     struct product p = product_of(wide, 0, (int)columns, x, (size_t)heads * wide, y, dw, wide);
     if (rows == 0)

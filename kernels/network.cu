@@ -27,7 +27,8 @@ static __global__ void gelu_tangent(size_t count, const real *__restrict__ x, co
 }
 
 static void cuda_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy) {
-    ep_launch(device_of(ops), "gelu_tangent", gelu_tangent, ep_blocks(count, BLOCK), BLOCK, 0, count, x, dx, dy);
+    ep_launch(device_of(ops), "gelu_tangent", gelu_tangent, ep_blocks(count, BLOCK), BLOCK, 0, count, x, dx,
+              dy);
 }
 
 static void cuda_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx) {
@@ -45,7 +46,8 @@ static __global__ void gelu_tangents(size_t sets, size_t count, const real *__re
 }
 
 static void cuda_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
-    ep_launch(device_of(ops), "gelu_tangents", gelu_tangents, ep_blocks(count, BLOCK), BLOCK, 0, sets, count, x, d);
+    ep_launch(device_of(ops), "gelu_tangents", gelu_tangents, ep_blocks(count, BLOCK), BLOCK, 0, sets, count,
+              x, d);
 }
 
 /* ---- layer norm: a team a row, which it holds in registers ---- */
@@ -56,7 +58,8 @@ struct norm_arrays {
     real *n, *inverse_root, *y;
 };
 
-template <int EACH, int TEAM> static __global__ void norm_rows(size_t rows, int columns, struct norm_arrays x) {
+template <int EACH, int TEAM>
+static __global__ void norm_rows(size_t rows, int columns, struct norm_arrays x) {
     __shared__ real room[WARP];
     const size_t row = team_row<TEAM>();
     const bool on = row < rows;
@@ -81,9 +84,9 @@ template <int EACH, int TEAM> static __global__ void norm_rows(size_t rows, int 
         x.inverse_root[r] = inverse;
 }
 
-static void cuda_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
-                      size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
-                      size_t ldy) {
+static void cuda_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda,
+                      const real *b, size_t ldb, const real *scale, const real *offset, real *n,
+                      real *inverse_root, real *y, size_t ldy) {
     const struct norm_arrays x = {a, b, scale, offset, lda, ldb, ldy, n, inverse_root, y};
     EP_LAUNCH_ROWS(device_of(ops), norm_rows, rows, columns, rows, columns, x);
 }
@@ -112,9 +115,8 @@ static __global__ void norm_tangent(size_t sets, size_t rows, int columns, struc
             x.kept[m * (size_t)columns + (size_t)c] = u[e];
     });
     normalise_tangent<EACH, TEAM>(columns, u, n, on ? x.inverse_root[r] : 0, room, out);
-    each_column<EACH, TEAM>(on ? columns : 0, [&](int e, int c) {
-        x.dy[m * (size_t)columns + (size_t)c] = x.scale[c] * out[e];
-    });
+    each_column<EACH, TEAM>(
+        on ? columns : 0, [&](int e, int c) { x.dy[m * (size_t)columns + (size_t)c] = x.scale[c] * out[e]; });
 }
 
 static void cuda_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
@@ -125,8 +127,8 @@ static void cuda_norm_tangent(const struct ops *ops, size_t sets, size_t rows, i
 }
 
 /* tu is read and written by the same thread. */
-static void cuda_norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
-                                   size_t ldta, real *tu, const real *scale, const real *n,
+static void cuda_norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns,
+                                   const real *ta, size_t ldta, real *tu, const real *scale, const real *n,
                                    const real *inverse_root, real *ty) {
     const struct tangent_arrays x = {ta, tu, scale, n, inverse_root, ldta, (size_t)columns, tu, ty};
     EP_LAUNCH_ROWS(device_of(ops), norm_tangent, sets * rows, columns, sets, rows, columns, x);
@@ -166,9 +168,9 @@ static __global__ void norm_backward(size_t rows, int columns, struct backward_a
     store_sums<EACH, TEAM>(columns, dscale, doffset, x.sums);
 }
 
-static void cuda_norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
-                               const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
-                               real *du, size_t lddu) {
+static void cuda_norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale,
+                               const real *n, const real *inverse_root, const real *dy, size_t lddy,
+                               real *dscale, real *doffset, real *du, size_t lddu) {
     struct device *d = device_of(ops);
     const size_t teams = few_teams(rows, columns);
     if (rows == 0)

@@ -10,18 +10,18 @@
 enum { WARPS_A_BLOCK = 4, WIDE_TEAM = 512, FEW_TEAMS = 4096, FEW_WIDE_TEAMS = 512, WARP_COLUMNS = 256 };
 
 /* Launches kernel<EACH, TEAM> (arguments) with a team for each of `teams`; rows of up to 4096 columns. */
-#define EP_LAUNCH_ROWS(device, kernel, teams, columns, ...)                                                          \
-    do {                                                                                                             \
-        const dim3 warps = ep_blocks(teams, WARPS_A_BLOCK), blocks = ep_blocks(teams, 1);                            \
-        const unsigned threads = WARPS_A_BLOCK * WARP;                                                               \
-        if ((columns) <= 64)                                                                                         \
-            ep_launch(device, #kernel, kernel<2, WARP>, warps, threads, 0, __VA_ARGS__);                             \
-        else if ((columns) <= 128)                                                                                   \
-            ep_launch(device, #kernel, kernel<4, WARP>, warps, threads, 0, __VA_ARGS__);                             \
-        else if ((columns) <= WARP_COLUMNS)                                                                          \
-            ep_launch(device, #kernel, kernel<8, WARP>, warps, threads, 0, __VA_ARGS__);                             \
-        else                                                                                                         \
-            ep_launch(device, #kernel, kernel<8, WIDE_TEAM>, blocks, WIDE_TEAM, 0, __VA_ARGS__);                     \
+#define EP_LAUNCH_ROWS(device, kernel, teams, columns, ...)                                                  \
+    do {                                                                                                     \
+        const dim3 warps = ep_blocks(teams, WARPS_A_BLOCK), blocks = ep_blocks(teams, 1);                    \
+        const unsigned threads = WARPS_A_BLOCK * WARP;                                                       \
+        if ((columns) <= 64)                                                                                 \
+            ep_launch(device, #kernel, kernel<2, WARP>, warps, threads, 0, __VA_ARGS__);                     \
+        else if ((columns) <= 128)                                                                           \
+            ep_launch(device, #kernel, kernel<4, WARP>, warps, threads, 0, __VA_ARGS__);                     \
+        else if ((columns) <= WARP_COLUMNS)                                                                  \
+            ep_launch(device, #kernel, kernel<8, WARP>, warps, threads, 0, __VA_ARGS__);                     \
+        else                                                                                                 \
+            ep_launch(device, #kernel, kernel<8, WIDE_TEAM>, blocks, WIDE_TEAM, 0, __VA_ARGS__);             \
     } while (0)
 
 /* The row of this thread's team, and whether the thread is the team's first. */
@@ -40,7 +40,8 @@ template <int TEAM> static __device__ __forceinline__ size_t team_turns(size_t r
 }
 
 /* of(e, c) for each of this thread's numbers e, which is of column c. */
-template <int EACH, int TEAM, typename F> static __device__ __forceinline__ void each_column(int columns, F of) {
+template <int EACH, int TEAM, typename F>
+static __device__ __forceinline__ void each_column(int columns, F of) {
     const int lane = (int)threadIdx.x % TEAM;
 #pragma unroll
     for (int e = 0; e < EACH; e++)
@@ -64,8 +65,8 @@ template <int TEAM> static __device__ __forceinline__ real team_sum(real value, 
 /* out = inverse (t - mean t - n mean(n t)): the Jacobian of (u - mean)/root, which is symmetric. t and n are 0 where
  * there is no column. */
 template <int EACH, int TEAM>
-static __device__ __forceinline__ void normalise_tangent(int columns, const real *t, const real *n, real inverse,
-                                                         real *room, real *out) {
+static __device__ __forceinline__ void normalise_tangent(int columns, const real *t, const real *n,
+                                                         real inverse, real *room, real *out) {
     real sum = 0, along = 0;
 #pragma unroll
     for (int e = 0; e < EACH; e++) {
@@ -91,7 +92,8 @@ static inline size_t few_teams(size_t rows, int columns) {
 
 /* sums (teams, 2, columns) */
 template <int EACH, int TEAM>
-static __device__ __forceinline__ void store_sums(int columns, const real *first, const real *second, real *sums) {
+static __device__ __forceinline__ void store_sums(int columns, const real *first, const real *second,
+                                                  real *sums) {
     real *to = sums + team_row<TEAM>() * 2 * (size_t)columns;
     each_column<EACH, TEAM>(columns, [&](int e, int c) {
         to[c] = first[e];
@@ -104,7 +106,8 @@ static inline real *sums_scratch(struct device *d, size_t teams, int columns) {
     return (real *)device_scratch(d, (2 * teams + device_sum_parts(teams)) * (size_t)columns * sizeof(real));
 }
 
-static inline void add_sums(struct device *d, size_t teams, int columns, real *sums, real *first, real *second) {
+static inline void add_sums(struct device *d, size_t teams, int columns, real *sums, real *first,
+                            real *second) {
     const size_t wide = 2 * (size_t)columns;
     real *parts = sums ? sums + teams * wide : NULL;
     device_column_sums(d, teams, columns, sums, wide, first, parts);

@@ -7,9 +7,9 @@
 enum { BLOCK = 256, MOST_PARTS = 512 };
 
 /* A thread a row of a few numbers: reads s and zeta, writes ds and adds to a term, about 12 bytes a number. */
-static __global__ void denoising(size_t count, int d, const real *__restrict__ s, const real *__restrict__ zeta,
-                                 const real *__restrict__ weight, double slope, double scale, double *term,
-                                 real *ds) {
+static __global__ void denoising(size_t count, int d, const real *__restrict__ s,
+                                 const real *__restrict__ zeta, const real *__restrict__ weight, double slope,
+                                 double scale, double *term, real *ds) {
     const size_t i = ep_index();
     if (i >= count)
         return;
@@ -24,9 +24,10 @@ static __global__ void denoising(size_t count, int d, const real *__restrict__ s
 }
 
 static void cuda_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
-                           const real *weight, double sign, double sigma, double scale, double *term, real *ds) {
-    ep_launch(device_of(ops), "denoising", denoising, ep_blocks(count, BLOCK), BLOCK, 0, count, d, s, zeta, weight,
-              sign / sigma, scale, term, ds);
+                           const real *weight, double sign, double sigma, double scale, double *term,
+                           real *ds) {
+    ep_launch(device_of(ops), "denoising", denoising, ep_blocks(count, BLOCK), BLOCK, 0, count, d, s, zeta,
+              weight, sign / sigma, scale, term, ds);
 }
 
 /* Block b of `parts` sums every parts-th stretch of BLOCK numbers. */
@@ -65,8 +66,8 @@ static double cuda_sum_squares(const struct ops *ops, size_t count, const real *
 }
 
 /* Reads 5 arrays and writes 4 of them. */
-static __global__ void radam(size_t count, struct radam_step step, const real *__restrict__ gradient, real *mu,
-                             real *nu, real *theta, real *average) {
+static __global__ void radam(size_t count, struct radam_step step, const real *__restrict__ gradient,
+                             real *mu, real *nu, real *theta, real *average) {
     const size_t i = ep_index();
     if (i < count)
         radam_weight(&step, gradient[i], mu + i, nu + i, theta + i, average + i);

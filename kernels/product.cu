@@ -14,7 +14,8 @@ enum { TABLE = 512, ALIGNED = 16, LEAST_SIDE = 16, BF16_ALIGNED = 8, BLOCK = 256
 /* All that the choice depends on, in cuBLASLt's terms; no padding. */
 struct product_key {
     uint64_t m, n, k, lda, ldb, ldc, ldd, stride_a, stride_b, stride_c, stride_d;
-    uint32_t batch, turned_a, turned_b, bias, start, type, align_a, align_b, align_c, align_d;
+    uint32_t batch, turned_a, turned_b, start, type, align_bias /* 0: none */, align_a, align_b, align_c,
+        align_d;
 };
 struct product_entry {
     struct product_key key;
@@ -94,16 +95,16 @@ struct operand {
     const void *at;
     uint64_t ld, stride;
 };
-static struct operand operand_of(struct device *d, const struct factor *f, size_t rows, size_t columns, int batch,
-                                 void **scratch) {
+static struct operand operand_of(struct device *d, const struct factor *f, size_t rows, size_t columns,
+                                 int batch, void **scratch) {
     if (!scratch)
         return {f->at, f->ld, f->stride};
     const size_t down = rows_in_memory(f, rows, columns), across = f->turned ? rows : columns;
     const size_t ld = rounded_ld(f, rows, columns);
     uint16_t *rounded = device_part<uint16_t>(scratch, rounded_numbers(f, rows, columns, batch));
     const dim3 block(WARP, BLOCK / WARP);
-    ep_launch(d, "round_rows", round_rows, dim3(ep_blocks(down, block.y).x, (unsigned)batch), block, 0, down, across,
-              f->at, f->ld, f->stride, rounded, ld);
+    ep_launch(d, "round_rows", round_rows, dim3(ep_blocks(down, block.y).x, (unsigned)batch), block, 0, down,
+              across, f->at, f->ld, f->stride, rounded, ld);
     return {rounded, ld, down * ld};
 }
 
@@ -119,7 +120,7 @@ static struct product_key key_of(const struct product *p, enum device_precision 
     struct product_key key;
     const size_t size = precision == PRECISION_BF16 ? sizeof(uint16_t) : sizeof(real);
     const uint32_t aligned = alignment_of(p->to, p->ld, p->stride, sizeof(real));
-    const uint32_t bias = p->bias ? alignment_of(p->bias, 0, 0, sizeof(real)) : (uint32_t)ALIGNED;
+    const uint32_t bias = p->bias ? alignment_of(p->bias, 0, 0, sizeof(real)) : 0;
     memset(&key, 0, sizeof key);
     key.m = p->columns;
     key.n = p->rows;
@@ -135,12 +136,12 @@ static struct product_key key_of(const struct product *p, enum device_precision 
     key.batch = (uint32_t)p->batch;
     key.turned_a = p->right.turned;
     key.turned_b = p->left.turned;
-    key.bias = p->bias != NULL;
+    key.align_bias = bias;
     key.start = p->start != NULL;
     key.type = precision;
     key.align_a = alignment_of(a.at, a.ld, a.stride, size);
     key.align_b = alignment_of(b.at, b.ld, b.stride, size);
-    key.align_d = aligned < bias ? aligned : bias;
+    key.align_d = p->bias && bias < aligned ? bias : aligned; /* a bias counts as one of its columns */
     key.align_c = p->start ? alignment_of(p->start, p->ld_start, p->stride_start, sizeof(real)) : key.align_d;
     return key;
 }
@@ -150,15 +151,16 @@ static bool make_layout(struct device *d, cublasLtMatrixLayout_t *out, cudaDataT
                         uint64_t columns, uint64_t ld, uint32_t batch, uint64_t stride) {
     const int32_t count = (int32_t)batch;
     const int64_t apart = (int64_t)stride;
-    return device_check_blas(d, cublasLtMatrixLayoutCreate(out, type, rows, columns, (int64_t)ld), "a matrix") &&
+    return device_check_blas(d, cublasLtMatrixLayoutCreate(out, type, rows, columns, (int64_t)ld),
+                             "a matrix") &&
            (batch == 1 ||
             (device_check_blas(d,
-                               cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
-                                                                sizeof count),
+                               cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                                &count, sizeof count),
                                "a matrix") &&
              device_check_blas(d,
-                               cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
-                                                                &apart, sizeof apart),
+                               cublasLtMatrixLayoutSetAttribute(
+                                   *out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &apart, sizeof apart),
                                "a matrix")));
 }
 
@@ -170,13 +172,16 @@ static bool set_what(struct device *d, cublasLtMatmulDesc_t what, cublasLtMatmul
 static bool describe(struct device *d, struct product_entry *e) {
     const struct product_key *k = &e->key;
     const cudaDataType_t type = k->type == PRECISION_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    const cublasComputeType_t compute = k->type == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute =
+        k->type == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t turned = CUBLAS_OP_T, straight = CUBLAS_OP_N;
     const cublasLtEpilogue_t bias = CUBLASLT_EPILOGUE_BIAS;
     return device_check_blas(d, cublasLtMatmulDescCreate(&e->what, compute, CUDA_R_32F), "a product") &&
-           set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSA, k->turned_a ? &turned : &straight, sizeof turned) &&
-           set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSB, k->turned_b ? &turned : &straight, sizeof turned) &&
-           (!k->bias || set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, sizeof bias)) &&
+           set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSA, k->turned_a ? &turned : &straight,
+                    sizeof turned) &&
+           set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSB, k->turned_b ? &turned : &straight,
+                    sizeof turned) &&
+           (k->align_bias == 0 || set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, sizeof bias)) &&
            make_layout(d, &e->a, type, k->turned_a ? k->k : k->m, k->turned_a ? k->m : k->k, k->lda, k->batch,
                        k->stride_a) &&
            make_layout(d, &e->b, type, k->turned_b ? k->n : k->k, k->turned_b ? k->k : k->n, k->ldb, k->batch,
@@ -204,22 +209,26 @@ static void choose(struct device *d, struct product_entry *e) {
     };
     bool good = device_check_blas(d, cublasLtMatmulPreferenceCreate(&wish), "a choice");
     for (size_t m = 0; good && m < sizeof wishes / sizeof *wishes; m++)
-        good = device_check_blas(d,
-                                 cublasLtMatmulPreferenceSetAttribute(wish, wishes[m].attribute, wishes[m].value,
-                                                                      wishes[m].bytes),
-                                 "a choice");
+        good = device_check_blas(
+            d,
+            cublasLtMatmulPreferenceSetAttribute(wish, wishes[m].attribute, wishes[m].value, wishes[m].bytes),
+            "a choice");
     if (good) {
         const cublasStatus_t status =
             cublasLtMatmulAlgoGetHeuristic(d->blas, e->what, e->a, e->b, e->c, e->d, wish, 1, &found, &count);
         e->possible = status == CUBLAS_STATUS_SUCCESS && count > 0 && found.state == CUBLAS_STATUS_SUCCESS;
         if (e->possible)
             e->algorithm = found.algo;
-        else if (!e->key.bias)
+        else if (e->key.align_bias == 0)
             device_check_blas(d, status == CUBLAS_STATUS_SUCCESS ? CUBLAS_STATUS_NOT_SUPPORTED : status,
                               "a matrix product");
     }
     if (wish)
         cublasLtMatmulPreferenceDestroy(wish);
+}
+
+static bool set_bias(struct device *d, const struct product_entry *e, const real *bias) {
+    return !bias || set_what(d, e->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
 }
 
 static size_t place_of(const struct product_key *key) {
@@ -230,7 +239,7 @@ static size_t place_of(const struct product_key *key) {
     return (size_t)(hash >> 32) % TABLE;
 }
 
-static struct product_entry *entry_of(struct device *d, const struct product_key *key) {
+static struct product_entry *entry_of(struct device *d, const struct product_key *key, const real *bias) {
     if (!d->products)
         d->products = (struct product_table *)calloc(1, sizeof *d->products);
     if (!d->products) {
@@ -239,10 +248,10 @@ static struct product_entry *entry_of(struct device *d, const struct product_key
     }
     struct product_entry *e = &d->products->entry[place_of(key)];
     if (e->used && memcmp(&e->key, key, sizeof *key) == 0)
-        return e;
+        return set_bias(d, e, bias) ? e : NULL;
     forget(e);
     e->key = *key;
-    if (!describe(d, e))
+    if (!describe(d, e) || !set_bias(d, e, bias))
         return NULL;
     choose(d, e);
     e->used = d->status == STATUS_OK;
@@ -258,17 +267,15 @@ bool device_product(struct device *d, const struct product *p, void *scratch) {
     const struct operand a = operand_of(d, &p->right, p->inner, p->columns, p->batch, room);
     const struct operand b = operand_of(d, &p->left, p->rows, p->inner, p->batch, room);
     const struct product_key key = key_of(p, precision, a, b);
-    const struct product_entry *e = entry_of(d, &key);
+    const struct product_entry *e = entry_of(d, &key, p->bias);
     if (!e)
         return true; /* the error is noted */
     if (!e->possible)
         return false;
-    if (p->bias && !set_what(d, e->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias))
-        return true;
     device_check_blas(d,
-                      cublasLtMatmul(d->blas, e->what, &p->scale, a.at, e->a, b.at, e->b, p->start ? &one : &none,
-                                     p->start ? p->start : p->to, e->c, p->to, e->d, &e->algorithm, d->workspace,
-                                     d->workspace_bytes, d->stream),
+                      cublasLtMatmul(d->blas, e->what, &p->scale, a.at, e->a, b.at, e->b,
+                                     p->start ? &one : &none, p->start ? p->start : p->to, e->c, p->to, e->d,
+                                     &e->algorithm, d->workspace, d->workspace_bytes, d->stream),
                       "a matrix product");
     return true;
 }

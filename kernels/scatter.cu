@@ -80,8 +80,10 @@ static __global__ void __launch_bounds__(SCAN_THREADS) sum_before(size_t count, 
 
 /* Moves every place to where it belongs: reads and writes 8 bytes a place. from.place NULL: places as they come. */
 static __global__ void __launch_bounds__(THREADS)
-    move_places(size_t count, struct places from, int shift, const uint32_t *__restrict__ before, struct places to) {
-    __shared__ uint32_t next[WARPS][DIGITS]; /* first how often each warp has a digit, then where its next place goes */
+    move_places(size_t count, struct places from, int shift, const uint32_t *__restrict__ before,
+                struct places to) {
+    __shared__ uint32_t
+        next[WARPS][DIGITS]; /* first how often each warp has a digit, then where its next place goes */
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, lower = (1u << lane) - 1u;
     for (int w = 0; w < WARPS; w++)
         next[w][threadIdx.x] = 0;
@@ -119,7 +121,8 @@ static __global__ void __launch_bounds__(THREADS)
 /* Sorted places of the index: 4 passes of about 20 bytes a place. */
 static struct places sort_places(struct device *d, size_t count, const uint32_t *index) {
     const size_t tiles = (count + TILE - 1) / TILE, numbers = tiles * DIGITS;
-    void *at = device_scratch(d, 4 * device_room(count * sizeof(uint32_t)) + device_room(numbers * sizeof(uint32_t)));
+    void *at = device_scratch(d, 4 * device_room(count * sizeof(uint32_t)) +
+                                     device_room(numbers * sizeof(uint32_t)));
     struct places room[2];
     for (int m = 0; m < 2; m++) {
         room[m].key = device_part<uint32_t>(&at, count);
@@ -130,7 +133,8 @@ static struct places sort_places(struct device *d, size_t count, const uint32_t 
     for (int pass = 0; pass * DIGIT_BITS < INDEX_BITS; pass++) {
         const int shift = pass * DIGIT_BITS;
         const struct places to = room[pass % 2];
-        ep_launch(d, "count_digits", count_digits, (unsigned)tiles, THREADS, 0, count, from.key, shift, often);
+        ep_launch(d, "count_digits", count_digits, (unsigned)tiles, THREADS, 0, count, from.key, shift,
+                  often);
         ep_launch(d, "sum_before", sum_before, 1, SCAN_THREADS, 0, numbers, often);
         ep_launch(d, "move_places", move_places, (unsigned)tiles, THREADS, 0, count, from, shift, often, to);
         from = to;
@@ -141,8 +145,8 @@ static struct places sort_places(struct device *d, size_t count, const uint32_t 
 /* A line of threads for each place, of which those where a number begins add the rows of all its places, some at once on
  * their way. Reads every row once, reads and writes a row of `to` for each number. */
 enum { AHEAD = 8 };
-static __global__ void add_rows(size_t count, int columns, struct places sorted, const real *__restrict__ from,
-                                size_t ld_from, real *to, size_t ld_to) {
+static __global__ void add_rows(size_t count, int columns, struct places sorted,
+                                const real *__restrict__ from, size_t ld_from, real *to, size_t ld_to) {
     const size_t first = (size_t)blockIdx.x * blockDim.y + threadIdx.y;
     if (first >= count || (first > 0 && sorted.key[first - 1] == sorted.key[first]))
         return;
@@ -173,8 +177,8 @@ static void cuda_scatter_rows(const struct ops *ops, size_t count, int columns, 
         return;
     const struct places sorted = sort_places(d, count, index);
     const unsigned across = columns < WARP ? (unsigned)columns : (unsigned)WARP, lines = THREADS / across;
-    ep_launch(d, "add_rows", add_rows, ep_blocks(count, lines), dim3(across, lines), 0, count, columns, sorted, from,
-              ld_from, to, ld_to);
+    ep_launch(d, "add_rows", add_rows, ep_blocks(count, lines), dim3(across, lines), 0, count, columns,
+              sorted, from, ld_from, to, ld_to);
 }
 
 void cuda_fill_scatter(struct ops *table) {

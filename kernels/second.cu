@@ -9,8 +9,8 @@ enum { BLOCK = 256 };
 
 /* A thread a number of all sets. dx may be dy, dtx may be dty. */
 static __global__ void gelu_tangent_backward(size_t sets, size_t count, const real *__restrict__ x,
-                                             const real *__restrict__ tx, const real *dy, const real *dty, real *dx,
-                                             real *dtx) {
+                                             const real *__restrict__ tx, const real *dy, const real *dty,
+                                             real *dx, real *dtx) {
     const size_t i = ep_index();
     if (i >= count)
         return;
@@ -26,8 +26,8 @@ static __global__ void gelu_tangent_backward(size_t sets, size_t count, const re
 
 static void cuda_gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count, const real *x,
                                        const real *tx, const real *dy, const real *dty, real *dx, real *dtx) {
-    ep_launch(device_of(ops), "gelu_tangent_backward", gelu_tangent_backward, ep_blocks(count, BLOCK), BLOCK, 0, sets,
-              count, x, tx, dy, dty, dx, dtx);
+    ep_launch(device_of(ops), "gelu_tangent_backward", gelu_tangent_backward, ep_blocks(count, BLOCK), BLOCK,
+              0, sets, count, x, tx, dy, dty, dx, dtx);
 }
 
 /* ---- layer norm: a team a row and all its tangents ---- */
@@ -43,8 +43,8 @@ struct norm_second_arrays {
  * reaches n, returns what reaches r times r. tu and dty are 0 where there is no column. */
 template <int EACH, int TEAM>
 static __device__ __forceinline__ real norm_tangent_row(int columns, const real *scale, const real *n, real r,
-                                                        const real *tu, const real *dty, real *room, real *dscale,
-                                                        real *dn, real *dtu) {
+                                                        const real *tu, const real *dty, real *room,
+                                                        real *dscale, real *dn, real *dtu) {
     real tn[EACH], a[EACH], m = 0, a_n = 0, a_tn = 0;
     normalise_tangent<EACH, TEAM>(columns, tu, n, r, room, tn);
 #pragma unroll
@@ -66,7 +66,8 @@ static __device__ __forceinline__ real norm_tangent_row(int columns, const real 
 }
 
 template <int EACH, int TEAM>
-static __global__ void norm_tangent_backward(size_t sets, size_t rows, int columns, struct norm_second_arrays x) {
+static __global__ void norm_tangent_backward(size_t sets, size_t rows, int columns,
+                                             struct norm_second_arrays x) {
     __shared__ real room[WARP];
     const size_t wide = (size_t)columns;
     real dscale[EACH], doffset[EACH], scale[EACH];
@@ -103,17 +104,19 @@ static __global__ void norm_tangent_backward(size_t sets, size_t rows, int colum
             each_column<EACH, TEAM>(wanted, [&](int e, int c) { x.dtu[at + (size_t)c] = dtu[e]; });
         }
         normalise_tangent<EACH, TEAM>(columns, dn, n, inverse, room, du);
-        each_column<EACH, TEAM>(wanted, [&](int e, int c) { /* and through r = 1/root: dr/du = -r^2 n / columns */
-            x.du[r * x.lddu + (size_t)c] = du[e] - reach * inverse * n[e] / (real)columns;
-        });
+        each_column<EACH, TEAM>(wanted,
+                                [&](int e, int c) { /* and through r = 1/root: dr/du = -r^2 n / columns */
+                                                    x.du[r * x.lddu + (size_t)c] =
+                                                        du[e] - reach * inverse * n[e] / (real)columns;
+                                });
     }
     store_sums<EACH, TEAM>(columns, dscale, doffset, x.sums);
 }
 
 static void cuda_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, int columns,
-                                       const real *scale, const real *n, const real *inverse_root, const real *tu,
-                                       const real *dy, size_t lddy, const real *dty, real *dscale, real *doffset,
-                                       real *du, size_t lddu, real *dtu) {
+                                       const real *scale, const real *n, const real *inverse_root,
+                                       const real *tu, const real *dy, size_t lddy, const real *dty,
+                                       real *dscale, real *doffset, real *du, size_t lddu, real *dtu) {
     struct device *d = device_of(ops);
     const size_t teams = few_teams(rows, columns);
     if (rows == 0)

@@ -6,11 +6,12 @@ enum { LINES = 32, ROWS_A_PART = 1024, MOST_PARTS = 512 };
 /* Columns of a block are next to each other, its lines take every LINES-th row of part blockIdx.y: reads each number once,
  * a warp 128 bytes at a time. */
 static __global__ void __launch_bounds__(WARP *LINES)
-    sum_columns(size_t rows, size_t rows_a_part, int columns, const real *__restrict__ x, size_t ldx, bool add,
-                real *sum) {
+    sum_columns(size_t rows, size_t rows_a_part, int columns, const real *__restrict__ x, size_t ldx,
+                bool add, real *sum) {
     __shared__ real room[LINES][WARP + 1];
     const int line = (int)threadIdx.y, c = (int)(blockIdx.x * WARP + threadIdx.x);
-    const size_t first = blockIdx.y * rows_a_part, end = first + rows_a_part < rows ? first + rows_a_part : rows;
+    const size_t first = blockIdx.y * rows_a_part,
+                 end = first + rows_a_part < rows ? first + rows_a_part : rows;
     real own = 0;
     if (c < columns)
         for (size_t r = first + (size_t)line; r < end; r += LINES)
@@ -48,11 +49,12 @@ void device_column_sums(struct device *d, size_t rows, int columns, const real *
         ldx = (size_t)columns;
         rows = count;
     }
-    ep_launch(d, "sum_columns", sum_columns, dim3(tiles), dim3(WARP, LINES), 0, rows, rows, columns, x, ldx, true,
-              sum);
+    ep_launch(d, "sum_columns", sum_columns, dim3(tiles), dim3(WARP, LINES), 0, rows, rows, columns, x, ldx,
+              true, sum);
 }
 
-static void cuda_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum) {
+static void cuda_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx,
+                             real *sum) {
     struct device *d = device_of(ops);
     const size_t room = device_sum_parts(rows) * (size_t)columns * sizeof(real);
     if (rows > 0)

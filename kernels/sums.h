@@ -8,6 +8,7 @@
 size_t device_sum_parts(size_t rows);
 /* sum += column sums of x (rows, columns). parts (device_sum_parts(rows), columns): scratch; NULL: in one go, for a few
  * thousand rows at most. */
-void device_column_sums(struct device *d, size_t rows, int columns, const real *x, size_t ldx, real *sum, real *parts);
+void device_column_sums(struct device *d, size_t rows, int columns, const real *x, size_t ldx, real *sum,
+                        real *parts);
 
 #endif

@@ -31,8 +31,8 @@ static __device__ __forceinline__ struct four four_at(const real *at) {
 
 /* `rows` rows of `columns` numbers into shared memory, zeros around them up to multiples of 4. Whole blocks; 4 bytes a
  * number from memory, a warp next to each other. */
-static __device__ __forceinline__ void load_tile(int rows, int columns, const real *from, size_t ld_from, real *to,
-                                                 int ld) {
+static __device__ __forceinline__ void load_tile(int rows, int columns, const real *from, size_t ld_from,
+                                                 real *to, int ld) {
     const int across = columns <= 16 ? 16 : WARP, lane = (int)threadIdx.x % across;
     const int lines = (int)blockDim.x / across, all = tile_round(rows), wide = tile_round(columns);
     for (int r = (int)threadIdx.x / across; r < all; r += lines)
@@ -99,8 +99,8 @@ static __device__ __forceinline__ void add_rows_by_rows(tile_sum &sum, int i, in
 }
 
 /* Tile (i, j), rows apart and columns next to each other, of a (m, k) b (k, n). */
-static __device__ __forceinline__ void add_rows_by_columns(tile_sum &sum, int i, int j, int m, int k, const real *a,
-                                                           int lda, const real *b, int ldb) {
+static __device__ __forceinline__ void add_rows_by_columns(tile_sum &sum, int i, int j, int m, int k,
+                                                           const real *a, int lda, const real *b, int ldb) {
     const real *row[SIDE], *column = b + SIDE * j;
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
@@ -123,8 +123,8 @@ static __device__ __forceinline__ void add_rows_by_columns(tile_sum &sum, int i,
 }
 
 /* Tile (i, j), rows and columns next to each other, of a (k, m)^T b (k, n). */
-static __device__ __forceinline__ void add_columns_by_columns(tile_sum &sum, int i, int j, int k, const real *a,
-                                                              int lda, const real *b, int ldb) {
+static __device__ __forceinline__ void
+add_columns_by_columns(tile_sum &sum, int i, int j, int k, const real *a, int lda, const real *b, int ldb) {
     for (int l = 0; l < k; l++) {
         const struct four left = four_at(a + l * lda + SIDE * i), right = four_at(b + l * ldb + SIDE * j);
 #pragma unroll
@@ -159,8 +159,8 @@ static __device__ __forceinline__ void store_apart(const tile_sum &sum, int i, i
             if (apart(i, r, m) < m && SIDE * j + s < n)
                 store_number(to + (size_t)apart(i, r, m) * ld + SIDE * j + s, sum[r][s], add);
 }
-static __device__ __forceinline__ void store_near(const tile_sum &sum, int i, int j, int m, int n, bool add, real *to,
-                                                  size_t ld) {
+static __device__ __forceinline__ void store_near(const tile_sum &sum, int i, int j, int m, int n, bool add,
+                                                  real *to, size_t ld) {
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
 #pragma unroll

@@ -9,13 +9,15 @@ enum { BLOCK = 256 };
 /* ---- inputs ---- */
 
 /* The particle of token m of window w. */
-static __device__ __forceinline__ size_t particle_of(size_t w, int m, int k, const uint32_t *__restrict__ centre,
+static __device__ __forceinline__ size_t particle_of(size_t w, int m, int k,
+                                                     const uint32_t *__restrict__ centre,
                                                      const uint32_t *__restrict__ neighbour) {
     return m == 0 ? centre[w] : neighbour[w * (size_t)k + (size_t)(m - 1)];
 }
 
 /* A thread a number: reads 2 positions (the centre's from cache) and writes 4 bytes. */
-static __global__ void window_offsets(struct box box, size_t count, int k, const uint32_t *__restrict__ centre,
+static __global__ void window_offsets(struct box box, size_t count, int k,
+                                      const uint32_t *__restrict__ centre,
                                       const uint32_t *__restrict__ neighbour, axes<uint64_t> q, real *out) {
     const size_t e = ep_index(), d = (size_t)box.d, row = e / d, tokens = (size_t)k + 1, w = row / tokens;
     if (w >= count)
@@ -27,17 +29,18 @@ static __global__ void window_offsets(struct box box, size_t count, int k, const
 }
 
 static void cuda_window_offsets(const struct ops *ops, const struct box *box, size_t count, int k,
-                                const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out) {
+                                const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
+                                real *out) {
     const size_t numbers = count * ((size_t)k + 1) * (size_t)box->d;
-    ep_launch(device_of(ops), "window_offsets", window_offsets, ep_blocks(numbers, BLOCK), BLOCK, 0, *box, count, k,
-              centre, neighbour, axes_of(box->d, q), out);
+    ep_launch(device_of(ops), "window_offsets", window_offsets, ep_blocks(numbers, BLOCK), BLOCK, 0, *box,
+              count, k, centre, neighbour, axes_of(box->d, q), out);
 }
 
 /* A thread a token: reads 2 d positions and 2 ids, writes up to 9 numbers. */
 static __global__ void window_inputs(struct box box, struct window_view view, size_t count, int k,
-                                     const uint32_t *__restrict__ centre, const uint32_t *__restrict__ neighbour,
-                                     axes<uint64_t> q, struct lattice anchor, const uint32_t *__restrict__ id,
-                                     real *out) {
+                                     const uint32_t *__restrict__ centre,
+                                     const uint32_t *__restrict__ neighbour, axes<uint64_t> q,
+                                     struct lattice anchor, const uint32_t *__restrict__ id, real *out) {
     const size_t row = ep_index(), tokens = (size_t)k + 1, w = row / tokens;
     if (w >= count)
         return;
@@ -55,15 +58,17 @@ static __global__ void window_inputs(struct box box, struct window_view view, si
 
 static void cuda_window_inputs(const struct ops *ops, const struct box *box, const struct window_view *view,
                                size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
-                               uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out) {
-    ep_launch(device_of(ops), "window_inputs", window_inputs, ep_blocks(count * ((size_t)k + 1), BLOCK), BLOCK, 0,
-              *box, *view, count, k, centre, neighbour, axes_of(box->d, q), *anchor, id, out);
+                               uint64_t *const q[], const struct lattice *anchor, const uint32_t *id,
+                               real *out) {
+    ep_launch(device_of(ops), "window_inputs", window_inputs, ep_blocks(count * ((size_t)k + 1), BLOCK),
+              BLOCK, 0, *box, *view, count, k, centre, neighbour, axes_of(box->d, q), *anchor, id, out);
 }
 
 /* A thread a token of a set: reads its inputs and its window's seed, writes up to 9 numbers. */
-static __global__ void window_inputs_tangent(struct box box, struct window_view view, size_t sets, size_t count,
-                                             int tokens, int decoded, const real *__restrict__ inputs,
-                                             const real *__restrict__ seed, real *out) {
+static __global__ void window_inputs_tangent(struct box box, struct window_view view, size_t sets,
+                                             size_t count, int tokens, int decoded,
+                                             const real *__restrict__ inputs, const real *__restrict__ seed,
+                                             real *out) {
     const size_t row = ep_index(), window = row / (size_t)tokens, token = row % (size_t)tokens;
     if (window >= sets * count)
         return;
@@ -79,16 +84,16 @@ static __global__ void window_inputs_tangent(struct box box, struct window_view 
             window_input_tangent(&view, d, (int)token, box.side[a], in + a, own[a], to + a);
 }
 
-static void cuda_window_inputs_tangent(const struct ops *ops, const struct box *box, const struct window_view *view,
-                                       size_t sets, size_t count, int tokens, int decoded, const real *inputs,
-                                       const real *seed, real *out) {
+static void cuda_window_inputs_tangent(const struct ops *ops, const struct box *box,
+                                       const struct window_view *view, size_t sets, size_t count, int tokens,
+                                       int decoded, const real *inputs, const real *seed, real *out) {
     ep_launch(device_of(ops), "window_inputs_tangent", window_inputs_tangent,
-              ep_blocks(sets * count * (size_t)tokens, BLOCK), BLOCK, 0, *box, *view, sets, count, tokens, decoded,
-              inputs, seed, out);
+              ep_blocks(sets * count * (size_t)tokens, BLOCK), BLOCK, 0, *box, *view, sets, count, tokens,
+              decoded, inputs, seed, out);
 }
 
-static __global__ void propulsion_rows(int d, size_t count, const uint32_t *__restrict__ index, axes<double> g,
-                                       real *out) {
+static __global__ void propulsion_rows(int d, size_t count, const uint32_t *__restrict__ index,
+                                       axes<double> g, real *out) {
     const size_t e = ep_index(), i = e / (size_t)d;
     const int a = (int)(e % (size_t)d);
     if (i < count)
@@ -97,8 +102,8 @@ static __global__ void propulsion_rows(int d, size_t count, const uint32_t *__re
 
 static void cuda_propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index,
                                  double *const g[], real *out) {
-    ep_launch(device_of(ops), "propulsion_rows", propulsion_rows, ep_blocks(count * (size_t)d, BLOCK), BLOCK, 0, d,
-              count, index, axes_of(d, g), out);
+    ep_launch(device_of(ops), "propulsion_rows", propulsion_rows, ep_blocks(count * (size_t)d, BLOCK), BLOCK,
+              0, d, count, index, axes_of(d, g), out);
 }
 
 /* ---- rows: 8 bytes moved for each number, and the index from cache ---- */
@@ -128,8 +133,8 @@ static __global__ void gather_rows(size_t count, int columns, const uint32_t *__
 static void cuda_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
                              const real *from, size_t ld_from, real *to, size_t ld_to) {
     const struct row_grid g = row_grid_of(count, columns);
-    ep_launch(device_of(ops), "gather_rows", gather_rows, g.grid, g.block, 0, count, columns, index, from, ld_from,
-              to, ld_to);
+    ep_launch(device_of(ops), "gather_rows", gather_rows, g.grid, g.block, 0, count, columns, index, from,
+              ld_from, to, ld_to);
 }
 
 static __global__ void spread_rows(size_t rows, int columns, const real *from, size_t ld_from, real *to,
@@ -141,11 +146,11 @@ static __global__ void spread_rows(size_t rows, int columns, const real *from, s
     }
 }
 
-static void cuda_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
-                             real *to, size_t ld_to, bool add) {
+static void cuda_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from,
+                             size_t ld_from, real *to, size_t ld_to, bool add) {
     const struct row_grid g = row_grid_of(rows, columns);
-    ep_launch(device_of(ops), "spread_rows", spread_rows, g.grid, g.block, 0, rows, columns, from, ld_from, to, ld_to,
-              add);
+    ep_launch(device_of(ops), "spread_rows", spread_rows, g.grid, g.block, 0, rows, columns, from, ld_from,
+              to, ld_to, add);
 }
 
 static __global__ void add_column(size_t rows, real factor, const real *x, size_t ldx, real *y) {
@@ -154,9 +159,10 @@ static __global__ void add_column(size_t rows, real factor, const real *x, size_
         y[r] += factor * x[r * ldx];
 }
 
-static void cuda_add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx, real *y) {
-    ep_launch(device_of(ops), "add_column", add_column, ep_blocks(rows, BLOCK), BLOCK, 0, rows, (real)factor, x, ldx,
-              y);
+static void cuda_add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx,
+                            real *y) {
+    ep_launch(device_of(ops), "add_column", add_column, ep_blocks(rows, BLOCK), BLOCK, 0, rows, (real)factor,
+              x, ldx, y);
 }
 
 /* ---- products along directions; rows have a few numbers ---- */
@@ -172,10 +178,10 @@ static __global__ void probe(size_t rows, int columns, const real *__restrict__ 
     out[r] = sum;
 }
 
-static void cuda_probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,
-                       real *out) {
-    ep_launch(device_of(ops), "probe", probe, ep_blocks(rows, BLOCK), BLOCK, 0, rows, columns, direction, tangent,
-              out);
+static void cuda_probe(const struct ops *ops, size_t rows, int columns, const real *direction,
+                       const real *tangent, real *out) {
+    ep_launch(device_of(ops), "probe", probe, ep_blocks(rows, BLOCK), BLOCK, 0, rows, columns, direction,
+              tangent, out);
 }
 
 static __global__ void probe_backward(size_t rows, int columns, const real *__restrict__ direction,
@@ -187,8 +193,8 @@ static __global__ void probe_backward(size_t rows, int columns, const real *__re
 
 static void cuda_probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
                                 const real *dproduct, real *dtangent) {
-    ep_launch(device_of(ops), "probe_backward", probe_backward, ep_blocks(rows * (size_t)columns, BLOCK), BLOCK, 0,
-              rows, columns, direction, dproduct, dtangent);
+    ep_launch(device_of(ops), "probe_backward", probe_backward, ep_blocks(rows * (size_t)columns, BLOCK),
+              BLOCK, 0, rows, columns, direction, dproduct, dtangent);
 }
 
 static __global__ void trace(size_t count, int d, const real *__restrict__ tangent, real *out) {

@@ -56,7 +56,7 @@ void cpu_gather8(const struct ops *ops, size_t count, const uint32_t *index, con
 void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
                            const uint32_t *from, uint32_t *to) {
     (void)ops;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && k > 0; i++)
         memcpy(to + i * (size_t)k, from + index[i] * (size_t)k, (size_t)k * sizeof *to);
 }
 

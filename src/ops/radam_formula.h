@@ -45,7 +45,8 @@ FORMULA real radam_root(real x) {
 #endif
 }
 
-FORMULA void radam_weight(const struct radam_step *s, real gradient, real *mu, real *nu, real *theta, real *average) {
+FORMULA void radam_weight(const struct radam_step *s, real gradient, real *mu, real *nu, real *theta,
+                          real *average) {
     const real least = (real)1e-8, g = s->clip * gradient;
     *mu = s->keep_mu * *mu + s->new_mu * g;
     *nu = s->keep_nu * *nu + s->new_nu * g * g;

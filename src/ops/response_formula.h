@@ -23,7 +23,7 @@ FORMULA real log_of(real x) {
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const int32_t n = (bits - 0x3f3504f3) >> 23; /* of the bits of sqrt(1/2) */
-    bits -= n << 23;
+    bits -= n * 0x800000;
     float m;
     memcpy(&m, &bits, sizeof m);
     const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;

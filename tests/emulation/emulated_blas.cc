@@ -41,6 +41,7 @@ static const struct attribute operation_attributes[] = {
 };
 static const struct attribute preference_attributes[] = {
     ATTRIBUTE(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, blas_preference, workspace),
+    ATTRIBUTE(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, blas_preference, reductions),
     {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, offsetof(blas_preference, alignment) + 0, 4},
     {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, offsetof(blas_preference, alignment) + 4, 4},
     {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, offsetof(blas_preference, alignment) + 8, 4},
@@ -124,7 +125,7 @@ extern "C" cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t op
 extern "C" cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t out, size_t size) {
     if (size < sizeof *out)
         return CUBLAS_STATUS_ALLOC_FAILED;
-    const struct blas_preference preference = {0, {256, 256, 256, 256}};
+    const struct blas_preference preference = {0, CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}};
     memset(out, 0, size);
     memcpy(out, &preference, sizeof preference);
     return CUBLAS_STATUS_SUCCESS;
@@ -208,9 +209,11 @@ static const char *shape_fault(const struct blas_problem &p) {
     for (const struct blas_layout &l : p.layout)
         if (l.batch != d.batch)
             return "batches of different lengths";
-    const int64_t plane = d.leading * (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.columns : d.rows);
-    if (d.batch > 1 &&
-        d.stride < plane - d.leading + (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.rows : d.columns))
+    const int64_t along = (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.rows : d.columns);
+    const int64_t across = (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.columns : d.rows);
+    const bool apart = d.stride >= d.leading * (across - 1) + along; /* one behind the other, */
+    const bool beside = d.stride >= along && d.stride * (d.batch - 1) + along <= d.leading; /* or side by side */
+    if (d.batch > 1 && !apart && !beside)
         return "a batch of results that overlap";
     return NULL;
 }

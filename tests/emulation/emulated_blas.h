@@ -28,6 +28,7 @@ static_assert(sizeof(blas_operation) <= sizeof(cublasLtMatmulDescOpaque_t), "an 
 
 struct blas_preference {
     uint64_t workspace;
+    uint32_t reductions;   /* how sums may be split */
     uint32_t alignment[4]; /* of A, B, C, D */
 };
 static_assert(sizeof(blas_preference) <= sizeof(cublasLtMatmulPreferenceOpaque_t), "a preference");

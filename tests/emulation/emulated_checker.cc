@@ -57,6 +57,14 @@ static void *reserve(size_t bytes) {
     return room;
 }
 
+/* Of each 256 bytes from `at` on, how many may be touched. */
+static void set_valid(size_t at, size_t bytes) {
+    for (size_t left = bytes; left > 0; at += GRANULE) {
+        arena_valid[at / GRANULE] = (uint16_t)std::min(left, (size_t)GRANULE);
+        left -= arena_valid[at / GRANULE];
+    }
+}
+
 void emulated_check_allocated(const void *memory, size_t bytes) {
     size_t now;
     if (!arena) {
@@ -64,10 +72,7 @@ void emulated_check_allocated(const void *memory, size_t bytes) {
         arena_cells = (struct cell *)reserve(ARENA_MOST / 4 * sizeof(struct cell));
         arena_valid = (uint16_t *)reserve(ARENA_MOST / GRANULE * sizeof(uint16_t));
     }
-    for (size_t at = (size_t)((const char *)memory - arena), left = bytes; left > 0; at += GRANULE) {
-        arena_valid[at / GRANULE] = (uint16_t)std::min(left, (size_t)GRANULE);
-        left -= arena_valid[at / GRANULE];
-    }
+    set_valid((size_t)((const char *)memory - arena), bytes);
 }
 
 /* Forgets what was noted of whole pages of notes, and of single cells at the ends. */
@@ -83,6 +88,12 @@ void emulated_check_fresh(const void *memory, size_t bytes) {
     memset(low, 0, (size_t)(first - low));
     memset(last, 0, (size_t)(high - last));
     madvise(first, (size_t)(last - first), MADV_DONTNEED);
+}
+
+void emulated_check_part(const void *memory, size_t bytes) {
+    const size_t at = (size_t)((const char *)memory - arena);
+    set_valid(at, bytes);
+    arena_valid[(at + bytes + GRANULE - 1) / GRANULE] = 0;
 }
 
 void emulated_check_freed(const void *memory, size_t bytes) {

@@ -273,6 +273,13 @@ EMULATED_INLINE double max(double a, double b) {
     return fmax(a, b);
 }
 
+/* ---- scratch memory: the host's part, in the order of the stream ---- */
+
+/* From here on nobody has written these bytes. */
+EMULATED_HIDDEN void emulated_scratch(cudaStream_t stream, void *memory, size_t bytes);
+/* Of them, the next op uses `bytes` from `part` on, up to the next part: what is between may not be touched. */
+EMULATED_HIDDEN void emulated_part(void *part, size_t bytes);
+
 /* ---- launches ---- */
 
 /* A kernel with its arguments; call() is one thread. */

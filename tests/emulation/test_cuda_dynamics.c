@@ -276,10 +276,40 @@ static void close_pairs_are_enough(void **state) {
     drop(&s);
 }
 
+/* So many that sums over counts are of more parts than a block has threads. On a line, every one with the next. */
+static void many_close_pairs(void **state) {
+    (void)state;
+    const size_t n = 700001;
+    struct setting s = {.gas = gas_make(GAS_EVEN, 1, n, 0, 1e6), .law = softplus};
+    struct both start = both_zero((n + 1) * sizeof(uint32_t)), neighbour = both_zero(n * sizeof(uint32_t));
+    struct both sum = both_zero(n * force_numbers(1) * sizeof(int64_t));
+    for (size_t i = 0; i < n; i++) {
+        s.gas.cpu->q[0][i] = i * (UINT64_MAX / n);
+        ((uint32_t *)start.cpu)[i + 1] = (uint32_t)(i + 1);
+        ((uint32_t *)neighbour.cpu)[i] = (uint32_t)((i + 1) % n);
+    }
+    cuda->to_device(cuda, s.gas.cuda->q[0], s.gas.cpu->q[0], n * sizeof(uint64_t));
+    cuda->to_device(cuda, start.cuda, start.cpu, start.bytes);
+    cuda->to_device(cuda, neighbour.cuda, neighbour.cpu, neighbour.bytes);
+    s.cpu = (struct pair_list){.start = start.cpu, .neighbour = neighbour.cpu, .capacity = n};
+    s.cuda = (struct pair_list){.start = start.cuda, .neighbour = neighbour.cuda, .capacity = n};
+    struct close_pairs close = make_close(cuda, n, n);
+    cpu->pair_force(cpu, &s.gas.box, &s.law, n, n, s.gas.cpu->id, s.gas.cpu->q, &s.cpu, sum.cpu);
+    cuda->close_pairs(cuda, &s.gas.box, s.law.cutoff, n, n, s.gas.cuda->q, &s.cuda, &close);
+    both_parts(cuda, &s, s.gas.cuda, &close, sum.cuda);
+    assert_int_equal(close.count, n);
+    both_equal("close force", &sum);
+    both_release(&start);
+    both_release(&neighbour);
+    both_release(&sum);
+    drop_close(cuda, &close);
+    gas_free(&s.gas);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(repelling_pairs), cmocka_unit_test(bonds),
-                                       cmocka_unit_test(close_forces),
-                                       cmocka_unit_test(close_pairs_are_enough)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(repelling_pairs), cmocka_unit_test(bonds), cmocka_unit_test(close_forces),
+        cmocka_unit_test(close_pairs_are_enough), cmocka_unit_test(many_close_pairs)};
     gas_unused();
     return cmocka_run_group_tests(tests, both_open, both_close);
 }

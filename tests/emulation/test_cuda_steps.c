@@ -137,6 +137,7 @@ static void bad_particles(void **state) {
         struct step_result want, got;
         int64_t *sum = force.cpu;
         c.cpu->g[1][130] = NAN;
+        c.cpu->g[0][130] = 100; /* a long way, which is not counted */
         c.cpu->g[0][1000] = 9e5;
         sum[force_at(2, 700, 1)] = INT64_MAX - 5;
         c.cpu->q[0][1100] = ((uint64_t)1 << 62) - 10; /* beyond a quarter of an open box with the next step */
