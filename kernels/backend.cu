@@ -1,13 +1,17 @@
 /* The device of a rank and the table of its ops. */
 #include "kernels/device.h"
+#include "kernels/product.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORKSPACE_BYTES = 32 << 20 };
+enum {
+    WORKSPACE_BYTES = 32 << 20,
+    ROWS_AT_ONCE = 1 << 16 /* some hundred windows for each processor; 4 to 8 GiB with the paper's network */
+};
 
-static void note(struct device *d, const char *what, const char *why) {
+void device_note(struct device *d, const char *what, const char *why) {
     if (d->status != STATUS_OK)
         return;
     d->status = STATUS_FAILURE;
@@ -17,15 +21,23 @@ static void note(struct device *d, const char *what, const char *why) {
 bool device_check(struct device *d, cudaError_t error, const char *what) {
     if (error == cudaSuccess)
         return d->status == STATUS_OK;
-    note(d, what, cudaGetErrorString(error));
+    device_note(d, what, cudaGetErrorString(error));
     return false;
 }
 
 bool device_check_blas(struct device *d, cublasStatus_t error, const char *what) {
     if (error == CUBLAS_STATUS_SUCCESS)
         return d->status == STATUS_OK;
-    note(d, what, cublasLtGetStatusString(error));
+    device_note(d, what, cublasLtGetStatusString(error));
     return false;
+}
+
+bool device_wait(struct device *d, const char *what) {
+    cudaError_t now = cudaSuccess;
+    if (d->messages) /* one that fails would be waited for in vain */
+        while (d->status == STATUS_OK && (now = cudaStreamQuery(d->stream)) == cudaErrorNotReady)
+            device_messages_look(d);
+    return device_check(d, now, what) && device_check(d, cudaStreamSynchronize(d->stream), what);
 }
 
 void *device_scratch(struct device *d, size_t bytes) {
@@ -33,7 +45,7 @@ void *device_scratch(struct device *d, size_t bytes) {
         return NULL;
     if (bytes > d->scratch_bytes) {
         const size_t room = device_room(bytes + bytes / 4);
-        device_check(d, cudaStreamSynchronize(d->stream), "scratch memory");
+        device_wait(d, "scratch memory");
         cudaFree(d->scratch);
         d->scratch = NULL;
         d->scratch_bytes = 0;
@@ -56,8 +68,9 @@ void device_read(struct device *d, void *host, const void *device, size_t bytes)
             return;
         d->host_bytes = device_room(bytes);
     }
-    device_check(d, cudaMemcpyAsync(d->host, device, bytes, cudaMemcpyDeviceToHost, d->stream), "copy to host");
-    if (device_check(d, cudaStreamSynchronize(d->stream), "copy to host"))
+    device_check(d, cudaMemcpyAsync(d->host, device, bytes, cudaMemcpyDeviceToHost, d->stream),
+                 "copy to host");
+    if (device_wait(d, "copy to host"))
         memcpy(host, d->host, bytes);
 }
 
@@ -69,14 +82,19 @@ static void fill(struct ops *table) {
     cuda_fill_close(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);
+    cuda_fill_scatter(table);
     cuda_fill_linear(table);
+    cuda_fill_sums(table);
     cuda_fill_network(table);
     cuda_fill_attention(table);
+    cuda_fill_attention_second(table);
     cuda_fill_second(table);
     cuda_fill_pool(table);
     cuda_fill_edges(table);
+    cuda_fill_edge_sums(table);
     cuda_fill_sweeps(table);
     cuda_fill_features(table);
+    cuda_fill_edge_messages(table);
     cuda_fill_response(table);
     cuda_fill_optimizer(table);
 }
@@ -88,7 +106,7 @@ static enum status open_device(struct device *d, int local_rank, char *name, siz
     if (!device_check(d, found, "looking for devices"))
         return d->status;
     if (count == 0) {
-        note(d, "looking for devices", "there is none");
+        device_note(d, "looking for devices", "there is none");
         return d->status;
     }
     d->number = local_rank % count;
@@ -109,6 +127,8 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
         return;
     if (d->stream)
         cudaStreamSynchronize(d->stream);
+    device_messages_free(d);
+    product_table_free(&d->products);
     if (d->blas)
         cublasLtDestroy(d->blas);
     cudaFree(d->workspace);
@@ -121,8 +141,9 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
     *table = NULL;
 }
 
-extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision precision, const struct ops **out,
-                                        char *name, size_t name_bytes, char *message, size_t message_bytes) {
+extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision precision,
+                                        const struct ops **out, char *name, size_t name_bytes, char *message,
+                                        size_t message_bytes) {
     struct ops *table = (struct ops *)calloc(1, sizeof *table);
     struct device *d = (struct device *)calloc(1, sizeof *d);
     *out = table;
@@ -134,6 +155,7 @@ extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision pr
         return STATUS_FAILURE;
     }
     table->name = "cuda";
+    table->chunk = ROWS_AT_ONCE;
     table->context = d;
     d->precision = precision;
     fill(table);

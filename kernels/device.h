@@ -11,7 +11,7 @@
 #include <cuda_runtime.h>
 #include <cublasLt.h>
 
-#include "kernels/backend.h"
+#include "ops/backend.h"
 #include "ops/ops.h"
 
 #ifdef EPFLOW_EMULATION
@@ -25,11 +25,13 @@ struct device {
     cublasLtHandle_t blas;
     void *workspace; /* of cuBLASLt */
     size_t workspace_bytes;
+    struct product_table *products; /* kernels/product.cu */
     enum device_precision precision;
     void *scratch; /* see device_scratch */
     size_t scratch_bytes;
     void *host; /* pinned, see device_read */
     size_t host_bytes;
+    void *messages;     /* nccl.cu; NULL: none */
     enum status status; /* of the first error since synchronise, which reports it */
     char message[512];
 };
@@ -37,6 +39,9 @@ struct device {
 static inline struct device *device_of(const struct ops *ops) {
     return (struct device *)ops->context;
 }
+
+/* Notes an error in words, if it is the first. */
+void device_note(struct device *d, const char *what, const char *why);
 
 /* Notes an error of the runtime; after it nothing is launched until synchronise has reported it. Returns whether
  * all is well. `what`: the call, in words of the message. */
@@ -58,6 +63,13 @@ template <typename T> static inline T *device_part(void **at, size_t count) {
     return part;
 }
 
+/* Waits for all work of the table, and with it for messages; returns whether all is well. */
+bool device_wait(struct device *d, const char *what);
+
+/* nccl.cu: notes what went wrong with messages that are under way; gives their memory back. */
+void device_messages_look(struct device *d);
+void device_messages_free(struct device *d);
+
 /* Copies to the host and waits for it. */
 void device_read(struct device *d, void *host, const void *device, size_t bytes);
 
@@ -74,8 +86,8 @@ static inline void ep_launch(struct device *d, const char *name, void (*kernel)(
     if (d->status != STATUS_OK || grid.x == 0 || grid.y == 0 || grid.z == 0)
         return;
 #ifdef EPFLOW_EMULATION
-    device_check(d, emulated_launch(name, kernel, grid, block, shared, d->stream, static_cast<P>(arguments)...),
-                 name);
+    device_check(
+        d, emulated_launch(name, kernel, grid, block, shared, d->stream, static_cast<P>(arguments)...), name);
 #else
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
@@ -107,15 +119,16 @@ static __device__ __forceinline__ size_t ep_index() {
 }
 
 /* Arrays of one per axis, by value into kernels. */
-template <typename T> struct axes {
-    T *at[MAX_DIMENSION];
-};
+template <typename T> struct axes { T *at[MAX_DIMENSION]; };
 template <typename T> static inline axes<T> axes_of(int d, T *const array[]) {
     axes<T> a = {};
     for (int m = 0; m < d; m++)
         a.at[m] = array ? array[m] : nullptr;
     return a;
 }
+
+/* kernel<1>, <2> or <3>. */
+#define EP_BY_DIMENSION(d, kernel) ((d) == 1 ? kernel<1> : (d) == 2 ? kernel<2> : kernel<3>)
 
 /* ---- sums in a fixed order: every thread of the block calls these ---- */
 
@@ -158,14 +171,19 @@ void cuda_fill_pairs(struct ops *table);
 void cuda_fill_close(struct ops *table);
 void cuda_fill_step(struct ops *table);
 void cuda_fill_windows(struct ops *table);
+void cuda_fill_scatter(struct ops *table);
 void cuda_fill_linear(struct ops *table);
+void cuda_fill_sums(struct ops *table);
 void cuda_fill_network(struct ops *table);
 void cuda_fill_attention(struct ops *table);
+void cuda_fill_attention_second(struct ops *table);
 void cuda_fill_second(struct ops *table);
 void cuda_fill_pool(struct ops *table);
 void cuda_fill_edges(struct ops *table);
+void cuda_fill_edge_sums(struct ops *table);
 void cuda_fill_sweeps(struct ops *table);
 void cuda_fill_features(struct ops *table);
+void cuda_fill_edge_messages(struct ops *table);
 void cuda_fill_response(struct ops *table);
 void cuda_fill_optimizer(struct ops *table);
 

@@ -6,10 +6,9 @@
 #include "kernels/device.h"
 #include "ops/pair_formula.h"
 
-/* kernel<1>, <2> or <3>. */
-#define EP_BY_DIMENSION(d, kernel) ((d) == 1 ? kernel<1> : (d) == 2 ? kernel<2> : kernel<3>)
-
-template <int D> struct alignas(D == 3 ? 16 : 8) place { int32_t at[D == 3 ? 4 : 2]; };
+template <int D> struct alignas(D == 3 ? 16 : 8) place {
+    int32_t at[D == 3 ? 4 : 2];
+};
 
 template <int D> static __device__ __forceinline__ place<D> place_of(const axes<uint64_t> &q, size_t i) {
     place<D> p = {};

@@ -2,14 +2,19 @@
 #include "base/log.h"
 #include "base/provenance.h"
 #include "commands/usage.h"
+#include "ops/backend.h"
 
-/* Rank 0 reads the input, every rank gets the parameters. A command without a file has an input built in. */
+#include <stdio.h>
+
+/* Rank 0 reads the input, every rank gets the parameters. */
 static enum status read_input(struct session *s, const struct command *command) {
     enum status status = STATUS_OK;
-    if (!command->reads_input || !s->file)
+    if (!command->reads_input)
         return STATUS_OK;
     if (comm_rank(s->comm) == 0)
-        status = config_read(s->file, s->setting_count, s->setting, &s->config);
+        status = s->file ? config_read(s->file, s->setting_count, s->setting, &s->config)
+                         : config_parse(command->name, command->built_in, s->setting_count, s->setting,
+                                        &s->config);
     status = comm_agree(s->comm, status);
     if (status == STATUS_OK)
         comm_broadcast(s->comm, &s->config, sizeof s->config);
@@ -25,9 +30,45 @@ static enum status choose_loops(struct session *s) {
                                                                "auto, which takes the best there is"));
 }
 
+/* A GPU for every rank: the reason why there is none, or STATUS_OK. */
+static enum status open_devices(struct session *s, struct backend *backend) {
+    static const enum device_precision precision[] = {PRECISION_FLOAT32, PRECISION_TF32, PRECISION_BF16};
+    enum status status = backend_open(comm_local_rank(s->comm), precision[s->config.run.precision], backend);
+    if (status == STATUS_OK && !backend->messages && comm_size(s->comm) > 1)
+        status = FAIL(STATUS_FAILURE, "the CUDA library was built without NCCL and works on one rank only");
+    TRY(comm_agree(s->comm, status));
+    if (comm_size(s->comm) > 1)
+        TRY(comm_use_device(s->comm, backend->messages));
+out:
+    return status;
+}
+
+/* run.device of the input. */
+static enum status choose_device(struct session *s, struct backend *backend) {
+    static char device[BACKEND_NAME + 32];
+    if (s->config.run.device == DEVICE_CPU)
+        return STATUS_OK;
+    const enum status status = open_devices(s, backend);
+    if (status == STATUS_OK) {
+        snprintf(device, sizeof device, "cuda (%s)", backend->name);
+        s->ops = backend->ops;
+        s->device = device;
+        log_info("device:   %s, a GPU for each of %d rank%s", backend->name, comm_size(s->comm),
+                 comm_size(s->comm) > 1 ? "s" : "");
+        return STATUS_OK;
+    }
+    backend_close(backend);
+    if (s->config.run.device == DEVICE_CUDA)
+        return status;
+    log_info("device:   CPU (%s)", status_message());
+    status_clear();
+    return STATUS_OK;
+}
+
 int main(int argc, char **argv) {
     struct session session = {.ops = ops_cpu(), .device = "cpu"};
     const struct command *command = NULL;
+    struct backend backend = {0};
     bool print = false;
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
@@ -44,11 +85,15 @@ int main(int argc, char **argv) {
         status = read_input(&session, command);
     if (status == STATUS_OK && command)
         status = choose_loops(&session);
+    if (status == STATUS_OK && command && command->computes && !session.dry_run)
+        status = choose_device(&session, &backend);
     if (status == STATUS_OK && command)
         status = comm_agree(session.comm, command->run(&session));
     if (status != STATUS_OK && status != STATUS_STOPPED)
         log_error(status_message(), status_place());
     log_stop();
+    comm_use_device(session.comm, NULL);
+    backend_close(&backend);
     comm_stop(&session.comm);
     return status;
 }

@@ -276,6 +276,7 @@ def learns(folder):
 
 
 sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases use what is above under this name
+import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
 import verify_physics  # noqa: E402
@@ -288,7 +289,8 @@ CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": 
          "refine": verify_refine.refine, "tiles": verify_refine.tiles, "learns": learns,
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
-         "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity}
+         "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
+         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels}
 
 
 def measurements(case, folder):

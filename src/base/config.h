@@ -66,6 +66,7 @@ enum weighting_kind {
     WEIGHTING_STIFFNESS
 }; /* of particles in the denoising loss: 1, or less where forces are stiff */
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum precision_kind { RUN_FLOAT32, RUN_TF32, RUN_BF16 };
 enum simd_kind { RUN_SIMD_AUTO, RUN_SIMD_PLAIN, RUN_SIMD_AVX2, RUN_SIMD_AVX512 };
 enum frame_choice { FRAMES_HELD_OUT, FRAMES_ALL };
 enum weight_choice { WEIGHTS_AVERAGE, WEIGHTS_CURRENT };
@@ -204,8 +205,9 @@ struct output_parameters {
 
 struct run_parameters {
     enum device_kind device;
-    enum simd_kind simd; /* loops of a simulation on the CPU */
-    int chunk;           /* network rows (tokens) computed at once; bounds the memory */
+    enum precision_kind precision; /* of matrix products on a GPU */
+    enum simd_kind simd;           /* loops of a simulation on the CPU */
+    int chunk; /* network rows (tokens) computed at once, which bounds the memory; 0: the table's */
 };
 
 struct config {

@@ -439,10 +439,6 @@ static enum status check_evaluation(const struct reading *r, const char *name) {
         return FAIL(STATUS_BAD_INPUT,
                     "%s: evaluation.models has %d entries: one model at a time is evaluated",
                     place(r, name, "evaluation", "models"), c->evaluation.model_count);
-    if (c->run.device == DEVICE_CUDA)
-        return FAIL(STATUS_BAD_INPUT,
-                    "%s: run.device = cuda: this version computes on the CPU only; use auto or cpu",
-                    place(r, name, "run", "device"));
     return STATUS_OK;
 }
 

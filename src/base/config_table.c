@@ -374,12 +374,18 @@ const struct parameter parameter_table[] = {
      .help = "folder of all results; made if it is not there"},
     {"run", "device", TYPE_CHOICE, AT(run, device), .unit = "", .fallback = "auto",
      .choices = "auto|cpu|cuda", .help = "where to compute; auto takes the best there is"},
+    {"run", "precision", TYPE_CHOICE, AT(run, precision), .unit = "", .fallback = "float32",
+     .choices = "float32|tf32|bf16",
+     .help =
+         "on a GPU, what the factors of a network's matrix products are rounded to; sums, weights and all "
+         "else are float32"},
     {"run", "simd", TYPE_CHOICE, AT(run, simd), .unit = "", .fallback = "auto",
      .choices = "auto|plain|avx2|avx512",
      .help = "instructions that simulations use on the CPU; auto takes the best there are. No result depends "
              "on it"},
-    {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "1040", BETWEEN(1, 1 << 24),
-     .help = "network rows computed at once, which bounds the memory"},
+    {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "0", BETWEEN(0, 1 << 24),
+     .help = "network rows computed at once, which bounds the memory; 0: as many as suit the device, 1040 on "
+             "a CPU"},
 };
 
 const int parameter_count = sizeof parameter_table / sizeof *parameter_table;

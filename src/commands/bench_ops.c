@@ -1,87 +1,90 @@
-/* The operations of a network, one chunk of the paper's: 16 windows of 65 tokens, width 256, 4 heads. */
+/* The operations of a network, one chunk of the paper's: windows of 65 tokens, width 256, 4 heads; 16 of them on a CPU. */
 #include "commands/bench.h"
 
-enum { WINDOWS = 16, TOKENS = 65, WIDTH = 256, HEADS = 4, ROWS = WINDOWS * TOKENS, AXES = 2, REPEATS = 5 };
+enum { TOKENS = 65, WIDTH = 256, HEADS = 4, AXES = 2, REPEATS = 5 };
 enum { WEIGHTS = 2308866 };
-enum { FIELDS = 8 }; /* arrays of (AXES, ROWS, WIDTH): more than any operation reads and writes */
+enum { FIELDS = 8 }; /* arrays of (AXES, rows, WIDTH): more than any operation reads and writes */
 
 struct arrays {
     const struct ops *ops;
+    size_t windows, rows; /* of a chunk */
     real *field[FIELDS];
-    real *weights, *gradient, *vector; /* (WIDTH, WIDTH) twice, (ROWS) */
-    real *p;                           /* (WINDOWS, HEADS, TOKENS, TOKENS) */
+    real *weights, *gradient, *vector; /* (WIDTH, WIDTH) twice, (rows) */
+    real *p;                           /* (windows, HEADS, TOKENS, TOKENS) */
     real *theta[5];                    /* (WEIGHTS) */
 };
 
 static enum status call_linear(void *context) {
     struct arrays *a = context;
-    a->ops->linear(a->ops, ROWS, WIDTH, WIDTH, a->field[0], WIDTH, a->weights, a->vector, a->field[1], WIDTH);
+    a->ops->linear(a->ops, a->rows, WIDTH, WIDTH, a->field[0], WIDTH, a->weights, a->vector, a->field[1],
+                   WIDTH);
     return STATUS_OK;
 }
 
 static enum status call_linear_backward(void *context) {
     struct arrays *a = context;
-    a->ops->linear_backward(a->ops, ROWS, WIDTH, WIDTH, a->field[0], WIDTH, a->weights, a->field[2], WIDTH,
+    a->ops->linear_backward(a->ops, a->rows, WIDTH, WIDTH, a->field[0], WIDTH, a->weights, a->field[2], WIDTH,
                             a->gradient, a->gradient, a->field[1], WIDTH, false);
     return STATUS_OK;
 }
 
 static enum status call_linear_narrow(void *context) {
     struct arrays *a = context;
-    a->ops->linear(a->ops, ROWS, AXES, WIDTH, a->field[0], AXES, a->weights, a->vector, a->field[1], WIDTH);
+    a->ops->linear(a->ops, a->rows, AXES, WIDTH, a->field[0], AXES, a->weights, a->vector, a->field[1],
+                   WIDTH);
     return STATUS_OK;
 }
 
 static enum status call_gelu(void *context) {
     struct arrays *a = context;
-    a->ops->gelu(a->ops, ROWS * WIDTH, a->field[0], a->field[1]);
+    a->ops->gelu(a->ops, a->rows * WIDTH, a->field[0], a->field[1]);
     return STATUS_OK;
 }
 
 static enum status call_gelu_tangent(void *context) {
     struct arrays *a = context;
-    a->ops->gelu_tangent(a->ops, ROWS * WIDTH, a->field[0], a->field[2], a->field[1]);
+    a->ops->gelu_tangent(a->ops, a->rows * WIDTH, a->field[0], a->field[2], a->field[1]);
     return STATUS_OK;
 }
 
 static enum status call_norm(void *context) {
     struct arrays *a = context;
-    a->ops->norm(a->ops, ROWS, WIDTH, a->field[0], WIDTH, a->field[2], WIDTH, a->weights, a->weights,
+    a->ops->norm(a->ops, a->rows, WIDTH, a->field[0], WIDTH, a->field[2], WIDTH, a->weights, a->weights,
                  a->field[1], a->vector, a->field[3], WIDTH);
     return STATUS_OK;
 }
 
 static enum status call_norm_tangent(void *context) {
     struct arrays *a = context;
-    a->ops->norm_tangent(a->ops, AXES, ROWS, WIDTH, a->field[0], WIDTH, a->field[2], WIDTH, a->weights,
+    a->ops->norm_tangent(a->ops, AXES, a->rows, WIDTH, a->field[0], WIDTH, a->field[2], WIDTH, a->weights,
                          a->field[4], a->vector, a->field[1]);
     return STATUS_OK;
 }
 
 static enum status call_norm_backward(void *context) {
     struct arrays *a = context;
-    a->ops->norm_backward(a->ops, ROWS, WIDTH, a->weights, a->field[4], a->vector, a->field[2], WIDTH,
+    a->ops->norm_backward(a->ops, a->rows, WIDTH, a->weights, a->field[4], a->vector, a->field[2], WIDTH,
                           a->gradient, a->gradient + WIDTH, a->field[1], WIDTH);
     return STATUS_OK;
 }
 
 static enum status call_attention(void *context) {
     struct arrays *a = context;
-    a->ops->attention(a->ops, WINDOWS, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2], a->field[4],
+    a->ops->attention(a->ops, a->windows, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2], a->field[4],
                       a->p, a->field[1]);
     return STATUS_OK;
 }
 
 static enum status call_attention_tangent(void *context) {
     struct arrays *a = context;
-    a->ops->attention_tangents(a->ops, 1, WINDOWS, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
+    a->ops->attention_tangents(a->ops, 1, a->windows, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
                                a->field[4], a->p, a->field[5], a->field[6], a->field[7], a->field[1]);
     return STATUS_OK;
 }
 
 static enum status call_attention_backward(void *context) {
     struct arrays *a = context;
-    a->ops->attention_backward(a->ops, WINDOWS, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
+    a->ops->attention_backward(a->ops, a->windows, TOKENS, TOKENS, HEADS, WIDTH, a->field[0], a->field[2],
                                a->field[4], a->p, a->field[5], a->field[1], a->field[3], a->field[6]);
     return STATUS_OK;
 }
@@ -105,23 +108,24 @@ static enum status create(const struct ops *ops, struct arrays *a) {
     enum { PERIOD = 4093 };
     enum status status = STATUS_OK;
     real pattern[PERIOD];
-    const size_t weights = WIDTH * WIDTH, p = WINDOWS * HEADS * TOKENS * TOKENS, field = AXES * ROWS * WIDTH;
+    const size_t windows = (size_t)ops->chunk / TOKENS, rows = windows * TOKENS;
+    const size_t weights = WIDTH * WIDTH, p = windows * HEADS * TOKENS * TOKENS, field = AXES * rows * WIDTH;
     for (uint32_t i = 0; i < PERIOD; i++) {
         uint32_t word[4];
         rng_words(1, STREAM_PROBE, i, 0, 0, word);
         pattern[i] = (real)(2 * rng_uniform(word[0]) - 1);
     }
-    *a = (struct arrays){.ops = ops};
+    *a = (struct arrays){.ops = ops, .windows = windows, .rows = rows};
     for (int m = 0; m < FIELDS; m++) {
         TRY(ops->allocate(ops, field * sizeof(real), (void **)&a->field[m]));
         fill(ops, field, pattern, PERIOD, a->field[m]);
     }
     TRY(ops->allocate(ops, weights * sizeof(real), (void **)&a->weights));
     TRY(ops->allocate(ops, weights * sizeof(real), (void **)&a->gradient));
-    TRY(ops->allocate(ops, ROWS * sizeof(real), (void **)&a->vector));
+    TRY(ops->allocate(ops, rows * sizeof(real), (void **)&a->vector));
     TRY(ops->allocate(ops, p * sizeof(real), (void **)&a->p));
     fill(ops, weights, pattern, PERIOD, a->weights);
-    fill(ops, ROWS, pattern, PERIOD, a->vector);
+    fill(ops, rows, pattern, PERIOD, a->vector);
     for (int m = 0; m < 5; m++) {
         TRY(ops->allocate(ops, WEIGHTS * sizeof(real), (void **)&a->theta[m]));
         fill(ops, WEIGHTS, pattern, PERIOD, a->theta[m]);
@@ -144,9 +148,12 @@ static void destroy(struct arrays *a) {
 enum status bench_network_ops(struct bench *bench) {
     enum status status = STATUS_OK;
     struct arrays a;
-    const double field = ROWS * WIDTH * sizeof(real), weights = WIDTH * WIDTH * sizeof(real);
-    const double product = 2.0 * ROWS * WIDTH * WIDTH, p = WINDOWS * HEADS * TOKENS * TOKENS * sizeof(real);
-    const double small = 2.0 * ROWS * TOKENS * WIDTH; /* one product of all windows and heads */
+    TRY(comm_agree(bench->comm, create(bench->ops, &a)));
+    const double rows = (double)a.rows, field = rows * WIDTH * sizeof(real),
+                 weights = WIDTH * WIDTH * sizeof(real);
+    const double product = 2.0 * rows * WIDTH * WIDTH,
+                 p = (double)a.windows * HEADS * TOKENS * TOKENS * sizeof(real);
+    const double small = 2.0 * rows * TOKENS * WIDTH; /* one product of all windows and heads */
     const struct {
         struct bench_work work;
         bench_call *call;
@@ -154,7 +161,7 @@ enum status bench_network_ops(struct bench *bench) {
         {{"linear 256 -> 256", product, 2 * field + weights, 0, CEILING_PRODUCT}, call_linear},
         {{"linear 256 -> 256, backward", 2 * product, 3 * field + 3 * weights, 0, CEILING_PRODUCT},
          call_linear_backward},
-        {{"linear 2 -> 256", 2.0 * ROWS * AXES * WIDTH, field, 0, CEILING_COPY}, call_linear_narrow},
+        {{"linear 2 -> 256", 2.0 * rows * AXES * WIDTH, field, 0, CEILING_COPY}, call_linear_narrow},
         {{"gelu", 0, 2 * field, 0, CEILING_COPY}, call_gelu},
         {{"gelu, tangent or backward", 0, 3 * field, 0, CEILING_COPY}, call_gelu_tangent},
         {{"norm", 0, 4 * field, 0, CEILING_COPY}, call_norm},
@@ -165,7 +172,6 @@ enum status bench_network_ops(struct bench *bench) {
         {{"attention, backward", 4 * small, 7 * field + p, 0, CEILING_PRODUCT}, call_attention_backward},
         {{"radam", 0, 9.0 * WEIGHTS * sizeof(real), 0, CEILING_COPY}, call_radam},
     };
-    TRY(comm_agree(bench->comm, create(bench->ops, &a)));
     for (size_t m = 0; m < sizeof list / sizeof *list; m++)
         TRY(bench_time(bench, &list[m].work, REPEATS, list[m].call, &a));
 out:

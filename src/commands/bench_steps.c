@@ -299,9 +299,10 @@ static enum status bench_network(struct bench *b, struct simulation *s, const st
     struct halo *halo = NULL;
     uint32_t *nearest = NULL;
     const size_t total = (size_t)config_total(&b->config->system);
+    const size_t windows = n->windows * (size_t)(b->ops->chunk / ops_cpu()->chunk); /* a GPU wants more */
     TRY(nearest_build(s->particles, s->domain, b->comm, total, n->parameters.neighbours, 0, 0, &halo,
                       &nearest));
-    TRY(comm_agree(b->comm, create_learning(b, s, nearest, &n->parameters, n->windows, &l)));
+    TRY(comm_agree(b->comm, create_learning(b, s, nearest, &n->parameters, windows, &l)));
     const struct score_cost cost = score_operations(l.model);
     const double count = (double)l.in.count;
     TRY(bench_time(b, &(struct bench_work){n->forward, count * cost.forward, 0, count, CEILING_PRODUCT},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "commands/check_device.h"
 #include "commands/commands.h"
 #include "commands/compare.h"
 #include "commands/totals.h"
@@ -85,9 +86,16 @@ out:
     return status;
 }
 
+/* The paper's system in small, where there is no FILE: nothing of it but the device is used. */
+const char CHECK_SYSTEM[] = "system: {particles: 4096, packing_fraction: 0.5, v0: 0.025, gamma: 1e-4}\n"
+                            "simulation: {dt: 0.1}\n"
+                            "output: {directory: .}\n";
+
 enum status command_check(struct session *s) {
     enum status status = STATUS_OK;
     char trajectory[SESSION_PATH], evaluation[SESSION_PATH];
+    if (!s->file)
+        return check_device(s);
     session_path(s, "trajectory.h5", trajectory);
     session_path(s, "evaluation.h5", evaluation);
     log_info("check:    reads %s, and %s if it is there; where the flow is known exactly, writes check.h5",

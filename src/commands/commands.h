@@ -4,6 +4,9 @@
 
 #include "commands/session.h"
 
+/* Inputs where a command needs none of the user's. */
+extern const char CHECK_SYSTEM[], BENCH_SYSTEM[];
+
 enum status command_simulate(struct session *s);
 enum status command_train(struct session *s);
 enum status command_evaluate(struct session *s);

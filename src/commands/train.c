@@ -110,7 +110,7 @@ static enum status plan(struct session *s) {
                  weights, setup.network.response.layers, graph_reach(&setup.network.response, &c->system));
     else
         log_info("train:    %zu weights, %d neighbours a window, about %d tokens at once", weights,
-                 setup.network.neighbours, c->run.chunk);
+                 setup.network.neighbours, setup.chunk > 0 ? setup.chunk : s->ops->chunk);
     describe_steps(c, &setup, scores_operations(scores).training);
     warn_of_jumps(c);
     TRY(training_data_plan(s, &setup, &held));

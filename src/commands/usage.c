@@ -18,41 +18,43 @@ static const struct command command_table[] = {
      "second\n"
      "order before every frame (refine; eps = 0), and writes frames to\n"
      "trajectory.h5 with restart files beside it. The trajectory is the same bits on any number of ranks.",
-     command_simulate},
+     command_simulate, true, NULL},
     {"train", "FILE.yaml", "train a score network on trajectories", true,
      "system,network,response,training,data,output,run",
      "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
      "writes\n"
      "model.h5 with the training log.",
-     command_train},
+     command_train, true, NULL},
     {"evaluate", "FILE.yaml", "entropy production of every particle, fields, certificate", true,
      "system,evaluation,data,output,run",
      "Computes score, probability flow and entropy production of every particle of a trajectory, their "
      "fields and\n"
      "profiles, and the certificate, and writes evaluation.h5 and fields.xdmf.",
-     command_evaluate},
+     command_evaluate, true, NULL},
     {"run", "FILE.yaml", "simulate, train and evaluate, one after the other", true, NULL,
-     "The three stages in one. With --resume, stages that are complete are not repeated.", command_run},
-    {"check", "FILE.yaml", "identities that need no network; an evaluation beside the exact flow", true,
-     "system,output,run",
+     "The three stages in one. With --resume, stages that are complete are not repeated.", command_run, true,
+     NULL},
+    {"check", "[FILE.yaml]", "identities and exact flows beside results; without FILE: a GPU beside the CPU",
+     true, "system,output,run",
      "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: "
      "stationarity of\n"
      "the energy (I0) and the exact total entropy production. Where there is an evaluation, and the flow is "
      "known\n"
      "exactly (crystals; two swimmers on a ring), says how it compares, particle by particle, and writes "
      "check.h5,\n"
-     "anew each time.",
-     command_check},
+     "anew each time. Without FILE: compares every operation of the GPU with the CPU's, on sizes of all "
+     "kinds.",
+     command_check, true, CHECK_SYSTEM},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
-     command_info},
+     command_info, false, NULL},
     {"bench", "[messages]", "time this build on this machine", true, "system,simulation,run",
      "Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
      "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
      "can do: a large matrix product and a large copy; with two ranks or more also messages between them, "
      "or\n"
      "only these (mpirun -n 2 epflow bench messages). --json prints the same as JSON.",
-     command_bench},
+     command_bench, true, BENCH_SYSTEM},
 };
 enum { COMMANDS = sizeof command_table / sizeof *command_table };
 
@@ -159,6 +161,7 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
         return topic && !find_command(topic) ? unknown_command(topic) : STATUS_OK;
     }
     const struct command *c = NULL;
+    bool word = false;
     for (int i = 1; i < argc; i++) { /* options may stand anywhere; the first other word is the command */
         if (argv[i][0] == '-' && argv[i][1] != '\0') {
             TRY(parse_option(argc, argv, &i, s));
@@ -166,7 +169,8 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
             c = find_command(argv[i]);
             if (!c)
                 return unknown_command(argv[i]);
-        } else if (c->argument[0] == '[' && !s->part) {
+            word = strncmp(c->argument, "FILE", 4) != 0 && strncmp(c->argument, "[FILE", 5) != 0;
+        } else if (word && !s->part) {
             s->part = argv[i];
         } else if (!s->file) {
             s->file = argv[i];
@@ -177,9 +181,9 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     }
     if (!c)
         return FAIL(STATUS_BAD_INPUT, "no command given; epflow help lists the commands");
-    if (!s->file && c->argument[0] != '\0' && c->argument[0] != '[')
+    if (!s->file && c->argument[0] != '[')
         return FAIL(STATUS_BAD_INPUT, "epflow %s needs a file: epflow %s %s", c->name, c->name, c->argument);
-    if (s->file && c->argument[0] == '[')
+    if (s->file && word)
         return FAIL(STATUS_BAD_INPUT, "epflow %s takes one word at most, but %s and %s were given", c->name,
                     s->part, s->file);
     if (!c->reads_input && s->setting_count > 0)

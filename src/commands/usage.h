@@ -5,11 +5,16 @@
 #include "commands/session.h"
 
 struct command {
-    const char *name, *argument, *summary; /* argument "": takes no file */
+    const char *name;
+    const char
+        *argument; /* FILE...: a file; [FILE...]: one if there is one; [word]: a word that may be left out */
+    const char *summary;
     bool reads_input;     /* FILE is an input, or there is one built in; else the command opens FILE itself */
     const char *sections; /* of the input, that it reads; NULL: all */
     const char *description;
     enum status (*run)(struct session *s);
+    bool computes;        /* on the device of run.device */
+    const char *built_in; /* the input where no FILE is given; NULL: none */
 };
 
 /* Reads the command line into the session. *command is NULL when there is nothing to run (help or version were

@@ -141,6 +141,7 @@ static enum status build_lists(struct simulation *s) {
     halo_destroy(&s->halo);
     TRY(halo_create(p, s->domain, s->comm, s->law.cutoff + s->skin, &s->halo));
     status = law_pairs_build(p, &s->box, &s->law, s->skin, &s->list);
+    comm_fail(s->comm, s->ops->synchronise(s->ops));
     if (status == STATUS_OK)
         status = reserve(s);
     if (status == STATUS_OK && s->law.kind == PAIRS_SOFTPLUS)
@@ -296,6 +297,7 @@ static enum status all_well(struct simulation *s, const char *dt) {
 
 enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
                              double *displacement) {
+    comm_fail(s->comm, s->ops->synchronise(s->ops));
     tell(s, result, true, false, INFINITY);
     hear(s);
     *displacement = s->displacement;
@@ -351,17 +353,17 @@ void simulation_pair_forces(struct simulation *s) {
     timer_end(&s->timings, s->timer_force);
 }
 
-static enum status begin_messages(struct simulation *s) {
+static void begin_messages(struct simulation *s) {
     timer_begin(&s->timings, s->timer_messages);
-    enum status status = halo_positions_begin(s->halo, s->particles);
+    halo_positions_begin(s->halo, s->particles);
     timer_end(&s->timings, s->timer_messages);
-    return status;
 }
 
 enum status simulation_refresh(struct simulation *s, double displacement) {
     if (displacement > simulation_lists_last(s))
         return simulation_rebuild(s);
-    return begin_messages(s);
+    begin_messages(s);
+    return STATUS_OK;
 }
 
 static enum status do_again(struct simulation *s);
@@ -380,6 +382,7 @@ static enum status advance(struct simulation *s, bool stop) {
     s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, measured ? s->q_list : NULL, p->q,
                  p->image, p->g, NULL, NULL, &result);
     s->step_law.step++;
+    comm_fail(s->comm, s->ops->synchronise(s->ops)); /* of a device: others wait for its messages */
     timer_end(&s->timings, s->timer_step);
     if (!hear(s))
         return do_again(s);
@@ -419,7 +422,7 @@ static enum status do_again(struct simulation *s) {
     s->since_close = INFINITY;
     s->told.caution *= 1.5;
     s->repeats++;
-    TRY(begin_messages(s));
+    begin_messages(s);
     while (s->step_law.step < target) {
         s->told.careful = true;
         TRY(advance(s, false));

@@ -137,7 +137,7 @@ static enum status nearest_sites(struct frame *f, struct comm *comm, double leas
     TRY(comm_agree(comm, order_sites(f, found)));
     for (size_t a = 0; a < d; a++)
         f->ops->to_device(f->ops, p->q[a], old + a * n, n * sizeof *old);
-    TRY(halo_positions(f->halo, p));
+    halo_positions(f->halo, p);
 out:
     free(old);
     return status;
@@ -170,6 +170,7 @@ enum status frame_create(const struct ops *ops, struct comm *comm, const struct 
         TRY(nearest_sites(f, comm, least, margin));
     else
         TRY(nearest_build(f->particles, f->domain, comm, slice->n, k, least, margin, &f->halo, &f->nearest));
+    comm_fail(comm, ops->synchronise(ops));
     TRY(comm_agree(comm, index_ids(f)));
 out:
     if (status != STATUS_OK)

@@ -226,7 +226,7 @@ static enum status allocate_edges(struct graph *g, struct pair_list *list, size_
     struct edges *e = &g->edges;
     const size_t receivers = g->level[g->layers];
     *e = (struct edges){
-        .receivers = receivers, .count = count, .start = list->start, .sender = list->neighbour};
+        .receivers = receivers, .count = count, .start = list->start, .sender = list->neighbour, .senders = g->nodes};
     *list = (struct pair_list){0};
     real **const numbers[] = {&e->r, &e->kn, &e->kt, &e->window};
     for (size_t m = 0; m < sizeof numbers / sizeof *numbers; m++)
@@ -235,6 +235,10 @@ static enum status allocate_edges(struct graph *g, struct pair_list *list, size_
     TRY(ops->allocate(ops, (count * (size_t)g->law.d + 1) * sizeof(real), (void **)&e->normal));
     TRY(ops->allocate(ops, (receivers + 1) * sizeof(real), (void **)&g->stiffness));
     TRY(ops->allocate(ops, (receivers + 1) * sizeof(real), (void **)&g->kappa));
+    if (ops->edges_by_sender) {
+        TRY(ops->allocate(ops, (e->senders + 1) * sizeof *e->back_start, (void **)&e->back_start));
+        TRY(ops->allocate(ops, (count + 1) * sizeof *e->back_edge, (void **)&e->back_edge));
+    }
 out:
     return status;
 }
@@ -248,6 +252,8 @@ static enum status add_edges(struct graph *g, const struct particles *nodes, con
     TRY(list_pairs(ops, nodes, box, receivers, radius, &list));
     TRY(allocate_edges(g, &list, list.capacity));
     ops->edge_terms(ops, box, &g->law, nodes->q, &g->edges, g->stiffness, g->kappa);
+    if (ops->edges_by_sender)
+        ops->edges_by_sender(ops, &g->edges);
     g->start_host = malloc((receivers + 1) * sizeof *g->start_host);
     if (!g->start_host)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", receivers);
@@ -320,9 +326,9 @@ void graph_destroy(struct graph **graph) {
         return;
     const struct edges *e = &g->edges;
     const struct contacts *c = &g->contacts;
-    void *const held[] = {g->local, e->start,  e->sender,   e->receiver,  e->normal, e->r,
-                          e->kn,    e->kt,     e->window,   g->stiffness, g->kappa,  g->phi,
-                          c->start, c->sender, c->receiver, c->x};
+    void *const held[] = {g->local,    e->start, e->sender,    e->receiver,  e->normal,    e->r,     e->kn,
+                          e->kt,       e->window, e->back_start, e->back_edge, g->stiffness, g->kappa, g->phi,
+                          c->start,    c->sender, c->receiver,  c->x};
     for (size_t m = 0; m < sizeof held / sizeof *held; m++)
         g->ops->release(g->ops, held[m]);
     for (int a = 0; a < MAX_DIMENSION; a++)

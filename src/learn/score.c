@@ -6,7 +6,7 @@ static const struct score_kind *const kinds[] = {
 
 enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
                          int rows, struct score_model **out) {
-    return kinds[p->kind]->create(ops, p, d, outputs, rows, out);
+    return kinds[p->kind]->create(ops, p, d, outputs, rows > 0 ? rows : ops->chunk, out);
 }
 
 void score_destroy(struct score_model **model) {

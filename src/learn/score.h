@@ -40,7 +40,7 @@ struct score_input {
 
 struct score_model;
 
-/* Sizes from p, dimension d, outputs O (d, or 2 d for two heads); rows: about how many network rows (tokens) are computed at once, which bounds the
+/* Sizes from p, dimension d, outputs O (d, or 2 d for two heads); rows: about how many network rows (tokens) are computed at once (0: as suit the device), which bounds the
  * memory. Workspace is allocated here; the weights belong to the caller (score_tensors tells the layout). */
 enum status score_create(const struct ops *ops, const struct network_parameters *p, int d, int outputs,
                          int rows, struct score_model **out);

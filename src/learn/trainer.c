@@ -55,9 +55,8 @@ static enum status create(struct trainer *t, const real *weights) {
     TRY(scores_create(t->ops, &s->network, t->d, s->with_x, s->chunk, &t->scores));
     size_t size = t->scores->tensors.size;
     TRY(t->ops->allocate(t->ops, size * sizeof(real), (void **)&t->gradient));
-    t->gradient_host = malloc(size * sizeof(real));
     initial = malloc(size * sizeof(real));
-    if (!t->gradient_host || !initial) {
+    if (!initial) {
         status = FAIL(STATUS_FAILURE, "out of memory for a network of %zu weights", size);
         goto out;
     }
@@ -109,7 +108,6 @@ void trainer_destroy(struct trainer **trainer) {
     moved_release(t->ops, &t->moved);
     if (t->scores)
         probe_release(t->scores, &t->probes);
-    free(t->gradient_host);
     free(t->force_all);
     optimizer_destroy(&t->optimizer);
     scores_destroy(&t->scores);
@@ -126,9 +124,7 @@ static void sum_over_ranks(struct trainer *t, double *loss) {
         return;
     timer_begin(&t->timings, t->timer_messages);
     comm_sum(t->comm, loss, 1);
-    t->ops->to_host(t->ops, t->gradient_host, t->gradient, size * sizeof(real));
-    comm_sum_real(t->comm, t->gradient_host, size);
-    t->ops->to_device(t->ops, t->gradient, t->gradient_host, size * sizeof(real));
+    comm_sum_device(t->comm, t->gradient, size);
     timer_end(&t->timings, t->timer_messages);
 }
 
@@ -146,6 +142,7 @@ static enum status add_frame(struct trainer *t, const struct contribution *c, co
         status = denoising_gradient(t, c, loss);
     else
         status = matching_gradient(t, c, loss);
+    comm_fail(t->comm, t->ops->synchronise(t->ops)); /* of a device: others wait for its messages */
     timer_begin(&t->timings, t->timer_messages);
     status = comm_agree(t->comm, status);
     timer_end(&t->timings, t->timer_messages);

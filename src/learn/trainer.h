@@ -43,8 +43,7 @@ struct trainer {
     int d;
     struct scores *scores;
     struct optimizer *optimizer;
-    real *gradient;      /* (weights) device */
-    real *gradient_host; /* (weights) */
+    real *gradient; /* (weights) device */
     struct batch batch;
     size_t drawn; /* particles of the last step, over all ranks and frames */
     struct probe_buffers probes;

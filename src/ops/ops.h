@@ -169,6 +169,11 @@ struct edges {
     uint32_t *receiver;         /* (count) i */
     real *normal;               /* (d, count) n = x_ij / r */
     real *r, *kn, *kt, *window; /* (count) r, -k f'/gamma, -k f/(r gamma), w */
+    /* The edges of every sender, ascending, where edges_by_sender filled them: those of sender j are back_edge[
+     * back_start[j] ... back_start[j + 1] - 1]. What senders get back from their edges is summed by them. */
+    size_t senders;       /* all are below it */
+    uint32_t *back_start; /* (senders + 1) */
+    uint32_t *back_edge;  /* (count) */
 };
 /* The edges of receivers begin ... end - 1. Ops on a range work on rows of its edges, row 0 being the first of them. */
 struct edge_range {
@@ -191,6 +196,7 @@ FORMULA int stiffness_numbers(int d) {
 
 struct ops {
     const char *name; /* "cpu", "cuda" */
+    int chunk;        /* rows (tokens) of a network that are best computed at once */
     void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
 
     /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */
@@ -455,6 +461,9 @@ struct ops {
      * stiffness = (1/d) sum_j [kn + (d-1) kt] and kappa = max(1, 1 + stiffness). */
     void (*edge_terms)(const struct ops *ops, const struct box *box, const struct response_law *law,
                        uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa);
+    /* Fills back_start and back_edge, allocated by the caller, from `senders` and sender. NULL in tables whose backward
+     * ops do without them, such as the CPU's, which goes through the edges in their order. */
+    void (*edges_by_sender)(const struct ops *ops, struct edges *edges);
     /* u (n, d) = g + push, push = F/v0, formed in float64. */
     void (*velocity_rows)(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
                           real *u);

@@ -6,6 +6,7 @@
 
 static const struct ops table = {
     .name = "cpu",
+    .chunk = 1040,
     .allocate = cpu_allocate,
     .release = cpu_release,
     .to_device = cpu_copy,

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/response_formula.h"
+#include "ops/edge_formula.h"
+#include "ops/score_formula.h"
 
 /* One edge's n, r, kn, kt, w, in float64; returns kn + (d-1) kt. */
 static double edge_term(const struct box *box, const struct response_law *law, uint64_t *const q[],
@@ -15,18 +16,15 @@ static double edge_term(const struct box *box, const struct response_law *law, u
         delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * (box->side[a] * 0x1p-64);
         square += delta[a] * delta[a];
     }
-    const double r = sqrt(square > 1e-24 ? square : 1e-24);
-    const double f = pair_force_d(r, law->beta, 1 / law->beta), slope = pair_slope_d(r, law->beta);
-    const double kn = -law->k * slope / law->gamma, kt = -law->k * f / (r * law->gamma);
+    const struct edge_term at = edge_term_of(law, square);
     for (int a = 0; a < box->d; a++)
-        edges->normal[(size_t)a * edges->count + e] = (real)(delta[a] / r);
+        edges->normal[(size_t)a * edges->count + e] = (real)(delta[a] / at.r);
     edges->receiver[e] = (uint32_t)i;
-    edges->r[e] = (real)r;
-    edges->kn[e] = (real)kn;
-    edges->kt[e] = (real)kt;
-    edges->window[e] =
-        (real)(1 / (1 + exp(-law->constants.window_rate * (law->constants.window_centre - r))));
-    return kn + (box->d - 1) * kt;
+    edges->r[e] = (real)at.r;
+    edges->kn[e] = (real)at.kn;
+    edges->kt[e] = (real)at.kt;
+    edges->window[e] = (real)at.window;
+    return at.kn + (box->d - 1) * at.kt;
 }
 
 void cpu_edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,
@@ -55,35 +53,6 @@ void cpu_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[]
 struct source {
     real q[MAX_DIMENSION], shot[MOST_SHOTS][MAX_DIMENSION];
 };
-
-/* Force along x' = x_ij - reach u_ij in units of k, at shots that reach back that far. */
-static inline void shot_force(int d, real beta, real guard, const real x[], const real u[], real reach,
-                              real force[]) {
-    real moved[MAX_DIMENSION], square = guard, slope;
-    for (int a = 0; a < d; a++) {
-        moved[a] = x[a] - reach * u[a];
-        square += moved[a] * moved[a];
-    }
-    const real r = root_of(square), factor = pair_force_and_slope(r, beta, &slope) / r;
-    for (int a = 0; a < d; a++)
-        force[a] = factor * moved[a];
-}
-
-/* Its derivative where u moves by du. */
-static inline void shot_tangent(int d, real beta, real guard, const real x[], const real u[], const real du[],
-                                real reach, real dforce[]) {
-    real moved[MAX_DIMENSION], dmoved[MAX_DIMENSION], square = guard, along = 0, slope;
-    for (int a = 0; a < d; a++) {
-        moved[a] = x[a] - reach * u[a];
-        dmoved[a] = -reach * du[a];
-        square += moved[a] * moved[a];
-        along += moved[a] * dmoved[a];
-    }
-    const real r = root_of(square), factor = pair_force_and_slope(r, beta, &slope) / r;
-    const real turn = (slope - factor) * along / (r * r);
-    for (int a = 0; a < d; a++)
-        dforce[a] = factor * dmoved[a] + turn * moved[a];
-}
 
 /* Adds edge e: what = u_ij, or its derivative where `tangent` says so. */
 static inline __attribute__((always_inline)) void add_source(int d, const struct response_law *law,
@@ -158,25 +127,12 @@ void cpu_response_sources_tangent(const struct ops *ops, const struct response_l
 
 /* ---- the state that the network starts from ---- */
 
-static real dot(int d, const real *a, const real *b) {
-    real sum = 0;
-    for (int m = 0; m < d; m++)
-        sum += a[m] * b[m];
-    return sum;
-}
-
 void cpu_response_state(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
                         const real *phi, const real *q, const real *u, real *x) {
     (void)ops;
     const size_t d = (size_t)law->d;
-    const real floor_ = (real)law->constants.lg_floor;
-    for (size_t i = 0; i < n; i++, q += d, u += d, x += STATE_NUMBERS) {
-        x[0] = log_of(kappa[i]) / (real)law->constants.kappa_scale - (real)law->constants.kappa_shift;
-        x[1] = log_of(floor_ + dot(law->d, q, q)) / 2;
-        x[2] = log_of(floor_ + kappa[i] * dot(law->d, u, u)) / (2 * (real)law->constants.speed_scale) -
-               (real)law->constants.speed_shift;
-        x[3] = phi[i] / (real)law->constants.density_shift - 1;
-    }
+    for (size_t i = 0; i < n; i++, q += d, u += d, x += STATE_NUMBERS)
+        state_of(law, kappa[i], phi[i], q, u, x);
 }
 
 void cpu_response_state_tangent(const struct ops *ops, const struct response_law *law, size_t n,
@@ -184,11 +140,6 @@ void cpu_response_state_tangent(const struct ops *ops, const struct response_law
                                 const real *du, real *dx) {
     (void)ops;
     const size_t d = (size_t)law->d;
-    const real floor_ = (real)law->constants.lg_floor;
-    for (size_t i = 0; i < n; i++, q += d, u += d, dq += d, du += d, dx += STATE_NUMBERS) {
-        dx[0] = dx[3] = 0;
-        dx[1] = dot(law->d, q, dq) / (floor_ + dot(law->d, q, q));
-        dx[2] = kappa[i] * dot(law->d, u, du) / (floor_ + kappa[i] * dot(law->d, u, u)) /
-                (real)law->constants.speed_scale;
-    }
+    for (size_t i = 0; i < n; i++, q += d, u += d, dq += d, du += d, dx += STATE_NUMBERS)
+        state_tangent_of(law, kappa[i], q, u, dq, du, dx);
 }

@@ -2,7 +2,7 @@
  * the gradient) are float64. */
 #include "ops/ops_cpu.h"
 
-#include "ops/precision.h"
+#include "ops/radam_formula.h"
 
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
                    const real *weight, double sign, double sigma, double scale, double *term, real *ds) {
@@ -32,24 +32,7 @@ void cpu_radam(const struct ops *ops, size_t count, int64_t t, bool rectify, dou
                double scale, double decay, const real *gradient, real *mu, real *nu, real *theta,
                real *average) {
     (void)ops;
-    const double b1 = 0.9, threshold = 5, power = pow(b2, (double)t);
-    const double rho_end = 2 / (1 - b2) - 1, rho = rho_end - 2 * (double)t * power / (1 - power);
-    const bool rectified = !rectify || rho >= threshold;
-    const real unbias_mu = (real)(1 / (1 - pow(b1, (double)t))), unbias_nu = (real)(1 / (1 - power));
-    const real factor =
-        rectify && rectified
-            ? (real)sqrt((rho - 4) * (rho - 2) * rho_end / ((rho_end - 4) * (rho_end - 2) * rho))
-            : 1;
-    const real clip = (real)scale, step = (real)rate, keep_mu = (real)b1, new_mu = (real)(1 - b1);
-    const real keep_nu = (real)b2, new_nu = (real)(1 - b2), keep = (real)decay, fresh = (real)(1 - decay);
-    const real least = (real)1e-8;
-    for (size_t i = 0; i < count; i++) {
-        const real g = clip * gradient[i];
-        mu[i] = keep_mu * mu[i] + new_mu * g;
-        nu[i] = keep_nu * nu[i] + new_nu * g * g;
-        const real momentum = unbias_mu * mu[i];
-        const real adapted = factor * momentum / (sqrt_real(unbias_nu * nu[i]) + least);
-        theta[i] -= step * (rectified ? adapted : momentum);
-        average[i] = keep * average[i] + fresh * theta[i];
-    }
+    const struct radam_step step = radam_prepare(t, rectify, b2, rate, scale, decay);
+    for (size_t i = 0; i < count; i++)
+        radam_weight(&step, gradient[i], mu + i, nu + i, theta + i, average + i);
 }

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/response_formula.h"
+#include "ops/edge_formula.h"
+#include "ops/score_formula.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -65,24 +66,23 @@ void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, 
 
 enum { MOST_MIXED = 64 };
 
-/* What an edge brings, by itself: n, and kn/kappa, kt/kappa, w/sqrt(kappa), w, each times its factor. */
-struct carrier {
-    real normal[MAX_DIMENSION], along, across, push, message;
+/* n of an edge, and what it carries. */
+struct bond {
+    real normal[MAX_DIMENSION];
+    struct carrier of;
 };
 
-INLINE struct carrier carrier_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
-                                 real kappa) {
-    struct carrier out = {.along = edges->kn[e] / kappa,
-                          .across = (real)law->constants.across_factor * edges->kt[e] / kappa,
-                          .push = (real)law->constants.push_factor * edges->window[e] / root_of(kappa),
-                          .message = (real)law->constants.message_factor * edges->window[e]};
+INLINE struct bond bond_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
+                           real kappa) {
+    struct bond out = {.of = carrier_of(carrier_factors_of(law), edges->kn[e], edges->kt[e],
+                                              edges->window[e], kappa)};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
 }
 
 /* a = n . (own - other), T = own - other - n a, channel by channel; vectors are (d, channels). */
-INLINE void split_mixed(int d, int channels, const struct carrier *k, const real *own, const real *other,
+INLINE void split_mixed(int d, int channels, const struct bond *k, const real *own, const real *other,
                         real along[], real across[][MOST_MIXED]) {
     for (int c = 0; c < channels; c++)
         along[c] = 0;
@@ -106,17 +106,17 @@ INLINE void messages_of(int d, int channels, const struct response_law *law, con
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
             const real *restrict of = y + (e - range.first) * row, *alpha = of + hidden;
             const real *beta = alpha + channels, *delta = beta + channels;
             real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
             split_mixed(d, channels, &k, mixed + i * vectors, mixed + edges->sender[e] * vectors, along,
                         across);
             for (int c = 0; c < hidden; c++)
-                sum[c] += k.message * of[c];
+                sum[c] += k.of.message * of[c];
             for (int c = 0; c < channels; c++) {
-                const real onto = k.along * (transfer + alpha[c]) * along[c] + k.push * delta[c];
-                const real beside = k.across * (transfer + beta[c]);
+                const real onto = k.of.along * (transfer + alpha[c]) * along[c] + k.of.push * delta[c];
+                const real beside = k.of.across * (transfer + beta[c]);
                 for (int a = 0; a < d; a++)
                     new[a][c] += onto *k.normal[a] + beside *across[a][c];
             }
@@ -148,7 +148,7 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
             const size_t j = edges->sender[e];
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             const real *dof = dy + (e - range.first) * row, *dalpha = dof + hidden,
@@ -159,13 +159,13 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
             split_mixed(d, channels, &k, mixed + i * vectors, mixed + j * vectors, along, across);
             split_mixed(d, channels, &k, dmixed + i * vectors, dmixed + j * vectors, dalong, dacross);
             for (int c = 0; c < hidden; c++)
-                sum[c] += k.message * dof[c];
+                sum[c] += k.of.message * dof[c];
             for (int c = 0; c < channels; c++) {
                 const real onto =
-                    k.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) + k.push * ddelta[c];
+                    k.of.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) + k.of.push * ddelta[c];
                 for (int a = 0; a < d; a++)
                     new[a][c] += onto *k.normal[a] +
-                                 k.across *((transfer + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
+                                 k.of.across *((transfer + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
             }
         }
         for (int a = 0; a < d; a++)
@@ -195,7 +195,7 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
     for (size_t i = range.begin; i < range.end; i++) {
         const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct carrier k = carrier_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             real *restrict dof = dy + (e - range.first) * row, *dalpha = dof + hidden;
             real *dbeta = dalpha + channels, *ddelta = dbeta + channels;
@@ -204,17 +204,17 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
             split_mixed(d, channels, &k, mixed + i * vectors, mixed + edges->sender[e] * vectors, along,
                         across);
             for (int c = 0; c < hidden; c++)
-                dof[c] = k.message * dsum[c];
+                dof[c] = k.of.message * dsum[c];
             for (int c = 0; c < channels; c++) {
                 real onto = 0, beside = 0;
                 for (int a = 0; a < d; a++) {
                     onto += k.normal[a] * dnew[a * channels + c];
                     beside += across[a][c] * dnew[a * channels + c];
                 }
-                dalpha[c] = k.along * along[c] * onto;
-                dbeta[c] = k.across * beside;
-                ddelta[c] = k.push * onto;
-                const real normal = k.along * (transfer + alpha[c]), rest = k.across * (transfer + beta[c]);
+                dalpha[c] = k.of.along * along[c] * onto;
+                dbeta[c] = k.of.across * beside;
+                ddelta[c] = k.of.push * onto;
+                const real normal = k.of.along * (transfer + alpha[c]), rest = k.of.across * (transfer + beta[c]);
                 for (int a = 0; a < d; a++) {
                     const real g = rest * dnew[a * channels + c] + (normal - rest) * onto * k.normal[a];
                     own[a * channels + c] += g;
@@ -239,36 +239,14 @@ void cpu_edge_messages_backward(const struct ops *ops, const struct response_law
 
 /* ---- what a particle sees of its new vectors ---- */
 
-/* V . V, V . q of channel c. */
-INLINE void products(int d, int channels, int c, const real *v, const real *q, real *square, real *with_q) {
-    *square = *with_q = 0;
-    for (int a = 0; a < d; a++) {
-        *square += v[a * channels + c] * v[a * channels + c];
-        *with_q += v[a * channels + c] * q[a];
-    }
-}
-
-INLINE real square_of(int d, const real *q) {
-    real sum = 0;
-    for (int a = 0; a < d; a++)
-        sum += q[a] * q[a];
-    return sum;
-}
-
 void cpu_vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
                          const real *kappa, const real *q, const real *v, real *x, size_t ldx) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, x += ldx) {
-        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
-        for (int c = 0; c < channels; c++) {
-            real square, with_q;
-            products(d, channels, c, v, q, &square, &with_q);
-            const real length = root_of(floor_ + square);
-            x[c] = log_of(root * length + guard);
-            x[channels + c] = with_q * inverse / length;
-        }
+        const struct sight sight = sight_of(law, channels, kappa[i], q);
+        for (int c = 0; c < channels; c++)
+            vector_feature(&sight, c, v, q, x);
     }
 }
 
@@ -277,24 +255,11 @@ void cpu_vector_features_tangent(const struct ops *ops, const struct response_la
                                  const real *dq, const real *dv, real *dx, size_t lddx) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dq += d, dv += d * channels, dx += lddx) {
-        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
-        real q_dq = 0;
-        for (int a = 0; a < d; a++)
-            q_dq += q[a] * dq[a];
-        for (int c = 0; c < channels; c++) {
-            real square, with_q, v_dv = 0, dwith_q = 0;
-            products(d, channels, c, v, q, &square, &with_q);
-            for (int a = 0; a < d; a++) {
-                v_dv += v[a * channels + c] * dv[a * channels + c];
-                dwith_q += dv[a * channels + c] * q[a] + v[a * channels + c] * dq[a];
-            }
-            const real length = root_of(floor_ + square);
-            dx[c] = root * v_dv / length / (root * length + guard);
-            dx[channels + c] =
-                inverse / length * (dwith_q - with_q * (v_dv / (length * length) + q_dq * inverse * inverse));
-        }
+        const struct sight sight = sight_of(law, channels, kappa[i], q);
+        const real q_dq = dot_of(d, q, dq);
+        for (int c = 0; c < channels; c++)
+            vector_feature_tangent(&sight, c, v, q, dv, dq, q_dq, dx);
     }
 }
 
@@ -303,18 +268,10 @@ void cpu_vector_features_backward(const struct ops *ops, const struct response_l
                                   const real *dx, size_t lddx, real *dv) {
     (void)ops;
     const int d = law->d;
-    const real floor_ = (real)law->constants.lg_floor, guard = (real)law->constants.log_guard;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dx += lddx, dv += d * channels) {
-        const real root = root_of(kappa[i]), inverse = 1 / root_of(floor_ + square_of(d, q));
-        for (int c = 0; c < channels; c++) {
-            real square, with_q;
-            products(d, channels, c, v, q, &square, &with_q);
-            const real length = root_of(floor_ + square), turned = dx[channels + c] * inverse / length;
-            const real stretched =
-                dx[c] * root / length / (root * length + guard) - turned * with_q / (length * length);
-            for (int a = 0; a < d; a++)
-                dv[a * channels + c] += stretched * v[a * channels + c] + turned * q[a];
-        }
+        const struct sight sight = sight_of(law, channels, kappa[i], q);
+        for (int c = 0; c < channels; c++)
+            vector_feature_gradient(&sight, c, v, q, dx, dv);
     }
 }
 
@@ -371,35 +328,20 @@ void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real
     }
 }
 
-/* ---- the score ----
- * s = -sqrt(kappa) sum_c (o_c + [c = 0] prior) G_c Z_c - g + o_F F/v0 + o_u u,  G_c = 1/(1 + |Z_c|^2/gain). */
-
-INLINE real gate_of(int d, int vectors, int c, real gain, const real *z) {
-    real square = 0;
-    for (int a = 0; a < d; a++)
-        square += z[a * vectors + c] * z[a * vectors + c];
-    return 1 / (1 + square / gain);
-}
-
-INLINE real factor_of(const struct response_law *law, const real *o, int c) {
-    return c == 0 ? o[c] + (real)law->constants.prior : o[c];
-}
+/* ---- the score ---- */
 
 void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
                         const real *kappa, const real *z, const real *o, double *const g[],
                         double *const push[], real *s) {
     (void)ops;
     const int d = law->d;
+    const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
     for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
         real sum[MAX_DIMENSION] = {0};
-        for (int c = 0; c < vectors; c++) {
-            const real factor = factor_of(law, o, c) * gate_of(d, vectors, c, (real)law->constants.gain, z);
-            for (int a = 0; a < d; a++)
-                sum[a] += factor * z[a * vectors + c];
-        }
+        for (int c = 0; c < vectors; c++)
+            add_vector(d, vectors, c, prior, gain, z, o, sum);
         for (int a = 0; a < d; a++)
-            s[a] = (real)(-(double)(root_of(kappa[i]) * sum[a]) - g[a][i] +
-                          (double)o[vectors + 1] * push[a][i] + (double)o[vectors] * (g[a][i] + push[a][i]));
+            s[a] = score_component(root_of(kappa[i]), sum[a], g[a][i], push[a][i], o[vectors], o[vectors + 1]);
     }
 }
 
@@ -409,22 +351,15 @@ void cpu_response_score_tangent(const struct ops *ops, const struct response_law
                                 real *ds) {
     (void)ops;
     const int d = law->d;
-    const real gain = (real)law->constants.gain;
+    const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
     for (size_t i = 0; i < n;
          i++, z += d * vectors, o += vectors + 2, dz += d * vectors, dout += vectors + 2, dg += d, ds += d) {
         real dsum[MAX_DIMENSION] = {0};
-        for (int c = 0; c < vectors; c++) {
-            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
-            real along = 0;
-            for (int a = 0; a < d; a++)
-                along += z[a * vectors + c] * dz[a * vectors + c];
-            const real dfactor = dout[c] * gate - 2 * factor * gate * along / gain;
-            for (int a = 0; a < d; a++)
-                dsum[a] += factor * dz[a * vectors + c] + dfactor * z[a * vectors + c];
-        }
+        for (int c = 0; c < vectors; c++)
+            add_vector_tangent(d, vectors, c, prior, gain, z, o, dz, dout, dsum);
         for (int a = 0; a < d; a++)
-            ds[a] = -root_of(kappa[i]) * dsum[a] - dg[a] + dout[vectors + 1] * (real)push[a][i] +
-                    dout[vectors] * (real)(g[a][i] + push[a][i]) + o[vectors] * dg[a];
+            ds[a] = score_component_tangent(root_of(kappa[i]), dsum[a], g[a][i], push[a][i], o[vectors], dg[a],
+                                            dout[vectors], dout[vectors + 1]);
     }
 }
 
@@ -433,19 +368,12 @@ void cpu_response_score_backward(const struct ops *ops, const struct response_la
                                  double *const push[], const real *ds, real *dz, real *dout) {
     (void)ops;
     const int d = law->d;
-    const real gain = (real)law->constants.gain;
+    const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
     for (size_t i = 0; i < n;
          i++, z += d * vectors, o += vectors + 2, ds += d, dz += d * vectors, dout += vectors + 2) {
         const real root = root_of(kappa[i]);
-        for (int c = 0; c < vectors; c++) {
-            const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(law, o, c) * gate;
-            real along = 0;
-            for (int a = 0; a < d; a++)
-                along += z[a * vectors + c] * ds[a];
-            dout[c] = -root * gate * along;
-            for (int a = 0; a < d; a++)
-                dz[a * vectors + c] = -root * factor * (ds[a] - 2 * gate * along / gain * z[a * vectors + c]);
-        }
+        for (int c = 0; c < vectors; c++)
+            vector_gradient(d, vectors, c, prior, gain, root, z, o, ds, dz, dout);
         dout[vectors] = dout[vectors + 1] = 0;
         for (int a = 0; a < d; a++) {
             dout[vectors + 1] += (real)push[a][i] * ds[a];

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "ops/response_formula.h"
+#include "ops/edge_formula.h"
 
 enum { BLOCK = 16 };
 typedef real lane[BLOCK];
@@ -57,17 +57,17 @@ static inline void pair_terms_of(int d, const struct response_law *law, const la
                                  struct pair_lanes *at) {
     const real k = (real)law->k, beta = (real)law->beta, guard = (real)law->constants.shot_guard;
     EACH_LANE(l) {
-        real square = guard, slope;
+        real square = guard;
         for (int a = 0; a < d; a++)
             square += moved[a][l] * moved[a][l];
-        const real r = root_of(square), inverse = 1 / r, f = pair_force_and_slope(r, beta, &slope);
+        const struct contact_term term = contact_term_of(k, beta, square);
         for (int a = 0; a < d; a++)
-            at->n[a][l] = moved[a][l] * inverse;
-        at->r[l] = r;
-        at->t[l] = -k * f * inverse;
-        at->p[l] = -k * slope - at->t[l];
-        at->dt[l] = -k * (slope - f * inverse) * inverse;
-        at->dp[l] = -k * beta * -slope * (1 + slope) - at->dt[l]; /* f'' = beta (-f') (1 + f') */
+            at->n[a][l] = moved[a][l] * term.inverse;
+        at->r[l] = term.r;
+        at->t[l] = term.t;
+        at->p[l] = term.p;
+        at->dt[l] = term.dt;
+        at->dp[l] = term.dp;
     }
 }
 

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 struct comm {
     MPI_Comm world;
     int rank, size;
     MPI_Request largest; /* the reduction under way */
+    const struct device_messages *device;
 };
 
 #ifdef EPFLOW_FLOAT64
@@ -37,6 +40,7 @@ enum status comm_start(int *argc, char ***argv, struct comm **out) {
 void comm_stop(struct comm **comm) {
     if (!*comm)
         return;
+    comm_use_device(*comm, NULL);
     MPI_Comm_free(&(*comm)->world);
     MPI_Finalize();
     free(*comm);
@@ -46,6 +50,40 @@ void comm_stop(struct comm **comm) {
 void comm_abort(struct comm *comm, int code) {
     MPI_Abort(comm->world, code);
     abort();
+}
+
+void comm_fail(struct comm *comm, enum status status) {
+    if (status == STATUS_OK)
+        return;
+    log_rank("error: %s", status_message());
+    comm_abort(comm, status);
+}
+
+enum status comm_use_device(struct comm *comm, const struct device_messages *messages) {
+    enum status status = STATUS_OK;
+    char id[DEVICE_MESSAGES_ID] = "";
+    if (comm->device)
+        comm->device->stop(comm->device);
+    comm->device = NULL;
+    if (!messages)
+        return STATUS_OK;
+    if (comm->rank == 0)
+        status = messages->identify(messages, id);
+    TRY(comm_agree(comm, status));
+    comm_broadcast(comm, id, sizeof id);
+    TRY(comm_agree(comm, messages->start(messages, id, comm->rank, comm->size)));
+    comm->device = messages;
+out:
+    return status;
+}
+
+int comm_local_rank(struct comm *comm) {
+    MPI_Comm node;
+    int rank;
+    MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &rank);
+    MPI_Comm_free(&node);
+    return rank;
 }
 
 int comm_rank(const struct comm *comm) {
@@ -132,8 +170,11 @@ void comm_sum(struct comm *comm, double *values, size_t count) {
     sum(comm, values, count, sizeof *values, MPI_DOUBLE);
 }
 
-void comm_sum_real(struct comm *comm, real *values, size_t count) {
-    sum(comm, values, count, sizeof *values, MPI_REAL_TYPE);
+void comm_sum_device(struct comm *comm, real *values, size_t count) {
+    if (comm->device)
+        comm->device->sum(comm->device, values, count);
+    else if (comm->size > 1)
+        sum(comm, values, count, sizeof *values, MPI_REAL_TYPE);
 }
 
 void comm_sum_integer(struct comm *comm, int64_t *values, int count) {
@@ -185,6 +226,12 @@ out:
 enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
                        void *receive) {
     enum { FEW = 64 };
+    if (pattern->device && comm->device) {
+        comm->device->begin(comm->device, pattern->peers, pattern->peer, pattern->send_offset,
+                            pattern->receive_offset, send, receive);
+        comm->device->end(comm->device);
+        return STATUS_OK;
+    }
     MPI_Request few[2 * FEW], *request = few;
     if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))
         comm_abort(comm, STATUS_FAILURE); /* the peers wait for messages: nothing can be agreed on */
@@ -205,8 +252,12 @@ enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, co
 }
 
 struct comm_channel {
-    int requests;
+    const struct device_messages *device; /* of a pattern in its memory, and */
+    const struct comm_pattern *pattern;
+    const void *send;
+    void *receive;
     bool under_way;
+    int requests; /* else */
     MPI_Request request[];
 };
 
@@ -217,8 +268,13 @@ enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pa
     *out = c;
     if (!c)
         return FAIL(STATUS_FAILURE, "out of memory for messages among %d ranks", peers);
+    *c = (struct comm_channel){.device = pattern->device ? comm->device : NULL,
+                               .pattern = pattern,
+                               .send = send,
+                               .receive = receive};
+    if (c->device)
+        return STATUS_OK;
     c->requests = 2 * peers;
-    c->under_way = false;
     for (int p = 0; p < peers; p++) {
         size_t from = pattern->send_offset[p], to = pattern->receive_offset[p];
         MPI_Recv_init((char *)receive + to, (int)(pattern->receive_offset[p + 1] - to), MPI_BYTE,
@@ -230,13 +286,20 @@ enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pa
 }
 
 void comm_channel_begin(struct comm_channel *c) {
-    MPI_Startall(c->requests, c->request);
+    const struct comm_pattern *p = c->pattern;
+    if (c->device)
+        c->device->begin(c->device, p->peers, p->peer, p->send_offset, p->receive_offset, c->send,
+                         c->receive);
+    else
+        MPI_Startall(c->requests, c->request);
     c->under_way = true;
 }
 
 bool comm_channel_end(struct comm_channel *c) {
     const bool ended = c->under_way;
-    if (ended)
+    if (ended && c->device)
+        c->device->end(c->device);
+    else if (ended)
         MPI_Waitall(c->requests, c->request, MPI_STATUSES_IGNORE);
     c->under_way = false;
     return ended;

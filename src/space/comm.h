@@ -1,7 +1,8 @@
-/* Messages between ranks. The only caller of MPI (beside HDF5, which is handed the communicator).
+/* Messages between ranks: one handle for those between host memories (MPI, whose only caller this is beside HDF5, which
+ * is handed the communicator) and those between the memories of devices (a table, see base/messages.h: NCCL's).
  *
- * Every function but comm_rank, comm_size and comm_handle is collective over all ranks of the handle.
- * Reductions are in place. Arrays are in host memory.
+ * Every function but comm_rank, comm_size, comm_fail and comm_handle is collective over all ranks of the handle.
+ * Reductions are in place. Arrays are in host memory where nothing else is said.
  */
 #ifndef EPFLOW_SPACE_COMM_H
 #define EPFLOW_SPACE_COMM_H
@@ -10,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/messages.h"
 #include "base/real.h"
 #include "base/status.h"
 
@@ -24,8 +26,19 @@ void comm_stop(struct comm **comm);
 /* Ends every rank at once with this exit code: for errors that cannot be agreed on. Does not return. */
 void comm_abort(struct comm *comm, int code);
 
+/* For what goes wrong on one rank while others wait for its messages: says what was recorded and ends every rank.
+ * Returns if status is STATUS_OK. Not collective. */
+void comm_fail(struct comm *comm, enum status status);
+
+/* From now on messages between the memories of devices go by this table, or, if NULL, by MPI (device memory is the
+ * host's then, or there is one rank). The table stays the caller's, and is stopped before comm_stop. */
+enum status comm_use_device(struct comm *comm, const struct device_messages *messages);
+
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
+
+/* This rank's number among those of the same node. */
+int comm_local_rank(struct comm *comm);
 
 /* A pointer to the MPI_Comm, for the io layer, which gives it to HDF5. */
 const void *comm_handle(const struct comm *comm);
@@ -46,7 +59,7 @@ void comm_max_begin(struct comm *comm, double *values, int count);
 void comm_max_look(struct comm *comm);
 void comm_max_end(struct comm *comm);
 void comm_sum(struct comm *comm, double *values, size_t count);
-void comm_sum_real(struct comm *comm, real *values, size_t count);
+void comm_sum_device(struct comm *comm, real *values, size_t count); /* in the device's memory */
 void comm_sum_integer(struct comm *comm, int64_t *values, int count);
 
 /* Sends send_count[r] records of `record` bytes to every rank r, in rank order from `send`; receives
@@ -62,12 +75,13 @@ struct comm_pattern {
     int *peer;              /* (peers) rank */
     size_t *send_offset;    /* (peers + 1) bytes */
     size_t *receive_offset; /* (peers + 1) bytes */
+    bool device;            /* the buffers are in the device's memory */
 };
 enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
                        void *receive);
 
-/* The messages of a pattern between the same two buffers again and again: set up once, then begun and ended as often
- * as wanted. Between the two neither buffer is to be touched. _destroy ends what is under way, and accepts NULL; only
+/* The messages of a pattern, which stays where it is, between the same two buffers again and again: set up once, then
+ * begun and ended as often as wanted. Between the two neither buffer is to be touched. _destroy ends what is under way, and accepts NULL; only
  * begin and end are collective, over the peers. */
 struct comm_channel;
 enum status comm_channel_create(struct comm *comm, const struct comm_pattern *pattern, const void *send,

@@ -110,7 +110,8 @@ static enum status exchange_counts(struct halo *h) {
         sent[p] = h->send_first[p + 1] - h->send_first[p];
         h->values.send_offset[p + 1] = h->values.receive_offset[p + 1] = ((size_t)p + 1) * sizeof *numbers;
     }
-    enum status status = comm_peers(h->comm, &h->values, sent, received);
+    enum status status = comm_peers(h->comm, &h->values, sent, received); /* host memory, this once */
+    h->rows.device = h->values.device = true;
     for (int p = 0; p < h->peers; p++)
         h->receive_first[p + 1] = h->receive_first[p] + received[p];
     for (int p = 0; p <= h->peers; p++) {
@@ -127,15 +128,13 @@ static enum status exchange_counts(struct halo *h) {
 }
 
 /* columns[a][send_index] (8-byte elements), peer after peer, into the message buffer. */
-static enum status pack(struct halo *h, const struct comm_pattern *pattern, int columns,
-                        void *const column[]) {
+static void pack(struct halo *h, const struct comm_pattern *pattern, int columns, void *const column[]) {
     for (int p = 0; p < h->peers; p++) {
         size_t first = h->send_first[p], count = h->send_first[p + 1] - first;
         for (int a = 0; a < columns; a++)
             h->ops->gather8(h->ops, count, h->send_index + first, column[a],
                             h->send + pattern->send_offset[p] + (size_t)a * count * sizeof(uint64_t));
     }
-    return h->ops->synchronise(h->ops);
 }
 
 /* What has come into columns[a][owned + ...]. */
@@ -154,9 +153,8 @@ static enum status send_columns(struct halo *h, size_t owned, int columns, void 
     const struct comm_pattern *pattern = columns == 1 ? &h->values : &h->rows;
     if (h->peers == 0)
         return STATUS_OK;
-    enum status status = pack(h, pattern, columns, column);
-    if (status == STATUS_OK)
-        status = comm_peers(h->comm, pattern, h->send, h->receive);
+    pack(h, pattern, columns, column);
+    enum status status = comm_peers(h->comm, pattern, h->send, h->receive);
     if (status == STATUS_OK)
         unpack(h, pattern, owned, columns, column);
     return status;
@@ -228,7 +226,7 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     p->ghosts = received;
     TRY(comm_agree(comm, comm_channel_create(comm, &h->rows, h->send, h->receive, &h->positions)));
     TRY(send_ids(h, p));
-    TRY(halo_positions(h, p));
+    halo_positions(h, p);
     TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
 out:
     for (int a = 0; a < p->d; a++)
@@ -239,14 +237,11 @@ out:
     return status;
 }
 
-enum status halo_positions_begin(struct halo *h, const struct particles *p) {
+void halo_positions_begin(struct halo *h, const struct particles *p) {
     if (h->peers == 0)
-        return STATUS_OK;
-    enum status status = pack(h, &h->rows, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
-    if (status != STATUS_OK)
-        return status;
+        return;
+    pack(h, &h->rows, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
     comm_channel_begin(h->positions);
-    return STATUS_OK;
 }
 
 void halo_positions_end(struct halo *h, struct particles *p) {
@@ -254,11 +249,9 @@ void halo_positions_end(struct halo *h, struct particles *p) {
         unpack(h, &h->rows, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
 }
 
-enum status halo_positions(struct halo *h, struct particles *p) {
-    enum status status = halo_positions_begin(h, p);
-    if (status == STATUS_OK)
-        halo_positions_end(h, p);
-    return status;
+void halo_positions(struct halo *h, struct particles *p) {
+    halo_positions_begin(h, p);
+    halo_positions_end(h, p);
 }
 
 enum status halo_values(struct halo *h, const struct particles *p, double *values) {

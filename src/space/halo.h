@@ -19,10 +19,10 @@ enum status halo_create(struct particles *particles, const struct domain *domain
 void halo_destroy(struct halo **halo);
 
 /* Owners' present positions into the ghosts. Collective. */
-enum status halo_positions(struct halo *halo, struct particles *particles);
+void halo_positions(struct halo *halo, struct particles *particles);
 /* The same in two parts, for what there is to do meanwhile: positions may be read but not changed before _end, which
  * does nothing where nothing was begun. */
-enum status halo_positions_begin(struct halo *halo, const struct particles *particles);
+void halo_positions_begin(struct halo *halo, const struct particles *particles);
 void halo_positions_end(struct halo *halo, struct particles *particles);
 /* The same for one float64 per particle: values (owned + ghosts). Collective. */
 enum status halo_values(struct halo *halo, const struct particles *particles, double *values);

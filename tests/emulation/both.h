@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "kernels/backend.h"
+#include "ops/backend.h"
 #include "ops/ops.h"
 
 /* An array in both memories. */
@@ -25,7 +25,8 @@ static int both_open(void **state) {
     (void)state;
     char name[256], message[512];
     cpu = ops_cpu();
-    if (epflow_cuda_open(0, PRECISION_FLOAT32, &cuda, name, sizeof name, message, sizeof message) != STATUS_OK) {
+    if (epflow_cuda_open(0, PRECISION_FLOAT32, &cuda, name, sizeof name, message, sizeof message) !=
+        STATUS_OK) {
         print_error("%s\n", message);
         return -1;
     }
@@ -90,8 +91,8 @@ static void both_equal(const char *what, const struct both *b) {
     const unsigned char *want = b->cpu;
     for (size_t i = 0; i < b->bytes; i++)
         if (got[i] != want[i])
-            fail_msg("%s: byte %zu of %zu is %d on the CUDA table, %d on the CPU table", what, i, b->bytes, got[i],
-                     want[i]);
+            fail_msg("%s: byte %zu of %zu is %d on the CUDA table, %d on the CPU table", what, i, b->bytes,
+                     got[i], want[i]);
     free(got);
 }
 

@@ -37,13 +37,17 @@ static float element(const struct blas_layout &l, const void *matrix, size_t at)
 }
 
 /* Tells the checker of the columns (rows in row order) of a matrix. */
-static void touch(const struct blas_layout &l, const void *matrix, int batch, bool write) {
+static void touch(const struct blas_layout &l, [[maybe_unused]] const void *matrix, int batch, bool write) {
     const bool by_column = l.order == CUBLASLT_ORDER_COL;
     const size_t lines = by_column ? l.columns : l.rows, length = by_column ? l.rows : l.columns;
-    for (size_t k = 0; k < lines; k++)
-        emulated_check_range((const char *)matrix +
-                                 ((size_t)(batch * l.stride) + k * (size_t)l.leading) * element_bytes(l),
-                             length * element_bytes(l), write);
+    for (size_t k = 0; k < lines; k++) {
+        const char *line =
+            (const char *)matrix + ((size_t)(batch * l.stride) + k * (size_t)l.leading) * element_bytes(l);
+        if (write)
+            emulated_check_range(line, length * element_bytes(l), true);
+        else
+            emulated_check_set(line, length * element_bytes(l));
+    }
 }
 
 /* By column, without gaps. */
@@ -74,12 +78,12 @@ static void epilogue(const struct blas_operation &o, int batch, size_t rows, siz
     const uint32_t e = o.epilogue;
     const bool backward = e == CUBLASLT_EPILOGUE_DGELU || e == CUBLASLT_EPILOGUE_DGELU_BGRAD;
     if (e < CUBLASLT_EPILOGUE_BGRADA && (e & CUBLASLT_EPILOGUE_BIAS)) {
-        emulated_check_range(bias, rows * sizeof *bias, false);
+        emulated_check_set(bias, rows * sizeof *bias);
         for (size_t i = 0; i < rows; i++)
             x[i] += bias[i];
     }
     if (backward) {
-        emulated_check_range(aux, rows * sizeof *aux, false);
+        emulated_check_set(aux, rows * sizeof *aux);
         for (size_t i = 0; i < rows; i++)
             x[i] *= gelu_slope(aux[i]);
     } else if (e & CUBLASLT_EPILOGUE_GELU) {

@@ -147,16 +147,18 @@ const char *emulated_line(const void *site) {
     snprintf(line, sizeof text[0], "?");
     if (!site || !dladdr(site, &info))
         return line;
-    /* one byte back: in the call, not after it */
-    snprintf(command, sizeof command, "addr2line -s -e '%s' %#zx 2>/dev/null", info.dli_fname,
+    /* One byte back: in the call, not after it. Inline functions of emulated_kernels.h are seen through. */
+    snprintf(command, sizeof command, "addr2line -s -i -e '%s' %#zx 2>/dev/null", info.dli_fname,
              (size_t)((const char *)site - (const char *)info.dli_fbase - 1));
     FILE *pipe = popen(command, "r");
     if (!pipe)
         return line;
-    if (!fgets(line, sizeof text[0], pipe))
-        snprintf(line, sizeof text[0], "?");
+    bool found = false;
+    while (!found && fgets(line, sizeof text[0], pipe)) {
+        line[strcspn(line, "\n")] = 0;
+        found = strncmp(line, "emulated_kernels.h", 18) != 0;
+    }
     pclose(pipe);
-    line[strcspn(line, "\n")] = 0;
     char *note = strstr(line, " (discriminator");
     if (note)
         *note = 0;

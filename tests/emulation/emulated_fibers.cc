@@ -76,6 +76,7 @@ static struct fiber fibers[MOST_THREADS];
 static char *stacks;
 static struct block b;
 static int current;                                /* fiber */
+static size_t blocks, first_block;                 /* of the grid, and which of them ran first */
 static unsigned char *dynamic_shared, *shared_end; /* its end is a page that cannot be touched */
 
 int emulated_thread(void) {
@@ -239,6 +240,8 @@ extern "C" const struct emulated_lanes *emulated_collective(enum emulated_kind k
     if (w->arrived && w->kind != kind)
         emulated_fail(site, "lanes of a warp are in different collectives, the others in %s",
                       emulated_line(w->site));
+    if (kind != EMULATED_SYNCWARP)
+        emulated_check_lanes(w->ended, site);
     w->kind = kind;
     w->site = site;
     w->waiting[lane] = current;
@@ -306,6 +309,11 @@ static void run_block(void) {
 }
 
 /* Blocks go in the order of their number, or from the last to the first, or, at random, from a place on. */
+unsigned emulated_block_number(unsigned n) {
+    const size_t block = emulated_schedule() == SCHEDULE_REVERSE ? blocks - 1 - n : n;
+    return (unsigned)((block + first_block) % blocks);
+}
+
 void emulated_run(const emulated_grid &grid) {
     if (!stacks)
         make_stacks();
@@ -317,15 +325,19 @@ void emulated_run(const emulated_grid &grid) {
         b.barrier[i] = -1;
     dynamic_shared = shared_end - (grid.shared + 15) / 16 * 16;
     order_threads();
-    const size_t blocks = (size_t)grid.blocks.x * grid.blocks.y * grid.blocks.z;
-    const size_t first = emulated_schedule() == SCHEDULE_RANDOM ? emulated_random((uint32_t)blocks) : 0;
-    for (size_t i = 0; i < blocks; i++) {
-        size_t block = emulated_schedule() == SCHEDULE_REVERSE ? blocks - 1 - i : i;
-        block = (block + first) % blocks;
-        emulated_place.block.x = (unsigned)(block % grid.blocks.x);
-        emulated_place.block.y = (unsigned)(block / grid.blocks.x % grid.blocks.y);
-        emulated_place.block.z = (unsigned)(block / grid.blocks.x / grid.blocks.y);
+    blocks = (size_t)grid.blocks.x * grid.blocks.y * grid.blocks.z;
+    first_block = emulated_schedule() == SCHEDULE_RANDOM ? emulated_random((uint32_t)blocks) : 0;
+    for (size_t n = 0; n < blocks; n++) {
+        const unsigned block = emulated_block_number((unsigned)n);
+        emulated_place.block.x = block % grid.blocks.x;
+        emulated_place.block.y = block / grid.blocks.x % grid.blocks.y;
+        emulated_place.block.z = block / grid.blocks.x / grid.blocks.y;
         run_block();
     }
     emulated_running = NULL;
+}
+
+bool emulated_own(const void *address) {
+    return (address >= (const void *)&b && address < (const void *)(&b + 1)) ||
+           (address >= (const void *)&emulated_place && address < (const void *)(&emulated_place + 1));
 }

@@ -18,6 +18,8 @@
 #include <type_traits>
 
 #define EMULATED_HIDDEN __attribute__((visibility("hidden")))
+/* Always: so that return addresses of the runtime are in kernels. */
+#define EMULATED_INLINE static inline __attribute__((always_inline))
 
 /* Shared memory: one block runs at a time, so its arrays are static ones. As thread-local variables they all lie in
  * one segment of the library, whose ends the runtime can find; `section` does not go with templates. */
@@ -66,33 +68,33 @@ EMULATED_HIDDEN uint64_t emulated_lane_value(const struct emulated_lanes *lanes,
 EMULATED_HIDDEN void *emulated_dynamic_shared(void);
 }
 
-static inline int emulated_lane(void) {
+EMULATED_INLINE int emulated_lane(void) {
     const uint3 &t = emulated_place.thread;
     const dim3 &n = emulated_place.threads;
     return (int)(((t.z * n.y + t.y) * n.x + t.x) % 32);
 }
 
-static inline void __syncthreads(void) {
+EMULATED_INLINE void __syncthreads(void) {
     emulated_barrier();
 }
-static inline void __syncwarp(uint32_t mask = 0xffffffffu) {
+EMULATED_INLINE void __syncwarp(uint32_t mask = 0xffffffffu) {
     emulated_collective(EMULATED_SYNCWARP, mask, 0);
 }
-static inline void __threadfence(void) {
+EMULATED_INLINE void __threadfence(void) {
 }
-static inline void __threadfence_block(void) {
+EMULATED_INLINE void __threadfence_block(void) {
 }
 
 /* ---- shuffles and votes ---- */
 
-template <typename T> static inline uint64_t emulated_bits(T value) {
+template <typename T> EMULATED_INLINE uint64_t emulated_bits(T value) {
     static_assert(std::is_arithmetic<T>::value && (sizeof(T) == 4 || sizeof(T) == 8),
                   "shuffles are of numbers of 4 or 8 bytes");
     uint64_t bits = 0;
     memcpy(&bits, &value, sizeof value);
     return bits;
 }
-template <typename T> static inline T emulated_value(const emulated_lanes *lanes, int from) {
+template <typename T> EMULATED_INLINE T emulated_value(const emulated_lanes *lanes, int from) {
     const uint64_t bits = emulated_lane_value(lanes, from);
     T value;
     memcpy(&value, &bits, sizeof value);
@@ -100,29 +102,30 @@ template <typename T> static inline T emulated_value(const emulated_lanes *lanes
 }
 
 /* Among segments of `width` lanes, a power of two: outside its segment a lane gets its own value. */
-template <typename T> static inline T __shfl_sync(uint32_t mask, T value, int from, int width = 32) {
+template <typename T> EMULATED_INLINE T __shfl_sync(uint32_t mask, T value, int from, int width = 32) {
     const int lane = emulated_lane();
     const emulated_lanes *lanes = emulated_collective(EMULATED_SHUFFLE, mask, emulated_bits(value));
     return emulated_value<T>(lanes, (lane & ~(width - 1)) + (from & (width - 1)));
 }
-template <typename T> static inline T __shfl_up_sync(uint32_t mask, T value, unsigned apart, int width = 32) {
+template <typename T>
+EMULATED_INLINE T __shfl_up_sync(uint32_t mask, T value, unsigned apart, int width = 32) {
     const int lane = emulated_lane(), from = lane - (int)apart;
     const emulated_lanes *lanes = emulated_collective(EMULATED_SHUFFLE_UP, mask, emulated_bits(value));
     return from < (lane & ~(width - 1)) ? value : emulated_value<T>(lanes, from);
 }
 template <typename T>
-static inline T __shfl_down_sync(uint32_t mask, T value, unsigned apart, int width = 32) {
+EMULATED_INLINE T __shfl_down_sync(uint32_t mask, T value, unsigned apart, int width = 32) {
     const int lane = emulated_lane(), from = lane + (int)apart;
     const emulated_lanes *lanes = emulated_collective(EMULATED_SHUFFLE_DOWN, mask, emulated_bits(value));
     return from > (lane | (width - 1)) ? value : emulated_value<T>(lanes, from);
 }
-template <typename T> static inline T __shfl_xor_sync(uint32_t mask, T value, int flip, int width = 32) {
+template <typename T> EMULATED_INLINE T __shfl_xor_sync(uint32_t mask, T value, int flip, int width = 32) {
     const int lane = emulated_lane(), from = lane ^ flip;
     const emulated_lanes *lanes = emulated_collective(EMULATED_SHUFFLE_XOR, mask, emulated_bits(value));
     return from > (lane | (width - 1)) ? value : emulated_value<T>(lanes, from);
 }
 
-static inline uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, int predicate) {
+EMULATED_INLINE uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, int predicate) {
     const emulated_lanes *lanes = emulated_collective(kind, mask, predicate != 0);
     uint32_t ballot = 0;
     for (int lane = 0; lane < 32; lane++)
@@ -130,20 +133,20 @@ static inline uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, i
             ballot |= 1u << lane;
     return ballot;
 }
-static inline unsigned __ballot_sync(uint32_t mask, int predicate) {
+EMULATED_INLINE unsigned __ballot_sync(uint32_t mask, int predicate) {
     return emulated_ballot(EMULATED_BALLOT, mask, predicate);
 }
-static inline int __any_sync(uint32_t mask, int predicate) {
+EMULATED_INLINE int __any_sync(uint32_t mask, int predicate) {
     return emulated_ballot(EMULATED_ANY, mask, predicate) != 0;
 }
-static inline int __all_sync(uint32_t mask, int predicate) {
+EMULATED_INLINE int __all_sync(uint32_t mask, int predicate) {
     return emulated_ballot(EMULATED_ALL, mask, !predicate) == 0;
 }
 
 /* ---- atomics: integers only, as kernels/README.md demands ---- */
 
 #define EMULATED_ATOMIC(name, type, expression)                                                              \
-    static inline type name(type *address, type value) {                                                     \
+    EMULATED_INLINE type name(type *address, type value) {                                                   \
         const type old = __atomic_load_n(address, __ATOMIC_RELAXED);                                         \
         __atomic_store_n(address, (type)(expression), __ATOMIC_RELAXED);                                     \
         return old;                                                                                          \
@@ -156,7 +159,7 @@ static inline int __all_sync(uint32_t mask, int predicate) {
     EMULATED_ATOMIC(atomicAnd, type, old &value)                                                             \
     EMULATED_ATOMIC(atomicXor, type, old ^ value)                                                            \
     EMULATED_ATOMIC(atomicExch, type, value)                                                                 \
-    static inline type atomicCAS(type *address, type expected, type value) {                                 \
+    EMULATED_INLINE type atomicCAS(type *address, type expected, type value) {                               \
         const type old = __atomic_load_n(address, __ATOMIC_RELAXED);                                         \
         if (old == expected)                                                                                 \
             __atomic_store_n(address, value, __ATOMIC_RELAXED);                                              \
@@ -170,88 +173,88 @@ EMULATED_ATOMICS(unsigned long long)
 
 /* ---- small functions ---- */
 
-template <typename T> static inline T __ldg(const T *address) {
+template <typename T> EMULATED_INLINE T __ldg(const T *address) {
     return *address;
 }
-template <typename To, typename From> static inline To emulated_cast(From from) {
+template <typename To, typename From> EMULATED_INLINE To emulated_cast(From from) {
     static_assert(sizeof(To) == sizeof(From), "a bit cast");
     To to;
     memcpy(&to, &from, sizeof to);
     return to;
 }
-static inline int __float_as_int(float x) {
+EMULATED_INLINE int __float_as_int(float x) {
     return emulated_cast<int>(x);
 }
-static inline unsigned __float_as_uint(float x) {
+EMULATED_INLINE unsigned __float_as_uint(float x) {
     return emulated_cast<unsigned>(x);
 }
-static inline float __int_as_float(int x) {
+EMULATED_INLINE float __int_as_float(int x) {
     return emulated_cast<float>(x);
 }
-static inline float __uint_as_float(unsigned x) {
+EMULATED_INLINE float __uint_as_float(unsigned x) {
     return emulated_cast<float>(x);
 }
-static inline long long __double_as_longlong(double x) {
+EMULATED_INLINE long long __double_as_longlong(double x) {
     return emulated_cast<long long>(x);
 }
-static inline double __longlong_as_double(long long x) {
+EMULATED_INLINE double __longlong_as_double(long long x) {
     return emulated_cast<double>(x);
 }
-static inline int __popc(unsigned x) {
+EMULATED_INLINE int __popc(unsigned x) {
     return __builtin_popcount(x);
 }
-static inline int __popcll(unsigned long long x) {
+EMULATED_INLINE int __popcll(unsigned long long x) {
     return __builtin_popcountll(x);
 }
-static inline int __ffs(int x) {
+EMULATED_INLINE int __ffs(int x) {
     return __builtin_ffs(x);
 }
-static inline int __ffsll(long long x) {
+EMULATED_INLINE int __ffsll(long long x) {
     return __builtin_ffsll(x);
 }
-static inline int __clz(int x) {
+EMULATED_INLINE int __clz(int x) {
     return x ? __builtin_clz((unsigned)x) : 32;
 }
-static inline int __clzll(long long x) {
+EMULATED_INLINE int __clzll(long long x) {
     return x ? __builtin_clzll((unsigned long long)x) : 64;
 }
-static inline unsigned __umulhi(unsigned a, unsigned b) {
+EMULATED_INLINE unsigned __umulhi(unsigned a, unsigned b) {
     return (unsigned)((unsigned long long)a * b >> 32);
 }
-static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+EMULATED_INLINE unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
-static inline float rsqrtf(float x) {
+EMULATED_INLINE float rsqrtf(float x) {
     return 1 / sqrtf(x);
 }
-static inline double rsqrt(double x) {
+EMULATED_INLINE double rsqrt(double x) {
     return 1 / sqrt(x);
 }
-static inline float __fdividef(float a, float b) {
+EMULATED_INLINE float __fdividef(float a, float b) {
     return a / b;
 }
 #define __expf(x) expf(x) /* glibc has functions of these names, for itself */
 #define __logf(x) logf(x)
 /* Rounded to nearest and never contracted, as -ffp-contract=off has it everywhere here. */
-static inline float __fadd_rn(float a, float b) {
+EMULATED_INLINE float __fadd_rn(float a, float b) {
     return a + b;
 }
-static inline float __fmul_rn(float a, float b) {
+EMULATED_INLINE float __fmul_rn(float a, float b) {
     return a * b;
 }
-static inline double __dadd_rn(double a, double b) {
+EMULATED_INLINE double __dadd_rn(double a, double b) {
     return a + b;
 }
-static inline double __dmul_rn(double a, double b) {
+EMULATED_INLINE double __dmul_rn(double a, double b) {
     return a * b;
 }
 
 /* The overloads of CUDA: of two numbers of one type; others are ambiguous there or convert. */
 #define EMULATED_EXTREMES(type)                                                                              \
-    static inline type min(type a, type b) {                                                                 \
+    EMULATED_INLINE type min(type a, type b) {                                                               \
         return b < a ? b : a;                                                                                \
     }                                                                                                        \
-    static inline type max(type a, type b) {                                                                 \
+    EMULATED_INLINE type max(type a, type b) {                                                               \
         return a < b ? b : a;                                                                                \
     }
 EMULATED_EXTREMES(int)
@@ -261,16 +264,16 @@ EMULATED_EXTREMES(unsigned long)
 EMULATED_EXTREMES(long long)
 EMULATED_EXTREMES(unsigned long long)
 #undef EMULATED_EXTREMES
-static inline float min(float a, float b) {
+EMULATED_INLINE float min(float a, float b) {
     return fminf(a, b);
 }
-static inline float max(float a, float b) {
+EMULATED_INLINE float max(float a, float b) {
     return fmaxf(a, b);
 }
-static inline double min(double a, double b) {
+EMULATED_INLINE double min(double a, double b) {
     return fmin(a, b);
 }
-static inline double max(double a, double b) {
+EMULATED_INLINE double max(double a, double b) {
     return fmax(a, b);
 }
 
@@ -297,8 +300,8 @@ EMULATED_HIDDEN cudaError_t emulated_enqueue(const char *name, std::unique_ptr<e
                                              cudaStream_t stream);
 
 template <typename... P, typename... A>
-static inline cudaError_t emulated_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
-                                          size_t shared, cudaStream_t stream, A... arguments) {
+EMULATED_INLINE cudaError_t emulated_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
+                                            size_t shared, cudaStream_t stream, A... arguments) {
     return emulated_enqueue(name, std::make_unique<emulated_arguments<P...>>(kernel, arguments...),
                             (const void *)kernel, grid, block, shared, stream);
 }

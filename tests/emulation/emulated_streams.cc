@@ -161,6 +161,12 @@ void emulated_submit(cudaStream_t stream, const char *name, std::function<void()
 
 /* ---- streams ---- */
 
+extern "C" cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    *least = 0;
+    *greatest = -5;
+    return cudaSuccess;
+}
+
 extern "C" cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int) {
     *out = new CUstream_st{flags, stream_count++, {}, {}};
     streams.push_back(*out);

@@ -415,7 +415,7 @@ static void divergence(void **state) {
 static void gradient_matches(const struct response_case *c, hid_t at, real *gradient) {
     const struct tensors *tensors = score_tensors(c->model);
     double *want = malloc(tensors->size * sizeof *want), *got = malloc(tensors->size * sizeof *got);
-    comm_sum_real(comm, gradient, tensors->size);
+    comm_sum_device(comm, gradient, tensors->size);
     read_tree(at, "L_dn/gradient", tensors, want);
     for (size_t i = 0; i < tensors->size; i++)
         got[i] = (double)gradient[i];

@@ -190,7 +190,7 @@ static void test_halo(void **state) {
             for (int a = 0; a < c.w.box.d; a++)
                 for (size_t i = 0; i < c.p->owned; i++)
                     c.p->q[a][i] += c.p->id[i] + 1;
-            assert_int_equal(halo_positions(halo, c.p), STATUS_OK);
+            halo_positions(halo, c.p);
             for (int a = 0; a < c.w.box.d; a++)
                 for (size_t i = c.p->owned; i < c.p->owned + c.p->ghosts; i++) {
                     assert_int_equal(c.p->q[a][i], c.w.q[a][c.p->id[i]] + c.p->id[i] + 1);

@@ -521,7 +521,7 @@ static void gradient(void **state) {
     real *rest = calloc(size, sizeof *rest), *moved = malloc(size * sizeof *moved);
     free(direction_of(&l, zeta));
     loss_at(&l, l.weights, zeta, slope);
-    comm_sum_real(comm, slope, size);
+    comm_sum_device(comm, slope, size);
     for (uint64_t m = 0; m < 4; m++) {
         double along = 0, at[2];
         for (int sign = 0; sign < 2; sign++) {

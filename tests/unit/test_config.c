@@ -108,7 +108,7 @@ static void defaults(void **state) {
     assert_memory_equal(&c.evaluation, &evaluation, sizeof evaluation);
     assert_string_equal(c.output.directory, "out");
     assert_int_equal(c.run.device, DEVICE_AUTO);
-    assert_int_equal(c.run.chunk, 1040);
+    assert_int_equal(c.run.chunk, 0);
 }
 
 static void computed_defaults(void **state) {

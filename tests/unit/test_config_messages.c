@@ -238,8 +238,8 @@ static const struct {
      "a.yaml:3: simulation.start = old.h5@3a must be random, lattice or FILE@FRAME (FRAME from 0, or last)"},
     {GOOD "evaluation: {profile_bin: 21}\n", NULL,
      "a.yaml:3: evaluation.profile_bin = 21 is wider than evaluation.profile_extent = 20"},
-    {GOOD "run: {device: cuda}\n", NULL,
-     "a.yaml:3: run.device = cuda: this version computes on the CPU only; use auto or cpu"},
+    {GOOD "run: {precision: half}\n", NULL,
+     "a.yaml:3: run.precision = half is not known: it must be one of float32|tf32|bf16"},
     /* ---- crystals and copies ---- */
     {SYSTEM("tether: 0.3"), NULL,
      "a.yaml:1: system.tether = 0.3 pulls to the sites of a lattice: it needs system.kind = crystal"},
