@@ -347,6 +347,13 @@ struct ops {
     void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
     void (*gelu_backward)(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+    /* Both, for rows of pre and post that are next to each other: pre = x w + b, post = GELU of it (rows, out). And from the
+     * gradient dy (rows, out) of post w to that of pre (rows, in), which is overwritten; dw += , db += (NULL: none). */
+    void (*linear_gelu)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const real *b, real *pre, real *post);
+    void (*gelu_linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                                 const real *post, const real *w, const real *dy, size_t ldy, real *dw,
+                                 real *db, real *dpre);
     /* Of `sets` tangents at once, in place: d (sets, count). */
     void (*gelu_tangents)(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
     /* Layer norm of the sum of two arrays: y = scale * n + offset, n = (u - mean) / root, u = a + b,

@@ -107,6 +107,11 @@ void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real
 void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y);
 void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
 void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+void cpu_linear_gelu(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                     const real *w, const real *b, real *pre, real *post);
+void cpu_gelu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                              const real *post, const real *w, const real *dy, size_t ldy, real *dw, real *db,
+                              real *dpre);
 void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
 void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
               size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,

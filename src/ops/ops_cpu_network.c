@@ -305,6 +305,19 @@ void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const
     cpu_gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
 }
 
+void cpu_linear_gelu(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                     const real *w, const real *b, real *pre, real *post) {
+    cpu_linear(ops, rows, in, out, x, ldx, w, b, pre, (size_t)out);
+    cpu_gelu(ops, rows * (size_t)out, pre, post);
+}
+
+void cpu_gelu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                              const real *post, const real *w, const real *dy, size_t ldy, real *dw, real *db,
+                              real *dpre) {
+    cpu_linear_backward(ops, rows, in, out, post, (size_t)in, w, dy, ldy, dw, db, dpre, (size_t)in, false);
+    cpu_gelu_backward(ops, rows * (size_t)in, pre, dpre, dpre);
+}
+
 /* A slope serves all sets while it is in the first cache. */
 void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
     enum { BLOCK = 512 };
