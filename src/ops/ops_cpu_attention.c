@@ -1,7 +1,7 @@
 /* Attention inside windows on the CPU, forward, tangent and backward, written once in terms of three small
  * matrix products per window and head. Large products go to OpenBLAS; those of windows like the paper's (65 tokens, 64
  * columns a head) and smaller are loops here, which are faster at such sizes. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include "ops/precision.h"
 #include "ops/small_product.h"
@@ -77,8 +77,8 @@ static int queries_at_once(int queries, int tokens) {
     return fit < 1 ? 1 : fit < queries ? fit : queries;
 }
 
-void cpu_attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
-                   const real *q, const real *k, const real *v, real *p, real *out) {
+static void attention(const struct ops *ops, size_t windows, int queries, int tokens, int heads, int width,
+                      const real *q, const real *k, const real *v, real *p, real *out) {
     (void)ops;
     const size_t ld = (size_t)width, ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
     const int most = queries_at_once(queries, tokens);
@@ -117,9 +117,9 @@ static void move(bool small, int n, int tokens, struct part at, size_t ld, const
     product(small, n, c, tokens, false, dp, ldx, v, ld, true, dout, ld);
 }
 
-void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                            int heads, int width, const real *q, const real *k, const real *v, const real *p,
-                            const real *dq, const real *dk, const real *dv, real *dout) {
+static void attention_tangents(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                               int heads, int width, const real *q, const real *k, const real *v,
+                               const real *p, const real *dq, const real *dk, const real *dv, real *dout) {
     (void)ops;
     const size_t ld = (size_t)width, asked = windows * (size_t)queries * ld,
                  all = windows * (size_t)tokens * ld;
@@ -150,9 +150,9 @@ void cpu_attention_tangents(const struct ops *ops, size_t sets, size_t windows, 
     }
 }
 
-void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
-                            int width, const real *q, const real *k, const real *v, const real *p,
-                            const real *dout, real *dq, real *dk, real *dv) {
+static void attention_backward(const struct ops *ops, size_t windows, int queries, int tokens, int heads,
+                               int width, const real *q, const real *k, const real *v, const real *p,
+                               const real *dout, real *dq, real *dk, real *dv) {
     (void)ops;
     const size_t ld = (size_t)width, ldp = (size_t)tokens, ldx = (size_t)padded(tokens);
     const int most = queries_at_once(queries, tokens), c = width / heads;
@@ -180,4 +180,10 @@ void cpu_attention_backward(const struct ops *ops, size_t windows, int queries, 
             product(small, tokens, c, n, true, dp, ldx, q + row, ld, first > 0, dk + at.token, ld);
         }
     }
+}
+
+void FILL(attention)(struct ops *table) {
+    table->attention = attention;
+    table->attention_tangents = attention_tangents;
+    table->attention_backward = attention_backward;
 }
