@@ -26,15 +26,15 @@ static void product(bool small, int m, int n, int k, bool flip, const real *a, s
          add ? 1 : 0, c, (int)ldc);
 }
 
-/* c (m, padded n) = or += factor a (m, k) b (n, k)^T. */
+/* c (m, n), rows padded, = or += factor a (m, k) b (n, k)^T. */
 static void product_transposed(bool small, int m, int n, int k, real factor, const real *a, size_t lda,
                                const real *b, size_t ldb, bool add, real *c) {
     const int ldc = padded(n);
     if (small) {
         real turned[SMALL_COLUMNS * SMALL_TOKENS];
         turn(n, k, factor, b, ldb, turned, (size_t)ldc);
-        small_product((size_t)m, ldc, k, a, (struct steps){lda, 1}, turned, (size_t)ldc, add ? c : NULL,
-                      (size_t)ldc, c, (size_t)ldc);
+        small_product((size_t)m, HAS_MASKS ? n : ldc, k, a, (struct steps){lda, 1}, turned, (size_t)ldc,
+                      add ? c : NULL, (size_t)ldc, c, (size_t)ldc);
         return;
     }
     gemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, factor, a, (int)lda, b, (int)ldb, add ? 1 : 0, c,

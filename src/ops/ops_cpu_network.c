@@ -76,8 +76,8 @@ static bool is_small(int in, int out) {
 enum { MOST_PADDED = 8192, ROWS_PADDED = 32 };
 
 static bool wants_padding(int inner, int columns) {
-    return columns % LANES != 0 && columns > 1 && (long)inner * padded(columns) <= MOST_PADDED &&
-           ROWS_PADDED * padded(columns) <= MOST_PADDED;
+    return !HAS_MASKS && columns % LANES != 0 && columns > 1 &&
+           (long)inner * padded(columns) <= MOST_PADDED && ROWS_PADDED * padded(columns) <= MOST_PADDED;
 }
 
 static void pad_rows(size_t rows, int columns, const real *from, size_t ld, real *to) {
@@ -118,13 +118,13 @@ static void any_product(size_t m, int n, int k, const real *a, struct steps step
 }
 
 static bool fits_panels(size_t rows, int inner, int columns) {
-    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && columns % LANES == 0;
+    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && (HAS_MASKS || columns % LANES == 0);
 }
 
 /* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder). The rounding
  * of every sum there goes straight into the score, so they are summed in float64: this halves the rounding
  * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. Tangents (no bias) are not. */
-enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
+enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = LANE_BYTES / (int)sizeof(double), VECTORS_AT_ONCE = 4 };
 typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
 typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 
@@ -214,8 +214,8 @@ static void linear_parts(const struct ops *ops, size_t rows, int parts, int in, 
                          size_t ldx, const real *w, const real *b, real *sums) {
     const int columns = in / parts;
     const size_t plane = rows * (size_t)out;
-    const bool in_order =
-        rows > FEW_ROWS && out % LANES == 0 && (is_small(in, out) || fits_panels(rows, in, out));
+    const bool in_order = rows > FEW_ROWS && (HAS_MASKS || out % LANES == 0) &&
+                          (is_small(in, out) || fits_panels(rows, in, out));
     linear(ops, rows, columns, out, x, ldx, w, b, sums, (size_t)out);
     for (int m = 1; m < parts; m++) {
         const size_t first = (size_t)(m * columns);

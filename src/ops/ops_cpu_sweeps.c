@@ -72,8 +72,8 @@ static inline void pair_terms_of(int d, const struct response_law *law, const la
 }
 
 /* Component (a, b) of a contact, a <= b, in order of the rows of the upper triangle. */
-static inline void write_lanes(const struct contacts *contacts, int component, size_t first, int valid,
-                               const lane from, real *to) {
+static inline void write_component(const struct contacts *contacts, int component, size_t first, int valid,
+                                   const lane from, real *to) {
     real *out = to + (size_t)component * contacts->count + first;
     for (int l = 0; l < valid; l++)
         out[l] = from[l];
@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void stiffness_of(int d, const stru
     for (int a = 0, c = 0; a < d; a++)
         for (int b = a; b < d; b++, c++) {
             EACH_LANE(l) out[l] = at.p[l] * at.n[a][l] * at.n[b][l] + (a == b ? at.t[l] : 0);
-            write_lanes(contacts, c, first, valid, out, stiff);
+            write_component(contacts, c, first, valid, out, stiff);
         }
 }
 
@@ -116,7 +116,7 @@ stiffness_tangent_of(int d, const struct response_law *law, const struct contact
             out[l] = at.dp[l] * dr[l] * at.n[a][l] * at.n[b][l] +
                      at.p[l] * (dx[a][l] * at.n[b][l] + at.n[a][l] * dx[b][l]) +
                      (a == b ? at.dt[l] * dr[l] : 0);
-            write_lanes(contacts, c, first, valid, out, dstiff);
+            write_component(contacts, c, first, valid, out, dstiff);
         }
 }
 
