@@ -130,7 +130,7 @@ static void losses(size_t count) {
 }
 
 static void all_operations(enum simd_choice choice) {
-    static const int side[] = {1, 2, 3, 8, 16, 24, 33, 64, 72, 80, 96};
+    static const int side[] = {1, 2, 3, 8, 15, 16, 24, 31, 33, 64, 72, 80, 96};
     ops_cpu_choose(choice);
     for (size_t a = 0; a < sizeof side / sizeof *side; a++) {
         for (size_t b = 0; b < sizeof side / sizeof *side; b += 1 + a % 2)
