@@ -1,4 +1,4 @@
-/* Primitives of networks on the CPU: large matrix products by OpenBLAS, small ones by small_product.h,
+/* Primitives of networks on the CPU: matrix products by small_product.h, the largest ones by OpenBLAS,
  * everything else in plain loops that the compiler turns into SIMD. Sums of floating-point numbers may be
  * reordered by the compiler in this file (see CMakeLists.txt): networks promise equal bits for one build
  * only. */
@@ -63,7 +63,8 @@ enum {
     SMALL_WEIGHTS = 64 * 64, /* in * out up to here: own product, w stays in the first cache */
     FEW_COLUMNS = 4,         /* an input or output of d numbers: own product too, whatever the other side */
     FEW_WEIGHTS = 16384,     /* in * out up to here for those */
-    PANEL = 128              /* rows of x and dy that stay in the first cache while dw is summed */
+    PANEL = 128,             /* rows of x and dy that stay in the first cache while dw is summed */
+    PANEL_ROWS = 256         /* or in the second, where w is large */
 };
 
 static bool is_small(int in, int out) {
@@ -193,7 +194,8 @@ static void linear_from(size_t rows, int in, int out, const real *x, size_t ldx,
         return;
     }
     if (fits_panels(rows, in, out)) {
-        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, start_ld, NULL, y, ldy);
+        panel_product(rows, out, in, x, (struct steps){ldx, 1}, false, w, (size_t)out, start, start_ld, NULL,
+                      y, ldy);
         return;
     }
     for (size_t r = 0; start && start != y && r < rows; r++)
@@ -237,7 +239,8 @@ static void linear_onto(const struct ops *ops, size_t rows, int in, int out, con
     if (!index) {
         linear_from(rows, in, out, x, ldx, w, start, ld_start, y, ldy);
     } else if (rows > FEW_ROWS && !is_small(in, out) && fits_panels(rows, in, out)) {
-        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, ld_start, index, y, ldy);
+        panel_product(rows, out, in, x, (struct steps){ldx, 1}, false, w, (size_t)out, start, ld_start, index,
+                      y, ldy);
     } else {
         gather_rows(ops, rows, out, index, start, ld_start, y, ldy);
         linear_from(rows, in, out, x, ldx, w, y, ldy, y, ldy);
@@ -269,6 +272,21 @@ static void small_backward(size_t rows, int in, int out, const real *x, size_t l
     }
 }
 
+/* dw += x^T dy, as many rows at a time as make panels. */
+static void weights_backward(size_t rows, int in, int out, const real *x, size_t ldx, const real *dy,
+                             size_t ldy, real *dw) {
+    const size_t times = (rows + PANEL_ROWS - 1) / PANEL_ROWS, most = (rows + times - 1) / times;
+    if (!fits_panels((size_t)in, (int)most, out)) {
+        gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
+             out);
+        return;
+    }
+    for (size_t r = 0; r < rows; r += most)
+        panel_product((size_t)in, out, (int)(rows - r < most ? rows - r : most), x + r * ldx,
+                      (struct steps){1, ldx}, false, dy + r * ldy, ldy, dw, (size_t)out, NULL, dw,
+                      (size_t)out);
+}
+
 static void linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
                             const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
                             size_t lddx, bool add) {
@@ -280,10 +298,10 @@ static void linear_backward(const struct ops *ops, size_t rows, int in, int out,
         small_backward(rows, in, out, x, ldx, w, dy, ldy, dw, dx, lddx, add);
         return;
     }
-    gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
-         out);
+    weights_backward(rows, in, out, x, ldx, dy, ldy, dw);
     if (dx && fits_panels(rows, out, in))
-        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, NULL, dx, lddx);
+        panel_product(rows, in, out, dy, (struct steps){ldy, 1}, true, w, (size_t)out, add ? dx : NULL, lddx,
+                      NULL, dx, lddx);
     else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
              add ? 1 : 0, dx, (int)lddx);

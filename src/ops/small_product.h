@@ -13,15 +13,15 @@
 
 #include "base/real.h"
 
-/* ROWS_OF_4: so many rows of four vectors fill the registers with sums; five divide the 65 tokens of the paper, and
- * leave room for a fifth vector. */
+/* ROWS_OF_4, ROWS_OF_3: so many rows of four and of three vectors fill the registers with sums (of AVX-512's, five rows
+ * do not quite, but divide the 65 tokens of the paper). */
 #ifdef __AVX512F__
 #include <immintrin.h>
-enum { LANE_BYTES = 64, ROWS_OF_4 = 5, MOST_OF_4 = 5, ROWS_OF_3 = 8, HAS_MASKS = 1 };
+enum { LANE_BYTES = 64, ROWS_OF_4 = 5, ROWS_OF_3 = 8, HAS_MASKS = 1 };
 #else
-enum { LANE_BYTES = 32, ROWS_OF_4 = 3, MOST_OF_4 = 4, ROWS_OF_3 = 4, HAS_MASKS = 0 };
+enum { LANE_BYTES = 32, ROWS_OF_4 = 3, ROWS_OF_3 = 4, HAS_MASKS = 0 };
 #endif
-enum { LANES = LANE_BYTES / (int)sizeof(real), SUM_ROWS = 8, SUM_VECTORS = 5 };
+enum { LANES = LANE_BYTES / (int)sizeof(real), SUM_ROWS = 8, SUM_VECTORS = 4 };
 typedef real lanes __attribute__((vector_size(LANE_BYTES), aligned(sizeof(real)), may_alias));
 
 /* Columns up to a whole number of vectors. */
@@ -100,9 +100,7 @@ SMALL_INLINE void product_block(int rows, int vectors, int last, int k, const re
 
 /* Vectors of the next block where `left` are left: `vectors` of them, but rather no single one at the end. */
 SMALL_INLINE int next_vectors(int vectors, int left) {
-    if (vectors == 4)
-        return left == MOST_OF_4 ? MOST_OF_4 : left < 4 ? left : 4;
-    return left == 4 ? 2 : left < 3 ? left : 3;
+    return vectors == 3 && left == 4 ? 2 : left < vectors ? left : vectors;
 }
 
 /* All columns of `rows` rows, `vectors` vectors at a time; what is left of the columns by masks, or one by one. */
@@ -124,11 +122,8 @@ SMALL_INLINE void product_rows(int rows, int vectors, int n, int k, const real *
         BLOCK_IF(1)
         BLOCK_IF(2)
         BLOCK_IF(3)
-        if (vectors == 4) {
+        if (vectors == 4)
             BLOCK_IF(4)
-            if (MOST_OF_4 > 4)
-                BLOCK_IF(MOST_OF_4)
-        }
         left -= count;
         b += count * LANES;
         c += count * LANES;
@@ -165,7 +160,7 @@ SMALL_INLINE void product_blocks(int tall, int vectors, size_t m, int n, int k, 
 static inline void small_product(size_t m, int n, int k, const real *a, struct steps step, const real *b,
                                  size_t ldb, const real *start, size_t start_ld, real *c, size_t ldc) {
     const int vectors = n / LANES + (HAS_MASKS && n % LANES > 0);
-    if (vectors % 4 == 0 || (vectors == MOST_OF_4 && n % LANES > 0))
+    if (vectors % 4 == 0)
         product_blocks(ROWS_OF_4, 4, m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
     else
         product_blocks(ROWS_OF_3, 3, m, n, k, a, step, b, ldb, start, start_ld, c, ldc);
@@ -255,9 +250,9 @@ static inline void pack_panels(int n, int k, bool flip, const real *b, size_t ld
 
 /* Some rows by one panel. Meanwhile columns `from` and on of the `next` rows after these are fetched from memory, as
  * many as the panel has. */
-static inline void panel_rows(size_t rows, int wide, int k, const real *a, size_t lda, const real *panel,
-                              const real *start, size_t start_ld, real *c, size_t ldc, size_t next,
-                              int from) {
+static inline void panel_rows(size_t rows, int wide, int k, const real *a, struct steps step,
+                              const real *panel, const real *start, size_t start_ld, real *c, size_t ldc,
+                              size_t next, int from) {
     enum { LINE = 64 / (int)sizeof(real) };
     size_t r = 0;
     for (; r + ROWS_OF_4 <= rows && wide == PANEL_COLUMNS; r += ROWS_OF_4) {
@@ -266,20 +261,20 @@ static inline void panel_rows(size_t rows, int wide, int k, const real *a, size_
             for (size_t i = r; i < r + ROWS_OF_4; i++)
 #pragma GCC unroll 4
                 for (int l = from; l < from + PANEL_COLUMNS; l += LINE)
-                    __builtin_prefetch(a + (rows + i) * lda + l);
-        product_block(ROWS_OF_4, 4, LANES, k, a + r * lda, (struct steps){lda, 1}, panel, PANEL_COLUMNS,
+                    __builtin_prefetch(a + (rows + i) * step.row + l);
+        product_block(ROWS_OF_4, 4, LANES, k, a + r * step.row, step, panel, PANEL_COLUMNS,
                       start ? start + r * start_ld : NULL, start_ld, c + r * ldc, ldc);
     }
-    small_product(rows - r, wide, k, a + r * lda, (struct steps){lda, 1}, panel, (size_t)wide,
+    small_product(rows - r, wide, k, a + r * step.row, step, panel, (size_t)wide,
                   start ? start + r * start_ld : NULL, start_ld, c + r * ldc, ldc);
 }
 
-/* c (m, n) = start + a (m, k) b, b as in pack_panels, for k <= MOST_INNER and, without masks, n a multiple of LANES. With an index, row i
- * of start is its row index[i]. Where sides are a few hundred, as in networks, this beats a BLAS, which copies a, too,
- * and writes c twice. */
-static inline void panel_product(size_t m, int n, int k, const real *a, size_t lda, bool flip, const real *b,
-                                 size_t ldb, const real *start, size_t start_ld, const uint32_t *index,
-                                 real *c, size_t ldc) {
+/* c (m, n) = start + a (m, k) b, b as in pack_panels, for k <= MOST_INNER and, without masks, n a multiple of LANES.
+ * With an index, row i of start is its row index[i]. Where sides are a few hundred, as in networks, this beats a BLAS,
+ * which copies a, too, and writes c twice. */
+static inline void panel_product(size_t m, int n, int k, const real *a, struct steps step, bool flip,
+                                 const real *b, size_t ldb, const real *start, size_t start_ld,
+                                 const uint32_t *index, real *c, size_t ldc) {
     _Alignas(64) real packed[MOST_PACKED];
     const int most = MOST_PACKED / k / PANEL_COLUMNS * PANEL_COLUMNS;
     for (int first = 0; first < n; first += most) {
@@ -287,12 +282,13 @@ static inline void panel_product(size_t m, int n, int k, const real *a, size_t l
         pack_panels(columns, k, flip, flip ? b + (size_t)first * ldb : b + first, ldb, packed);
         for (size_t i = 0; i < m; i += ROWS_AT_A_TIME) {
             const size_t rows = m - i < ROWS_AT_A_TIME ? m - i : ROWS_AT_A_TIME;
-            const size_t next = m - i - rows < rows ? m - i - rows : rows, ld = index ? ldc : start_ld;
+            const size_t after = step.sum > 1 ? 0 : m - i - rows, ld = index ? ldc : start_ld;
+            const size_t next = after < rows ? after : rows;
             const real *from = index ? c + i * ldc + first : start ? start + i * start_ld + first : NULL;
             for (size_t r = i; index && r < i + rows; r++)
                 memcpy(c + r * ldc + first, start + index[r] * start_ld + first, (size_t)columns * sizeof *c);
             for (int j = 0; j < columns; j += PANEL_COLUMNS)
-                panel_rows(rows, panel_columns(columns - j), k, a + i * lda, lda,
+                panel_rows(rows, panel_columns(columns - j), k, a + i * step.row, step,
                            packed + (size_t)j * (size_t)k, from ? from + j : NULL, ld,
                            c + i * ldc + first + j, ldc, next, j * k / columns);
         }
