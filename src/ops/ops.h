@@ -603,9 +603,10 @@ static inline enum status ops_replace(const struct ops *ops, size_t bytes, void 
 
 /* The table of this machine's processor; static, always there. */
 const struct ops *ops_cpu(void);
-/* Which loops of it move and couple particles: the best that the processor has (until told otherwise AVX2, which
- * the program is built for), or others to compare with. All give the same bits. Returns what was chosen in words, NULL
- * where the processor does not have it. For all ranks' tables of this process. */
+/* Which loops it has: the best for the processor (until told otherwise AVX2, which the program is built for), or others
+ * to compare with. Those that move and couple particles all give the same bits. Those of networks sum in another order
+ * for AVX-512 than for AVX2, and take AVX2 for plain, too. Returns what was chosen in words, NULL where the processor
+ * does not have it. Changes the table of ops_cpu() where it is: for all ranks of this process. */
 enum simd_choice { SIMD_AUTO, SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512 };
 const char *ops_cpu_choose(enum simd_choice choice);
 
