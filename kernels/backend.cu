@@ -53,6 +53,9 @@ void *device_scratch(struct device *d, size_t bytes) {
             return NULL;
         d->scratch_bytes = room;
     }
+#ifdef EPFLOW_EMULATION
+    emulated_scratch(d->stream, d->scratch, bytes); /* nothing of the last op is there any more */
+#endif
     return d->scratch;
 }
 

@@ -52,14 +52,22 @@ bool device_check_blas(struct device *d, cublasStatus_t error, const char *what)
  * One call an op; cut it up by device_part. NULL after an error. */
 void *device_scratch(struct device *d, size_t bytes);
 
-/* The next `count` elements of a block of scratch, each part aligned to 256 bytes. */
+/* The next `count` elements of a block of scratch, each part aligned to 256 bytes. Under emulation what is between parts
+ * may not be touched, and there is something between all of them. */
 static inline size_t device_room(size_t bytes) {
+#ifdef EPFLOW_EMULATION
+    bytes += 256;
+#endif
     return (bytes + 255) / 256 * 256;
 }
 template <typename T> static inline T *device_part(void **at, size_t count) {
     T *part = (T *)*at;
-    if (part)
+    if (part) {
         *at = (char *)*at + device_room(count * sizeof(T));
+#ifdef EPFLOW_EMULATION
+        emulated_part(part, count * sizeof(T));
+#endif
+    }
     return part;
 }
 

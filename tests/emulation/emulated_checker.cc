@@ -57,6 +57,14 @@ static void *reserve(size_t bytes) {
     return room;
 }
 
+/* Of each 256 bytes from `at` on, how many may be touched. */
+static void set_valid(size_t at, size_t bytes) {
+    for (size_t left = bytes; left > 0; at += GRANULE) {
+        arena_valid[at / GRANULE] = (uint16_t)std::min(left, (size_t)GRANULE);
+        left -= arena_valid[at / GRANULE];
+    }
+}
+
 void emulated_check_allocated(const void *memory, size_t bytes) {
     size_t now;
     if (!arena) {
@@ -64,10 +72,7 @@ void emulated_check_allocated(const void *memory, size_t bytes) {
         arena_cells = (struct cell *)reserve(ARENA_MOST / 4 * sizeof(struct cell));
         arena_valid = (uint16_t *)reserve(ARENA_MOST / GRANULE * sizeof(uint16_t));
     }
-    for (size_t at = (size_t)((const char *)memory - arena), left = bytes; left > 0; at += GRANULE) {
-        arena_valid[at / GRANULE] = (uint16_t)std::min(left, (size_t)GRANULE);
-        left -= arena_valid[at / GRANULE];
-    }
+    set_valid((size_t)((const char *)memory - arena), bytes);
 }
 
 /* Forgets what was noted of whole pages of notes, and of single cells at the ends. */
@@ -83,6 +88,12 @@ void emulated_check_fresh(const void *memory, size_t bytes) {
     memset(low, 0, (size_t)(first - low));
     memset(last, 0, (size_t)(high - last));
     madvise(first, (size_t)(last - first), MADV_DONTNEED);
+}
+
+void emulated_check_part(const void *memory, size_t bytes) {
+    const size_t at = (size_t)((const char *)memory - arena);
+    set_valid(at, bytes);
+    arena_valid[(at + bytes + GRANULE - 1) / GRANULE] = 0;
 }
 
 void emulated_check_freed(const void *memory, size_t bytes) {
@@ -124,10 +135,9 @@ void emulated_check_divergence(int waiting, int ended, const void *their_site, c
     if (ended > 0)
         emulated_fail(site, "barrier divergence: %d threads have returned before a barrier of all,", ended);
     if (waiting > 0 && their_site != site) {
-        const std::string theirs = emulated_line(their_site), mine = emulated_line(site);
-        if (theirs != mine)
-            emulated_fail(NULL, "barrier divergence: this thread waits at %s, others at %s", mine.c_str(),
-                          theirs.c_str());
+        const char *theirs = emulated_line(their_site), *mine = emulated_line(site);
+        if (strcmp(theirs, mine) != 0) /* a compiler may have made two calls of one */
+            emulated_fail(NULL, "barrier divergence: this thread waits at %s, others at %s", mine, theirs);
     }
 }
 
@@ -158,9 +168,9 @@ static std::string other_of(const struct finding &f, bool streams) {
         snprintf(text, sizeof text, "%s of stream %u, which %s it", w.name.c_str(), w.stream,
                  f.other_wrote ? "writes" : "reads");
     else
-        snprintf(text, sizeof text, "%s%s thread %u of block %u, which %s it at %s",
+        snprintf(text, sizeof text, "%s%sthread %u of block %u, which %s it at %s",
                  s.flags & STAMP_ATOMIC ? "(atomic) " : "",
-                 s.flags & (STAMP_LANES | STAMP_WARPS | STAMP_BLOCKS) ? "others and" : "", s.thread,
+                 s.flags & (STAMP_LANES | STAMP_WARPS | STAMP_BLOCKS) ? "others and " : "", s.thread,
                  emulated_block_number(s.block - w.first_block), f.other_wrote ? "wrote" : "read",
                  emulated_line(site));
     return text;
@@ -193,24 +203,24 @@ static void global_access(const char *address, size_t bytes, enum access access,
                           (const void *)address, emulated_place_of(address));
     }
     const struct finding f =
-        shadow_access(arena_cells, at, bytes, access, false, emulated_thread(), offset_of(site), who);
+        shadow_access(arena_cells, at, bytes, access, false, emulated_thread, offset_of(site), who);
     if (f.fault != FAULT_NONE)
         report(site, access, address, bytes, emulated_place_of(address), f);
 }
 
 static void shared_access(const char *address, const char *low, size_t size, struct cell *cells, size_t bytes,
-                          enum access access, const void *site, const char *what) {
+                          enum access access, const void *site, const char *what, size_t array = 0) {
     const size_t at = (size_t)(address - low);
-    char place[128];
+    char place[256];
     if (at + bytes > size)
         emulated_fail(site, "out of bounds: %s %zu bytes at byte %zu of %zu bytes of %s", verbs[access],
                       bytes, at, size, what);
     const size_t offset = (uintptr_t)low % 4; /* cells are of aligned words */
     const struct finding f =
-        shadow_access(cells, at + offset, bytes, access, true, emulated_thread(), offset_of(site), who);
+        shadow_access(cells, at + offset, bytes, access, true, emulated_thread, offset_of(site), who);
     if (f.fault == FAULT_NONE)
         return;
-    snprintf(place, sizeof place, "byte %zu of %s", at, what);
+    snprintf(place, sizeof place, "byte %zu of %s", at - array, what);
     report(site, access, address, bytes, place, f);
 }
 
@@ -225,7 +235,7 @@ static void static_access(const char *address, size_t bytes, enum access access,
     if (offset + bytes > size)
         emulated_fail(site, "out of bounds: %s %zu bytes at byte %zu of %s, shared memory of %zu bytes",
                       verbs[access], bytes, offset, name, size);
-    shared_access(address, all.low, all.bytes, static_cells, bytes, access, site, name);
+    shared_access(address, all.low, all.bytes, static_cells, bytes, access, site, name, low);
 }
 
 /* Neither memory of the device nor shared: the arguments, places, tables of constants. */
@@ -241,9 +251,11 @@ static void other_access(const char *address, size_t bytes, enum access access, 
 
 static void on_access(const void *memory, size_t bytes, enum access access, const void *site) {
     const char *address = (const char *)memory;
+    if (address >= (const char *)&emulated_place && address < (const char *)(&emulated_place + 1))
+        return; /* threadIdx and so on: by far the most */
     const struct emulated_segment &shared = emulated_static_shared();
     const bool in_arena = arena && address >= arena && address < arena + ARENA_MOST;
-    if (emulated_thread() < 0) {
+    if (emulated_thread < 0) {
         if (in_arena && !emulated_working)
             emulated_fail(site, "the host %s memory of the device at %p (%s)", verbs[access], memory,
                           emulated_place_of(memory));
@@ -304,7 +316,7 @@ void emulated_check_copy(void *to, const void *from, size_t bytes) {
 #define SITE __builtin_return_address(0)
 
 static void aligned(const void *address, size_t bytes, const void *site) {
-    if ((uintptr_t)address % bytes != 0 && emulated_thread() >= 0)
+    if ((uintptr_t)address % bytes != 0 && emulated_thread >= 0)
         emulated_fail(site, "misaligned: an access of %zu bytes at %p", bytes, address);
 }
 
@@ -371,7 +383,7 @@ extern "C" void __ubsan_handle_out_of_bounds(struct ubsan_place *place, size_t i
                   place->line);
 }
 extern "C" void __ubsan_handle_type_mismatch_v1(struct ubsan_place *place, size_t pointer) {
-    if (emulated_thread() >= 0)
+    if (emulated_thread >= 0)
         emulated_fail(NULL,
                       "misaligned: an access at %p, by a pointer to a type of larger alignment, at %s:%u",
                       (void *)pointer, place->file, place->line);

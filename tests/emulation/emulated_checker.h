@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#pragma GCC visibility push(hidden)
+
 #ifdef EMULATION_CHECKED
 #define CHECK(declaration) void declaration;
 #else
@@ -38,6 +40,9 @@ CHECK(emulated_check_freed([[maybe_unused]] const void *memory, [[maybe_unused]]
 /* Nothing has been written there any more. */
 CHECK(emulated_check_fresh([[maybe_unused]] const void *memory, [[maybe_unused]] size_t bytes))
 
+/* A part of scratch memory, aligned to 256 bytes, with 256 behind it that nothing may touch. */
+CHECK(emulated_check_part([[maybe_unused]] const void *memory, [[maybe_unused]] size_t bytes))
+
 /* Work of a stream begins; how many works of each stream were done before it. */
 CHECK(emulated_check_work([[maybe_unused]] const char *name, [[maybe_unused]] uint32_t stream,
                           [[maybe_unused]] const std::vector<uint32_t> &clock))
@@ -65,5 +70,7 @@ bool emulated_constant(const void *address);
 bool emulated_own(const void *address);
 /* The number of the block that ran as the n-th of this launch. */
 unsigned emulated_block_number(unsigned n);
+
+#pragma GCC visibility pop
 
 #endif

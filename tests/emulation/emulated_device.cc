@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <map>
+#include <string>
+
 /* ---- the device: one, with what an A100 has ---- */
 
 extern "C" cudaError_t cudaGetDeviceCount(int *count) {
@@ -139,32 +142,32 @@ uint32_t emulated_random(uint32_t below) {
 
 /* ---- reports ---- */
 
-const char *emulated_line(const void *site) {
-    static char text[4][512];
-    static int turn;
-    char *line = text[turn++ % 4], command[512];
+static std::string find_line(const void *site) {
+    char line[512], command[512];
     Dl_info info;
-    snprintf(line, sizeof text[0], "?");
     if (!site || !dladdr(site, &info))
-        return line;
+        return "?";
     /* One byte back: in the call, not after it. Inline functions of emulated_kernels.h are seen through. */
     snprintf(command, sizeof command, "addr2line -s -i -e '%s' %#zx 2>/dev/null", info.dli_fname,
              (size_t)((const char *)site - (const char *)info.dli_fbase - 1));
+    std::string found = info.dli_sname ? info.dli_sname : "?";
     FILE *pipe = popen(command, "r");
-    if (!pipe)
-        return line;
-    bool found = false;
-    while (!found && fgets(line, sizeof text[0], pipe)) {
-        line[strcspn(line, "\n")] = 0;
-        found = strncmp(line, "emulated_kernels.h", 18) != 0;
+    while (pipe && fgets(line, sizeof line, pipe)) {
+        line[strcspn(line, " \n")] = 0; /* a discriminator may follow */
+        if (strncmp(line, "??", 2) != 0)
+            found = line;
+        if (strncmp(line, "emulated_kernels.h", 18) != 0)
+            break;
     }
-    pclose(pipe);
-    char *note = strstr(line, " (discriminator");
-    if (note)
-        *note = 0;
-    if (!strcmp(line, "??:0") || !strcmp(line, "??:?"))
-        snprintf(line, sizeof text[0], "%s", info.dli_sname ? info.dli_sname : "?");
-    return line;
+    if (pipe)
+        pclose(pipe);
+    return found;
+}
+
+const char *emulated_line(const void *site) {
+    static std::map<const void *, std::string> known;
+    const auto at = known.find(site);
+    return (at != known.end() ? at : known.insert({site, find_line(site)}).first)->second.c_str();
 }
 
 void emulated_fail(const void *site, const char *format, ...) {
@@ -179,7 +182,7 @@ void emulated_fail(const void *site, const char *format, ...) {
         const struct emulated_position &p = emulated_place;
         fprintf(stderr, "kernel %s, block (%u, %u, %u)", emulated_running->name, p.block.x, p.block.y,
                 p.block.z);
-        if (emulated_thread() >= 0)
+        if (emulated_thread >= 0)
             fprintf(stderr, ", thread (%u, %u, %u)", p.thread.x, p.thread.y, p.thread.z);
         fprintf(stderr, ": ");
     }

@@ -13,6 +13,7 @@
 
 struct emulated_position emulated_place;
 const emulated_grid *emulated_running;
+int emulated_thread = -1;
 
 /* ---- the switch: callee-saved registers on the stack, then the other stack ---- */
 
@@ -79,10 +80,6 @@ static int current;                                /* fiber */
 static size_t blocks, first_block;                 /* of the grid, and which of them ran first */
 static unsigned char *dynamic_shared, *shared_end; /* its end is a page that cannot be touched */
 
-int emulated_thread(void) {
-    return emulated_running && current >= 0 ? fibers[current].thread : -1;
-}
-
 void emulated_stacks(const void **low, size_t *bytes) {
     *low = stacks;
     *bytes = (size_t)MOST_THREADS * STACK_BYTES;
@@ -90,6 +87,7 @@ void emulated_stacks(const void **low, size_t *bytes) {
 
 static void place_thread(int thread) {
     const dim3 n = emulated_place.threads;
+    emulated_thread = thread;
     emulated_place.thread.x = (unsigned)thread % n.x;
     emulated_place.thread.y = (unsigned)thread / n.x % n.y;
     emulated_place.thread.z = (unsigned)thread / n.x / n.y;
@@ -146,7 +144,7 @@ static void release_warp(struct warp *w, int running) {
         if (b.warp[i].arrived)
             fprintf(stderr, "emulation: lanes %08x of warp %d wait in a collective (%s)\n", b.warp[i].arrived,
                     i, emulated_line(b.warp[i].site));
-    current = -1;
+    emulated_thread = -1;
     emulated_fail(NULL, "deadlock: no thread of the block can go on");
 }
 
@@ -173,7 +171,7 @@ static void give_way(void **leave) {
         next = take_ready();
         place_thread(fibers[next].thread);
     } else if (b.ended == b.threads) {
-        current = -1;
+        emulated_thread = -1;
         emulated_switch(leave, b.scheduler);
         return;
     } else {
@@ -229,16 +227,15 @@ extern "C" void emulated_barrier(void) {
     wait_turn();
 }
 
-extern "C" const struct emulated_lanes *emulated_collective(enum emulated_kind kind, uint32_t mask,
-                                                            uint64_t value) {
-    const void *site = __builtin_return_address(0);
+static const struct emulated_lanes *collective(enum emulated_kind kind, uint32_t mask, uint64_t value,
+                                               const void *site) {
     const int thread = fibers[current].thread, lane = thread % 32;
     struct warp *w = &b.warp[thread / 32];
     struct emulated_lanes *lanes = &w->lanes[w->turn];
     if (mask != 0xffffffffu)
-        emulated_fail(site, "a collective of the lanes %08x: only whole warps, see kernels/README.md", mask);
+        emulated_fail(site, "a collective of the lanes %08x: only whole warps, see kernels/README.md,", mask);
     if (w->arrived && w->kind != kind)
-        emulated_fail(site, "lanes of a warp are in different collectives, the others in %s",
+        emulated_fail(site, "lanes of a warp are in different collectives, the others in %s, this one",
                       emulated_line(w->site));
     if (kind != EMULATED_SYNCWARP)
         emulated_check_lanes(w->ended, site);
@@ -252,6 +249,20 @@ extern "C" const struct emulated_lanes *emulated_collective(enum emulated_kind k
     else
         wait_turn();
     return lanes;
+}
+
+extern "C" const struct emulated_lanes *emulated_collective(enum emulated_kind kind, uint32_t mask,
+                                                            uint64_t value) {
+    return collective(kind, mask, value, __builtin_return_address(0));
+}
+
+extern "C" uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, int predicate) {
+    const struct emulated_lanes *lanes = collective(kind, mask, predicate != 0, __builtin_return_address(0));
+    uint32_t ballot = 0;
+    for (int lane = 0; lane < 32; lane++)
+        if ((lanes->present >> lane & 1) && lanes->value[lane])
+            ballot |= 1u << lane;
+    return ballot;
 }
 
 extern "C" uint64_t emulated_lane_value(const struct emulated_lanes *lanes, int from) {

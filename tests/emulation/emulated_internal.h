@@ -8,6 +8,8 @@
 
 #include <functional>
 
+#pragma GCC visibility push(hidden) /* the library has no other users of these */
+
 enum { MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / 32 };
 enum { EMULATED_SHARED_BYTES = 163 * 1024 }; /* most dynamic shared memory of a block, as on an A100 */
 
@@ -39,7 +41,7 @@ enum emulated_schedule emulated_schedule(void);
 uint32_t emulated_random(uint32_t below); /* 0 ... below - 1; xorshift from the seed */
 
 /* The thread of the block that runs; -1 on the host. */
-int emulated_thread(void);
+extern int emulated_thread;
 
 /* Where the stacks of fibers are. */
 void emulated_stacks(const void **low, size_t *bytes);
@@ -66,5 +68,7 @@ void emulated_submit(cudaStream_t stream, const char *name, std::function<void()
 
 /* What the next cudaGetLastError returns; returns `error`. */
 cudaError_t emulated_error(cudaError_t error);
+
+#pragma GCC visibility pop
 
 #endif

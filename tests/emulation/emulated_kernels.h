@@ -25,6 +25,8 @@
  * one segment of the library, whose ends the runtime can find; `section` does not go with templates. */
 #undef __shared__
 #define __shared__ static __thread
+#undef __noinline__
+#define __noinline__ __attribute__((noinline))
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 
@@ -63,6 +65,8 @@ extern "C" {
 EMULATED_HIDDEN void emulated_barrier(void);
 EMULATED_HIDDEN const struct emulated_lanes *emulated_collective(enum emulated_kind kind, uint32_t mask,
                                                                  uint64_t value);
+/* The lanes with a value other than 0. */
+EMULATED_HIDDEN uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, int predicate);
 /* The value of a lane for the lane that runs; notices lanes that have none. */
 EMULATED_HIDDEN uint64_t emulated_lane_value(const struct emulated_lanes *lanes, int from);
 EMULATED_HIDDEN void *emulated_dynamic_shared(void);
@@ -125,14 +129,6 @@ template <typename T> EMULATED_INLINE T __shfl_xor_sync(uint32_t mask, T value, 
     return from > (lane | (width - 1)) ? value : emulated_value<T>(lanes, from);
 }
 
-EMULATED_INLINE uint32_t emulated_ballot(enum emulated_kind kind, uint32_t mask, int predicate) {
-    const emulated_lanes *lanes = emulated_collective(kind, mask, predicate != 0);
-    uint32_t ballot = 0;
-    for (int lane = 0; lane < 32; lane++)
-        if ((lanes->present >> lane & 1) && lanes->value[lane])
-            ballot |= 1u << lane;
-    return ballot;
-}
 EMULATED_INLINE unsigned __ballot_sync(uint32_t mask, int predicate) {
     return emulated_ballot(EMULATED_BALLOT, mask, predicate);
 }
@@ -276,6 +272,13 @@ EMULATED_INLINE double min(double a, double b) {
 EMULATED_INLINE double max(double a, double b) {
     return fmax(a, b);
 }
+
+/* ---- scratch memory: the host's part, in the order of the stream ---- */
+
+/* From here on nobody has written these bytes. */
+EMULATED_HIDDEN void emulated_scratch(cudaStream_t stream, void *memory, size_t bytes);
+/* Of them, the next op uses `bytes` from `part` on, up to the next part: what is between may not be touched. */
+EMULATED_HIDDEN void emulated_part(void *part, size_t bytes);
 
 /* ---- launches ---- */
 

@@ -277,3 +277,25 @@ extern "C" cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cu
 extern "C" cudaError_t cudaMemset(void *memory, int value, size_t bytes) {
     return set(__builtin_return_address(0), memory, value, bytes, NULL);
 }
+
+/* ---- scratch memory ---- */
+
+static cudaStream_t scratch_stream;
+
+void emulated_scratch(cudaStream_t stream, void *memory, size_t bytes) {
+    scratch_stream = stream;
+    if (!memory || bytes == 0)
+        return;
+    emulated_submit(stream, "fresh scratch memory", [=] {
+        emulated_check_range(memory, bytes, true); /* in order after the last op */
+        memset(memory, 0xff, bytes);
+        emulated_check_fresh(memory, bytes);
+        emulated_check_allocated(memory, bytes); /* all of it, whatever the parts of the last op were */
+    });
+}
+
+void emulated_part([[maybe_unused]] void *part, [[maybe_unused]] size_t bytes) {
+#ifdef EMULATION_CHECKED
+    emulated_submit(scratch_stream, "a part of scratch memory", [=] { emulated_check_part(part, bytes); });
+#endif
+}
