@@ -11,7 +11,7 @@ static __device__ __forceinline__ void load_weights(const struct attention_shape
     load_tile(n, s.tokens, from, (size_t)s.tokens, p, s.ldp);
 }
 
-static __global__ void __launch_bounds__(ATTENTION_THREADS, 3)
+static __global__ void __launch_bounds__(ATTENTION_THREADS, 4)
     attention(struct attention_shape s, const real *__restrict__ q, const real *__restrict__ k,
               const real *__restrict__ v, real *__restrict__ p, real *__restrict__ out) {
     EP_SHARED(real, shared);

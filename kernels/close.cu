@@ -188,7 +188,7 @@ static __device__ __forceinline__ void add_force(const force_law &law, const pla
 /* A team of threads a particle: 4 bytes and a place (8 or 16 bytes, from the caches where particles are sorted) and some
  * 80 operations a neighbour, 16 or 32 bytes written a particle. */
 template <int D>
-static __global__ void __launch_bounds__(FORCE_THREADS)
+static __global__ void __launch_bounds__(FORCE_THREADS, 6)
     force_inside(force_law law, size_t owned, const place<D> *__restrict__ places,
                  const uint32_t *__restrict__ first, const uint32_t *__restrict__ first_end,
                  const uint32_t *__restrict__ second, const uint32_t *__restrict__ second_end, int64_t *sum) {

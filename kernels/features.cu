@@ -188,7 +188,7 @@ tangents_of(const struct feature_constants &law, const struct edges &edges, size
 
 /* Reads 16 d bytes an edge and channel from the caches, writes 16; some 200 operations. */
 template <int D>
-static __global__ void __launch_bounds__(256, 3)
+static __global__ void __launch_bounds__(256, 2)
     features_tangent(struct feature_constants law, struct edges edges, struct edge_range range,
                      const real *__restrict__ kappa, int channels, const real *__restrict__ v,
                      const real *__restrict__ dv, real *__restrict__ df) {

@@ -108,6 +108,45 @@ static void cuda_linear_backward(const struct ops *ops, size_t rows, int in, int
     multiply(ops, p);
 }
 
+/* ---- with GELU: in one go where factors are rounded anyway, for cuBLASLt does not say how exact its GELU is ---- */
+
+/* Whether it was done. */
+static bool multiply_in_one_go(const struct ops *ops, struct product p) {
+    enum { AUX_ALIGNED = 8 }; /* numbers: so cuBLASLt wants its rows */
+    struct device *d = device_of(ops);
+    if (product_is_exact(d, &p) || p.columns % AUX_ALIGNED != 0)
+        return false;
+    const size_t room = product_room(d, &p);
+    return device_product(d, &p, room > 0 ? device_scratch(d, room) : NULL);
+}
+
+static void cuda_linear_gelu(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                             const real *w, const real *b, real *pre, real *post) {
+    struct product p = product_of(rows, in, out, x, ldx, w, post, (size_t)out);
+    p.bias = b;
+    p.end = PRODUCT_GELU;
+    p.aux = pre;
+    if (multiply_in_one_go(ops, p))
+        return;
+    cuda_linear(ops, rows, in, out, x, ldx, w, b, pre, (size_t)out);
+    ops->gelu(ops, rows * (size_t)out, pre, post);
+}
+
+static void cuda_gelu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                                      const real *post, const real *w, const real *dy, size_t ldy, real *dw,
+                                      real *db, real *dpre) {
+    cuda_linear_backward(ops, rows, in, out, post, (size_t)in, w, dy, ldy, dw, db, NULL, 0, false);
+    struct product p = product_of(rows, out, in, dy, ldy, w, dpre, (size_t)in);
+    p.right = {w, (size_t)out, 0, true};
+    p.end = PRODUCT_GELU_SLOPE;
+    p.aux = (real *)pre;
+    if (multiply_in_one_go(ops, p))
+        return;
+    p.end = PRODUCT_PLAIN;
+    multiply(ops, p);
+    ops->gelu_backward(ops, rows * (size_t)in, pre, dpre, dpre);
+}
+
 /* ---- every head with its columns of w: a batch of heads ---- */
 
 /* y_h (rows, width) = factor x_h (rows, columns) w_h^T. */
@@ -165,6 +204,8 @@ void cuda_fill_linear(struct ops *table) {
     table->linear_parts = cuda_linear_parts;
     table->linear_onto = cuda_linear_onto;
     table->linear_backward = cuda_linear_backward;
+    table->linear_gelu = cuda_linear_gelu;
+    table->gelu_linear_backward = cuda_gelu_linear_backward;
     table->turn_back = cuda_turn_back;
     table->carry_on = cuda_carry_on;
     table->head_weights = cuda_head_weights;

@@ -190,7 +190,7 @@ static __device__ __forceinline__ void search(const box &box, const cell_grid &g
 }
 
 template <int D>
-static __global__ void __launch_bounds__(MANY_THREADS)
+static __global__ void __launch_bounds__(MANY_THREADS, 4)
     nearest_of_centre(box box, cell_grid grid, const uint32_t *__restrict__ centre, axes<uint64_t> q, int k,
                       int room, uint32_t *__restrict__ index, double *__restrict__ farthest) {
     EP_SHARED(double, shared);

@@ -61,7 +61,7 @@ static __device__ __forceinline__ void add_fixed(int64_t *sum, int64_t value) {
 }
 
 template <typename Law>
-static __global__ void __launch_bounds__(PAIR_THREADS) force_of_rows(Law law, rows list, int64_t *sum) {
+static __global__ void __launch_bounds__(PAIR_THREADS, 8) force_of_rows(Law law, rows list, int64_t *sum) {
     constexpr int D = Law::D;
     const size_t i = ep_index();
     if (i >= list.owned)

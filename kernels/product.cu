@@ -14,8 +14,8 @@ enum { TABLE = 512, ALIGNED = 16, LEAST_SIDE = 16, BF16_ALIGNED = 8, BLOCK = 256
 /* All that the choice depends on, in cuBLASLt's terms; no padding. */
 struct product_key {
     uint64_t m, n, k, lda, ldb, ldc, ldd, stride_a, stride_b, stride_c, stride_d;
-    uint32_t batch, turned_a, turned_b, start, type, align_bias /* 0: none */, align_a, align_b, align_c,
-        align_d;
+    uint32_t batch, turned_a, turned_b, start, type, align_bias /* 0: none */, end, align_aux, align_a,
+        align_b, align_c, align_d;
 };
 struct product_entry {
     struct product_key key;
@@ -53,6 +53,10 @@ static enum device_precision precision_of(const struct device *d, const struct p
     if (small || d->precision == PRECISION_FLOAT32)
         return PRECISION_FLOAT32;
     return d->precision == PRECISION_BF16 && !room ? PRECISION_TF32 : d->precision;
+}
+
+bool product_is_exact(const struct device *d, const struct product *p) {
+    return precision_of(d, p, true) == PRECISION_FLOAT32;
 }
 
 static size_t rows_in_memory(const struct factor *f, size_t rows, size_t columns) {
@@ -137,6 +141,8 @@ static struct product_key key_of(const struct product *p, enum device_precision 
     key.turned_a = p->right.turned;
     key.turned_b = p->left.turned;
     key.align_bias = bias;
+    key.end = p->end;
+    key.align_aux = p->end == PRODUCT_PLAIN ? 0 : alignment_of(p->aux, p->columns, 0, sizeof(real));
     key.start = p->start != NULL;
     key.type = precision;
     key.align_a = alignment_of(a.at, a.ld, a.stride, size);
@@ -169,19 +175,30 @@ static bool set_what(struct device *d, cublasLtMatmulDesc_t what, cublasLtMatmul
     return device_check_blas(d, cublasLtMatmulDescSetAttribute(what, attribute, value, bytes), "a product");
 }
 
+static bool set_end(struct device *d, const struct product_entry *e) {
+    const struct product_key *k = &e->key;
+    const cublasLtEpilogue_t end = k->end == PRODUCT_GELU         ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS
+                                   : k->end == PRODUCT_GELU_SLOPE ? CUBLASLT_EPILOGUE_DGELU
+                                   : k->align_bias > 0            ? CUBLASLT_EPILOGUE_BIAS
+                                                                  : CUBLASLT_EPILOGUE_DEFAULT;
+    const int64_t ld = (int64_t)k->m;
+    return set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE, &end, sizeof end) &&
+           (k->end == PRODUCT_PLAIN ||
+            set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, sizeof ld));
+}
+
 static bool describe(struct device *d, struct product_entry *e) {
     const struct product_key *k = &e->key;
     const cudaDataType_t type = k->type == PRECISION_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     const cublasComputeType_t compute =
         k->type == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t turned = CUBLAS_OP_T, straight = CUBLAS_OP_N;
-    const cublasLtEpilogue_t bias = CUBLASLT_EPILOGUE_BIAS;
     return device_check_blas(d, cublasLtMatmulDescCreate(&e->what, compute, CUDA_R_32F), "a product") &&
            set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSA, k->turned_a ? &turned : &straight,
                     sizeof turned) &&
            set_what(d, e->what, CUBLASLT_MATMUL_DESC_TRANSB, k->turned_b ? &turned : &straight,
                     sizeof turned) &&
-           (k->align_bias == 0 || set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, sizeof bias)) &&
+           set_end(d, e) &&
            make_layout(d, &e->a, type, k->turned_a ? k->k : k->m, k->turned_a ? k->m : k->k, k->lda, k->batch,
                        k->stride_a) &&
            make_layout(d, &e->b, type, k->turned_b ? k->n : k->k, k->turned_b ? k->k : k->n, k->ldb, k->batch,
@@ -219,7 +236,7 @@ static void choose(struct device *d, struct product_entry *e) {
         e->possible = status == CUBLAS_STATUS_SUCCESS && count > 0 && found.state == CUBLAS_STATUS_SUCCESS;
         if (e->possible)
             e->algorithm = found.algo;
-        else if (e->key.align_bias == 0)
+        else if (e->key.align_bias == 0 && e->key.end == PRODUCT_PLAIN)
             device_check_blas(d, status == CUBLAS_STATUS_SUCCESS ? CUBLAS_STATUS_NOT_SUPPORTED : status,
                               "a matrix product");
     }
@@ -227,8 +244,11 @@ static void choose(struct device *d, struct product_entry *e) {
         cublasLtMatmulPreferenceDestroy(wish);
 }
 
-static bool set_bias(struct device *d, const struct product_entry *e, const real *bias) {
-    return !bias || set_what(d, e->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
+/* What a description points to. */
+static bool set_pointers(struct device *d, const struct product_entry *e, const struct product *p) {
+    return (!p->bias || set_what(d, e->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias)) &&
+           (p->end == PRODUCT_PLAIN ||
+            set_what(d, e->what, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &p->aux, sizeof p->aux));
 }
 
 static size_t place_of(const struct product_key *key) {
@@ -239,7 +259,8 @@ static size_t place_of(const struct product_key *key) {
     return (size_t)(hash >> 32) % TABLE;
 }
 
-static struct product_entry *entry_of(struct device *d, const struct product_key *key, const real *bias) {
+static struct product_entry *entry_of(struct device *d, const struct product_key *key,
+                                      const struct product *p) {
     if (!d->products)
         d->products = (struct product_table *)calloc(1, sizeof *d->products);
     if (!d->products) {
@@ -248,10 +269,10 @@ static struct product_entry *entry_of(struct device *d, const struct product_key
     }
     struct product_entry *e = &d->products->entry[place_of(key)];
     if (e->used && memcmp(&e->key, key, sizeof *key) == 0)
-        return set_bias(d, e, bias) ? e : NULL;
+        return set_pointers(d, e, p) ? e : NULL;
     forget(e);
     e->key = *key;
-    if (!describe(d, e) || !set_bias(d, e, bias))
+    if (!describe(d, e) || !set_pointers(d, e, p))
         return NULL;
     choose(d, e);
     e->used = d->status == STATUS_OK;
@@ -267,7 +288,7 @@ bool device_product(struct device *d, const struct product *p, void *scratch) {
     const struct operand a = operand_of(d, &p->right, p->inner, p->columns, p->batch, room);
     const struct operand b = operand_of(d, &p->left, p->rows, p->inner, p->batch, room);
     const struct product_key key = key_of(p, precision, a, b);
-    const struct product_entry *e = entry_of(d, &key, p->bias);
+    const struct product_entry *e = entry_of(d, &key, p);
     if (!e)
         return true; /* the error is noted */
     if (!e->possible)

@@ -227,8 +227,12 @@ static __global__ void __launch_bounds__(BLOCK, 4) score(struct score_input in, 
     const bool mine = i < in.n;
     const real *z = in.z + i * (size_t)(D * vectors), *o = in.o + i * (size_t)(vectors + 2);
     real sum[D] = {0};
-    for (int c = mine ? lane : vectors; c < vectors; c += GROUP)
-        add_vector(D, vectors, c, in.prior, in.gain, z, o, sum);
+    for (int c = mine ? lane : vectors; c < vectors; c += GROUP) {
+        const real weight = weight_of(D, vectors, c, in.prior, in.gain, z, o);
+#pragma unroll
+        for (int a = 0; a < D; a++)
+            sum[a] += weight * z[a * vectors + c];
+    }
 #pragma unroll
     for (int a = 0; a < D; a++) {
         const real all = group_sum(sum[a]);

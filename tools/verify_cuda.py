@@ -16,7 +16,7 @@ LIBRARY = BUILD / "libepflow_cuda.so"
 EMULATED = BUILD / "tests/libepflow_emulated.so"
 SCHEDULES = ("forward", "reverse", "random")
 
-RESPONSE = ["--set", "network.kind=response", "--set", "response={layers: 2, hidden: 16, channels: 8}"]
+RESPONSE = ["--set", "network.kind=response", "--set", "response.layers=2", "--set", "response.hidden=16"]
 WINDOW = ["--set", "network.kind=window"]
 SHORT = ["--set", "training.steps=60", "--set", "training.warm_up=10", "--set", "training.batch=64"]
 

@@ -381,8 +381,8 @@ const struct parameter parameter_table[] = {
          "else are float32"},
     {"run", "simd", TYPE_CHOICE, AT(run, simd), .unit = "", .fallback = "auto",
      .choices = "auto|plain|avx2|avx512",
-     .help = "instructions that simulations use on the CPU; auto takes the best there are. No result depends "
-             "on it"},
+     .help = "instructions that loops use on the CPU; auto takes the best there are. Trajectories are the "
+             "same bits with any, networks the same to rounding, and plain is AVX2 for them"},
     {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "0", BETWEEN(0, 1 << 24),
      .help = "network rows computed at once, which bounds the memory; 0: as many as suit the device, 1040 on "
              "a CPU"},

@@ -4,29 +4,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-const struct ops *both_cpu, *both_device;
+const struct ops *both_cpu, *both_cuda;
 
-/* All memory of a check, so that one that fails half-way leaves none behind. */
-enum { ARRAYS_MOST = 4096 };
 static struct {
-    struct both array[ARRAYS_MOST];
-    int arrays;
-    void *host[ARRAYS_MOST];
-    int hosts;
     struct check_result *result;
     jmp_buf end;
 } now;
 
-const struct check_group *const check_groups[CHECK_GROUPS] = {&check_space,   &check_dynamics, &check_windows,
-                                                              &check_network, &check_response, &check_optimizer};
+const struct check_group *const check_groups[CHECK_GROUPS] = {
+    &check_space,     &check_dynamics, &check_steps,    &check_windows,  &check_network, &check_linear,
+    &check_attention, &check_pool,     &check_response, &check_messages, &check_vectors, &check_optimizer};
 
 void check_run(const struct ops *reference, const struct ops *device, const struct check *check,
                struct check_result *out) {
     both_cpu = reference;
-    both_device = device;
+    both_cuda = device;
     *out = (struct check_result){.good = true};
     now.result = out;
-    now.arrays = now.hosts = 0;
     if (setjmp(now.end) == 0) {
         check->run();
         if (device->synchronise(device) != STATUS_OK) {
@@ -34,12 +28,6 @@ void check_run(const struct ops *reference, const struct ops *device, const stru
             snprintf(out->message, sizeof out->message, "%s", status_message());
         }
     }
-    for (int m = 0; m < now.arrays; m++) {
-        reference->release(reference, now.array[m].cpu);
-        device->release(device, now.array[m].device);
-    }
-    for (int m = 0; m < now.hosts; m++)
-        free(now.host[m]);
 }
 
 void both_fail(const char *format, ...) {
@@ -53,31 +41,24 @@ void both_fail(const char *format, ...) {
 
 struct both both_zero(size_t bytes) {
     struct both b = {.bytes = bytes};
-    if (now.arrays == ARRAYS_MOST)
-        both_fail("a check holds more than %d arrays", ARRAYS_MOST);
     if (both_cpu->allocate(both_cpu, bytes, &b.cpu) != STATUS_OK ||
-        both_device->allocate(both_device, bytes, &b.device) != STATUS_OK) {
+        both_cuda->allocate(both_cuda, bytes, &b.cuda) != STATUS_OK) {
         both_cpu->release(both_cpu, b.cpu);
         both_fail("%s", status_message());
     }
-    return now.array[now.arrays++] = b;
+    return b;
 }
 
 struct both both_of(const void *host, size_t bytes) {
     struct both b = both_zero(bytes);
     memcpy(b.cpu, host, bytes);
-    both_device->to_device(both_device, b.device, host, bytes);
+    both_cuda->to_device(both_cuda, b.cuda, host, bytes);
     return b;
 }
 
 void both_release(struct both *b) {
-    for (int m = 0; m < now.arrays; m++)
-        if (now.array[m].cpu == b->cpu) {
-            both_cpu->release(both_cpu, b->cpu);
-            both_device->release(both_device, b->device);
-            now.array[m] = now.array[--now.arrays];
-            break;
-        }
+    both_cpu->release(both_cpu, b->cpu);
+    both_cuda->release(both_cuda, b->cuda);
     *b = (struct both){0};
 }
 
@@ -87,36 +68,38 @@ double both_number(uint32_t name, size_t i) {
     return rng_uniform(word[0]);
 }
 
-void *both_host(size_t bytes) {
-    if (now.hosts == ARRAYS_MOST)
-        both_fail("a check holds more than %d arrays", ARRAYS_MOST);
-    void *host = calloc(bytes + 1, 1);
+static void *host_memory(size_t bytes) {
+    void *host = malloc(bytes + 1);
     if (!host)
         both_fail("out of memory");
-    return now.host[now.hosts++] = host;
+    return host;
 }
 
 struct both both_random(uint32_t name, size_t count, double low, double high) {
-    real *host = both_host(count * sizeof *host);
+    real *host = host_memory(count * sizeof *host);
     for (size_t i = 0; i < count; i++)
         host[i] = (real)(low + (high - low) * both_number(name, i));
-    return both_of(host, count * sizeof *host);
+    const struct both b = both_of(host, count * sizeof *host);
+    free(host);
+    return b;
 }
 
 void *both_fetch(const struct both *b) {
-    void *host = both_host(b->bytes);
-    both_device->to_host(both_device, host, b->device, b->bytes);
-    if (both_device->synchronise(both_device) != STATUS_OK)
+    void *host = host_memory(b->bytes);
+    both_cuda->to_host(both_cuda, host, b->cuda, b->bytes);
+    if (both_cuda->synchronise(both_cuda) != STATUS_OK)
         both_fail("%s", status_message());
     return host;
 }
 
 void both_equal(const char *what, const struct both *b) {
-    const unsigned char *got = both_fetch(b), *want = b->cpu;
+    unsigned char *got = both_fetch(b);
+    const unsigned char *want = b->cpu;
     now.result->comparisons++;
     for (size_t i = 0; i < b->bytes; i++)
         if (got[i] != want[i])
             both_fail("%s: byte %zu of %zu is %d, on the CPU %d", what, i, b->bytes, got[i], want[i]);
+    free(got);
 }
 
 /* The largest difference so far, and the largest size of the reference. */
@@ -141,18 +124,22 @@ static void judge(const char *what, const struct spread *s, double most) {
 }
 
 void both_close_real(const char *what, const struct both *b, double most) {
-    const real *got = both_fetch(b), *want = b->cpu;
+    real *got = both_fetch(b);
+    const real *want = b->cpu;
     struct spread s = {0};
     for (size_t i = 0; i < b->bytes / sizeof *want; i++)
         add(&s, (double)got[i], (double)want[i]);
+    free(got);
     judge(what, &s, most);
 }
 
 void both_close_double(const char *what, const struct both *b, double most) {
-    const double *got = both_fetch(b), *want = b->cpu;
+    double *got = both_fetch(b);
+    const double *want = b->cpu;
     struct spread s = {0};
     for (size_t i = 0; i < b->bytes / sizeof *want; i++)
         add(&s, got[i], want[i]);
+    free(got);
     judge(what, &s, most);
 }
 

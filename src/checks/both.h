@@ -9,11 +9,11 @@
 #include "checks/checks.h"
 
 /* The tables of the check that runs: the reference, and the one that is checked. */
-extern const struct ops *both_cpu, *both_device;
+extern const struct ops *both_cpu, *both_cuda;
 
 /* An array in both memories. */
 struct both {
-    void *cpu, *device;
+    void *cpu, *cuda;
     size_t bytes;
 };
 
@@ -25,7 +25,10 @@ void both_fail(const char *format, ...) __attribute__((format(printf, 1, 2), nor
             both_fail("%s:%d: it does not hold that %s", __FILE__, __LINE__, #condition);                    \
     } while (0)
 
-/* Arrays end with the check, at the latest. */
+/* Two numbers are the same. */
+#define both_same(a, b) both_require((a) == (b))
+
+/* What a check that fails holds is not given back. */
 struct both both_zero(size_t bytes);
 struct both both_of(const void *host, size_t bytes);
 void both_release(struct both *b);
@@ -35,9 +38,7 @@ double both_number(uint32_t name, size_t i);
 /* count reals, evenly between low and high. */
 struct both both_random(uint32_t name, size_t count, double low, double high);
 
-/* Memory of the host that ends with the check. */
-void *both_host(size_t bytes);
-/* What the device has in an array, in such memory. Reports errors of the device. */
+/* What the device has in an array, to be freed. Reports errors of the device. */
 void *both_fetch(const struct both *b);
 
 /* Both have the same bits. */

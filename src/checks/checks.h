@@ -18,14 +18,14 @@ struct check_group {
     const struct check *check;
 };
 
-enum { CHECK_GROUPS = 6 };
-extern const struct check_group check_space, check_dynamics, check_windows, check_network, check_response,
-    check_optimizer;
+enum { CHECK_GROUPS = 12 };
+extern const struct check_group check_space, check_dynamics, check_steps, check_windows, check_network,
+    check_linear, check_attention, check_pool, check_response, check_messages, check_vectors, check_optimizer;
 extern const struct check_group *const check_groups[CHECK_GROUPS];
 
 struct check_result {
-    int comparisons;   /* arrays compared */
-    double worst;      /* largest difference over what is allowed, where it is not 0 */
+    int comparisons; /* arrays compared */
+    double worst;    /* largest difference over what is allowed, where it is not 0 */
     bool good;
     char message[512]; /* what failed first */
 };

@@ -53,9 +53,9 @@ void mlp_forward(struct mlp *m, const real *weights, size_t rows, const real *x,
                  size_t ldy) {
     const size_t hidden = (size_t)m->hidden;
     for (int l = 0; l < m->layers; l++) {
-        m->ops->linear(m->ops, rows, width_in(m, l), m->hidden, l == 0 ? x : m->post[l - 1],
-                       l == 0 ? ldx : hidden, weights + m->w[l], weights + m->b[l], m->pre[l], hidden);
-        m->ops->gelu(m->ops, rows * hidden, m->pre[l], m->post[l]);
+        m->ops->linear_gelu(m->ops, rows, width_in(m, l), m->hidden, l == 0 ? x : m->post[l - 1],
+                            l == 0 ? ldx : hidden, weights + m->w[l], weights + m->b[l], m->pre[l],
+                            m->post[l]);
     }
     const int last = m->layers;
     m->ops->linear(m->ops, rows, m->hidden, m->out, m->post[last - 1], hidden, weights + m->w[last],
@@ -78,17 +78,14 @@ void mlp_tangent(struct mlp *m, const real *weights, size_t rows, const real *dx
 void mlp_backward(struct mlp *m, const real *weights, size_t rows, const real *x, size_t ldx, const real *dy,
                   size_t lddy, real *gradient, real *dx, size_t lddx) {
     const size_t hidden = (size_t)m->hidden;
-    const int last = m->layers;
-    m->ops->linear_backward(m->ops, rows, m->hidden, m->out, m->post[last - 1], hidden, weights + m->w[last],
-                            dy, lddy, gradient + m->w[last], gradient + m->b[last], m->scratch[0], hidden,
-                            false);
-    for (int l = last - 1; l >= 0; l--) {
-        real *now = m->scratch[(last - 1 - l) % 2], *next = m->scratch[(last - l) % 2];
-        m->ops->gelu_backward(m->ops, rows * hidden, m->pre[l], now, now);
-        m->ops->linear_backward(m->ops, rows, width_in(m, l), m->hidden, l == 0 ? x : m->post[l - 1],
-                                l == 0 ? ldx : hidden, weights + m->w[l], now, hidden, gradient + m->w[l],
-                                gradient + m->b[l], l == 0 ? dx : next, l == 0 ? lddx : hidden, false);
+    for (int l = m->layers; l > 0; l--) { /* from what leaves layer l to what goes into the GELU before it */
+        const bool last = l == m->layers;
+        m->ops->gelu_linear_backward(m->ops, rows, m->hidden, width_out(m, l), m->pre[l - 1], m->post[l - 1],
+                                     weights + m->w[l], last ? dy : m->scratch[l % 2], last ? lddy : hidden,
+                                     gradient + m->w[l], gradient + m->b[l], m->scratch[(l + 1) % 2]);
     }
+    m->ops->linear_backward(m->ops, rows, m->in, m->hidden, x, ldx, weights + m->w[0], m->scratch[0], hidden,
+                            gradient + m->w[0], gradient + m->b[0], dx, lddx, false);
 }
 
 /* ---- with tangents that are kept ---- */

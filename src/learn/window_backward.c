@@ -31,9 +31,8 @@ static void backward_block(struct window_network *n, const real *weights, int in
     /* second norm: dy receives the gradient of y1 + mlp(y1), which reaches y1 both ways */
     ops->norm_backward(ops, rows, w, weights + b->norm2_scale, b->n2, b->root2, n->dt, wide,
                        gradient + b->norm2_scale, gradient + b->norm2_offset, n->dy, wide);
-    ops->linear_backward(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, n->dy, wide,
-                         gradient + b->mlp1_w, gradient + b->mlp1_b, n->dwide, (size_t)f, false);
-    ops->gelu_backward(ops, rows * (size_t)f, b->pre, n->dwide, n->dwide);
+    ops->gelu_linear_backward(ops, rows, f, w, b->pre, b->post, weights + b->mlp1_w, n->dy, wide,
+                              gradient + b->mlp1_w, gradient + b->mlp1_b, n->dwide);
     ops->linear_backward(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, n->dwide, (size_t)f,
                          gradient + b->mlp0_w, gradient + b->mlp0_b, n->dy, wide, true);
 

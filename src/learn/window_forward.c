@@ -226,8 +226,7 @@ static void forward_block(struct window_network *n, const real *weights, int ind
     }
     ops->norm(ops, rows, w, b->t, ldt, u, wide, weights + b->norm1_scale, weights + b->norm1_offset, b->n1,
               b->root1, b->y1, wide);
-    ops->linear(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, (size_t)f);
-    ops->gelu(ops, rows * (size_t)f, b->pre, b->post);
+    ops->linear_gelu(ops, rows, w, f, b->y1, wide, weights + b->mlp0_w, weights + b->mlp0_b, b->pre, b->post);
     ops->linear(ops, rows, f, w, b->post, (size_t)f, weights + b->mlp1_w, weights + b->mlp1_b, n->dy, wide);
     ops->norm(ops, rows, w, b->y1, wide, n->dy, wide, weights + b->norm2_scale, weights + b->norm2_offset,
               b->n2, b->root2, b->y2, wide);

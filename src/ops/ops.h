@@ -347,6 +347,13 @@ struct ops {
     void (*gelu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*gelu_tangent)(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy);
     void (*gelu_backward)(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx);
+    /* Both, for rows of pre and post that are next to each other: pre = x w + b, post = GELU of it (rows, out). And from the
+     * gradient dy (rows, out) of post w to that of pre (rows, in), which is overwritten; dw += , db += (NULL: none). */
+    void (*linear_gelu)(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const real *b, real *pre, real *post);
+    void (*gelu_linear_backward)(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                                 const real *post, const real *w, const real *dy, size_t ldy, real *dw,
+                                 real *db, real *dpre);
     /* Of `sets` tangents at once, in place: d (sets, count). */
     void (*gelu_tangents)(const struct ops *ops, size_t sets, size_t count, const real *x, real *d);
     /* Layer norm of the sum of two arrays: y = scale * n + offset, n = (u - mean) / root, u = a + b,
@@ -596,9 +603,10 @@ static inline enum status ops_replace(const struct ops *ops, size_t bytes, void 
 
 /* The table of this machine's processor; static, always there. */
 const struct ops *ops_cpu(void);
-/* Which loops of it move and couple particles: the best that the processor has (until told otherwise AVX2, which
- * the program is built for), or others to compare with. All give the same bits. Returns what was chosen in words, NULL
- * where the processor does not have it. For all ranks' tables of this process. */
+/* Which loops it has: the best for the processor (until told otherwise AVX2, which the program is built for), or others
+ * to compare with. Those that move and couple particles all give the same bits. Those of networks sum in another order
+ * for AVX-512 than for AVX2, and take AVX2 for plain, too. Returns what was chosen in words, NULL where the processor
+ * does not have it. Changes the table of ops_cpu() where it is: for all ranks of this process. */
 enum simd_choice { SIMD_AUTO, SIMD_PLAIN, SIMD_AVX2, SIMD_AVX512 };
 const char *ops_cpu_choose(enum simd_choice choice);
 

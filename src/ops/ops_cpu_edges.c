@@ -1,5 +1,5 @@
 /* Edges of the response network on the CPU: their geometry, and the sources: q and the backward shots. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,8 +27,8 @@ static double edge_term(const struct box *box, const struct response_law *law, u
     return at.kn + (box->d - 1) * at.kt;
 }
 
-void cpu_edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,
-                    uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa) {
+static void edge_terms(const struct ops *ops, const struct box *box, const struct response_law *law,
+                       uint64_t *const q[], struct edges *edges, real *stiffness, real *kappa) {
     (void)ops;
     for (size_t i = 0; i < edges->receivers; i++) {
         double sum = 0;
@@ -39,8 +39,8 @@ void cpu_edge_terms(const struct ops *ops, const struct box *box, const struct r
     }
 }
 
-void cpu_velocity_rows(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
-                       real *u) {
+static void velocity_rows(const struct ops *ops, int d, size_t n, double *const g[], double *const push[],
+                          real *u) {
     (void)ops;
     for (int a = 0; a < d; a++)
         for (size_t i = 0; i < n; i++)
@@ -106,8 +106,8 @@ static inline __attribute__((always_inline)) void sources_of(int d, const struct
     }
 }
 
-void cpu_response_sources(const struct ops *ops, const struct response_law *law, const struct edges *edges,
-                          const real *kappa, const real *u, real *q, int channels, real *v) {
+static void response_sources(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                             const real *kappa, const real *u, real *q, int channels, real *v) {
     (void)ops;
     if (law->d == 2)
         sources_of(2, law, edges, kappa, u, NULL, q, channels, v);
@@ -115,9 +115,9 @@ void cpu_response_sources(const struct ops *ops, const struct response_law *law,
         sources_of(law->d, law, edges, kappa, u, NULL, q, channels, v);
 }
 
-void cpu_response_sources_tangent(const struct ops *ops, const struct response_law *law,
-                                  const struct edges *edges, const real *kappa, const real *u, const real *du,
-                                  real *dq, int channels, real *dv) {
+static void response_sources_tangent(const struct ops *ops, const struct response_law *law,
+                                     const struct edges *edges, const real *kappa, const real *u,
+                                     const real *du, real *dq, int channels, real *dv) {
     (void)ops;
     if (law->d == 2)
         sources_of(2, law, edges, kappa, u, du, dq, channels, dv);
@@ -127,19 +127,28 @@ void cpu_response_sources_tangent(const struct ops *ops, const struct response_l
 
 /* ---- the state that the network starts from ---- */
 
-void cpu_response_state(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
-                        const real *phi, const real *q, const real *u, real *x) {
+static void response_state(const struct ops *ops, const struct response_law *law, size_t n, const real *kappa,
+                           const real *phi, const real *q, const real *u, real *x) {
     (void)ops;
     const size_t d = (size_t)law->d;
     for (size_t i = 0; i < n; i++, q += d, u += d, x += STATE_NUMBERS)
         state_of(law, kappa[i], phi[i], q, u, x);
 }
 
-void cpu_response_state_tangent(const struct ops *ops, const struct response_law *law, size_t n,
-                                const real *kappa, const real *q, const real *u, const real *dq,
-                                const real *du, real *dx) {
+static void response_state_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                   const real *kappa, const real *q, const real *u, const real *dq,
+                                   const real *du, real *dx) {
     (void)ops;
     const size_t d = (size_t)law->d;
     for (size_t i = 0; i < n; i++, q += d, u += d, dq += d, du += d, dx += STATE_NUMBERS)
         state_tangent_of(law, kappa[i], q, u, dq, du, dx);
+}
+
+void FILL(edges)(struct ops *table) {
+    table->edge_terms = edge_terms;
+    table->velocity_rows = velocity_rows;
+    table->response_sources = response_sources;
+    table->response_sources_tangent = response_sources_tangent;
+    table->response_state = response_state;
+    table->response_state_tangent = response_state_tangent;
 }

@@ -1,7 +1,7 @@
 /* What the response network sees of a pair, on the CPU: a block of edges at a time, one SIMD lane an edge. Rows of
  * particles are gathered, their differences turned, every feature is one loop over the lanes, and the block is turned
  * back into rows for the matrix product. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -148,8 +148,8 @@ static inline __attribute__((always_inline)) void features_of(int d, const struc
     }
 }
 
-void cpu_edge_features(const struct ops *ops, const struct response_law *law, const struct edges *edges,
-                       struct edge_range range, const real *kappa, int channels, const real *v, real *f) {
+static void edge_features(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          struct edge_range range, const real *kappa, int channels, const real *v, real *f) {
     (void)ops;
     lane own[MOST_VECTORS], difference[MOST_VECTORS], out[MOST_FEATURES];
     const int features = edge_numbers(channels);
@@ -238,9 +238,9 @@ tangents_of(int d, const struct response_law *law, int channels, const struct bl
     }
 }
 
-void cpu_edge_features_tangent(const struct ops *ops, const struct response_law *law,
-                               const struct edges *edges, struct edge_range range, const real *kappa,
-                               int channels, const real *v, const real *dv, real *df) {
+static void edge_features_tangent(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, struct edge_range range, const real *kappa,
+                                  int channels, const real *v, const real *dv, real *df) {
     (void)ops;
     lane own[MOST_VECTORS], difference[MOST_VECTORS], down[MOST_VECTORS], ddifference[MOST_VECTORS];
     lane out[MOST_FEATURES];
@@ -315,9 +315,9 @@ static void scatter_vectors(int d, int channels, int from, const struct edges *e
     }
 }
 
-void cpu_edge_features_backward(const struct ops *ops, const struct response_law *law,
-                                const struct edges *edges, struct edge_range range, const real *kappa,
-                                int channels, int from, const real *v, const real *df, real *dv) {
+static void edge_features_backward(const struct ops *ops, const struct response_law *law,
+                                   const struct edges *edges, struct edge_range range, const real *kappa,
+                                   int channels, int from, const real *v, const real *df, real *dv) {
     (void)ops;
     lane own[MOST_VECTORS], difference[MOST_VECTORS], down[MOST_VECTORS], ddifference[MOST_VECTORS];
     lane given[MOST_FEATURES];
@@ -336,4 +336,10 @@ void cpu_edge_features_backward(const struct ops *ops, const struct response_law
             gradients_of(law->d, law, channels, from, &b, own, difference, given, down, ddifference);
         scatter_vectors(law->d, channels, from, edges, &b, valid, down, ddifference, dv);
     }
+}
+
+void FILL(features)(struct ops *table) {
+    table->edge_features = edge_features;
+    table->edge_features_tangent = edge_features_tangent;
+    table->edge_features_backward = edge_features_backward;
 }

@@ -1,8 +1,8 @@
-/* Primitives of networks on the CPU: large matrix products by OpenBLAS, small ones by small_product.h,
+/* Primitives of networks on the CPU: matrix products by small_product.h, the largest ones by OpenBLAS,
  * everything else in plain loops that the compiler turns into SIMD. Sums of floating-point numbers may be
  * reordered by the compiler in this file (see CMakeLists.txt): networks promise equal bits for one build
  * only. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <string.h>
 
@@ -13,8 +13,9 @@
 
 /* ---- what a network reads ---- */
 
-void cpu_window_offsets(const struct ops *ops, const struct box *box, size_t count, int k,
-                        const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[], real *out) {
+static void window_offsets(const struct ops *ops, const struct box *box, size_t count, int k,
+                           const uint32_t *centre, const uint32_t *neighbour, uint64_t *const q[],
+                           real *out) {
     (void)ops;
     const size_t d = (size_t)box->d, tokens = (size_t)k + 1;
     for (size_t a = 0; a < d; a++) {
@@ -30,23 +31,23 @@ void cpu_window_offsets(const struct ops *ops, const struct box *box, size_t cou
     }
 }
 
-void cpu_propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index, double *const g[],
-                         real *out) {
+static void propulsion_rows(const struct ops *ops, int d, size_t count, const uint32_t *index,
+                            double *const g[], real *out) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         for (int a = 0; a < d; a++)
             out[i * (size_t)d + (size_t)a] = (real)g[a][index[i]];
 }
 
-void cpu_gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
-                     const real *from, size_t ld_from, real *to, size_t ld_to) {
+static void gather_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                        const real *from, size_t ld_from, real *to, size_t ld_to) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         memcpy(to + i * ld_to, from + index[i] * ld_from, (size_t)columns * sizeof *to);
 }
 
-void cpu_scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
-                      const real *from, size_t ld_from, real *to, size_t ld_to) {
+static void scatter_rows(const struct ops *ops, size_t count, int columns, const uint32_t *index,
+                         const real *from, size_t ld_from, real *to, size_t ld_to) {
     (void)ops;
     for (size_t i = 0; i < count; i++) {
         const real *restrict add = from + i * ld_from;
@@ -62,7 +63,8 @@ enum {
     SMALL_WEIGHTS = 64 * 64, /* in * out up to here: own product, w stays in the first cache */
     FEW_COLUMNS = 4,         /* an input or output of d numbers: own product too, whatever the other side */
     FEW_WEIGHTS = 16384,     /* in * out up to here for those */
-    PANEL = 128              /* rows of x and dy that stay in the first cache while dw is summed */
+    PANEL = 128,             /* rows of x and dy that stay in the first cache while dw is summed */
+    PANEL_ROWS = 256         /* or in the second, where w is large */
 };
 
 static bool is_small(int in, int out) {
@@ -75,8 +77,8 @@ static bool is_small(int in, int out) {
 enum { MOST_PADDED = 8192, ROWS_PADDED = 32 };
 
 static bool wants_padding(int inner, int columns) {
-    return columns % LANES != 0 && columns > 1 && (long)inner * padded(columns) <= MOST_PADDED &&
-           ROWS_PADDED * padded(columns) <= MOST_PADDED;
+    return !HAS_MASKS && columns % LANES != 0 && columns > 1 &&
+           (long)inner * padded(columns) <= MOST_PADDED && ROWS_PADDED * padded(columns) <= MOST_PADDED;
 }
 
 static void pad_rows(size_t rows, int columns, const real *from, size_t ld, real *to) {
@@ -117,13 +119,13 @@ static void any_product(size_t m, int n, int k, const real *a, struct steps step
 }
 
 static bool fits_panels(size_t rows, int inner, int columns) {
-    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && columns % LANES == 0;
+    return rows >= ROWS_AT_A_TIME && inner <= MOST_INNER && (HAS_MASKS || columns % LANES == 0);
 }
 
 /* Few rows at a time are those of token 0 alone, on its way to the score (last block, decoder). The rounding
  * of every sum there goes straight into the score, so they are summed in float64: this halves the rounding
  * error of a score and costs 0 (paper's sizes) to 7 % (width 32) of a forward pass. Tangents (no bias) are not. */
-enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = 4, VECTORS_AT_ONCE = 4 };
+enum { FEW_ROWS = 64, ROWS_AT_ONCE = 2, WIDE_LANES = LANE_BYTES / (int)sizeof(double), VECTORS_AT_ONCE = 4 };
 typedef double wide __attribute__((vector_size(WIDE_LANES * sizeof(double))));
 typedef real narrow __attribute__((vector_size(WIDE_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
 
@@ -192,7 +194,8 @@ static void linear_from(size_t rows, int in, int out, const real *x, size_t ldx,
         return;
     }
     if (fits_panels(rows, in, out)) {
-        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, start_ld, NULL, y, ldy);
+        panel_product(rows, out, in, x, (struct steps){ldx, 1}, false, w, (size_t)out, start, start_ld, NULL,
+                      y, ldy);
         return;
     }
     for (size_t r = 0; start && start != y && r < rows; r++)
@@ -201,21 +204,21 @@ static void linear_from(size_t rows, int in, int out, const real *x, size_t ldx,
          y, (int)ldy);
 }
 
-void cpu_linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx, const real *w,
-                const real *b, real *y, size_t ldy) {
+static void linear(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                   const real *w, const real *b, real *y, size_t ldy) {
     (void)ops;
     if (rows > 0)
         linear_from(rows, in, out, x, ldx, w, b, 0, y, ldy);
 }
 
 /* Own products sum in order, so that parts give the bits of the whole; else every sum starts anew. */
-void cpu_linear_parts(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
-                      size_t ldx, const real *w, const real *b, real *sums) {
+static void linear_parts(const struct ops *ops, size_t rows, int parts, int in, int out, const real *x,
+                         size_t ldx, const real *w, const real *b, real *sums) {
     const int columns = in / parts;
     const size_t plane = rows * (size_t)out;
-    const bool in_order =
-        rows > FEW_ROWS && out % LANES == 0 && (is_small(in, out) || fits_panels(rows, in, out));
-    cpu_linear(ops, rows, columns, out, x, ldx, w, b, sums, (size_t)out);
+    const bool in_order = rows > FEW_ROWS && (HAS_MASKS || out % LANES == 0) &&
+                          (is_small(in, out) || fits_panels(rows, in, out));
+    linear(ops, rows, columns, out, x, ldx, w, b, sums, (size_t)out);
     for (int m = 1; m < parts; m++) {
         const size_t first = (size_t)(m * columns);
         const real *before = sums + (size_t)(m - 1) * plane;
@@ -224,26 +227,28 @@ void cpu_linear_parts(const struct ops *ops, size_t rows, int parts, int in, int
             linear_from(rows, columns, out, x + first, ldx, w + first * (size_t)out, before, (size_t)out, sum,
                         (size_t)out);
         else
-            cpu_linear(ops, rows, (m + 1) * columns, out, x, ldx, w, b, sum, (size_t)out);
+            linear(ops, rows, (m + 1) * columns, out, x, ldx, w, b, sum, (size_t)out);
     }
 }
 
-void cpu_linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
-                     const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
-                     size_t ldy) {
+static void linear_onto(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const uint32_t *index, const real *start, size_t ld_start, real *y,
+                        size_t ldy) {
     if (rows == 0)
         return;
     if (!index) {
         linear_from(rows, in, out, x, ldx, w, start, ld_start, y, ldy);
     } else if (rows > FEW_ROWS && !is_small(in, out) && fits_panels(rows, in, out)) {
-        panel_product(rows, out, in, x, ldx, false, w, (size_t)out, start, ld_start, index, y, ldy);
+        panel_product(rows, out, in, x, (struct steps){ldx, 1}, false, w, (size_t)out, start, ld_start, index,
+                      y, ldy);
     } else {
-        cpu_gather_rows(ops, rows, out, index, start, ld_start, y, ldy);
+        gather_rows(ops, rows, out, index, start, ld_start, y, ldy);
         linear_from(rows, in, out, x, ldx, w, y, ldy, y, ldy);
     }
 }
 
-void cpu_column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx, real *sum) {
+static void column_sums(const struct ops *ops, size_t rows, int columns, const real *x, size_t ldx,
+                        real *sum) {
     (void)ops;
     for (size_t r = 0; r < rows; r++) {
         const real *restrict row = x + r * ldx;
@@ -267,21 +272,36 @@ static void small_backward(size_t rows, int in, int out, const real *x, size_t l
     }
 }
 
-void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
-                         const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx, size_t lddx,
-                         bool add) {
+/* dw += x^T dy, as many rows at a time as make panels. */
+static void weights_backward(size_t rows, int in, int out, const real *x, size_t ldx, const real *dy,
+                             size_t ldy, real *dw) {
+    const size_t times = (rows + PANEL_ROWS - 1) / PANEL_ROWS, most = (rows + times - 1) / times;
+    if (!fits_panels((size_t)in, (int)most, out)) {
+        gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
+             out);
+        return;
+    }
+    for (size_t r = 0; r < rows; r += most)
+        panel_product((size_t)in, out, (int)(rows - r < most ? rows - r : most), x + r * ldx,
+                      (struct steps){1, ldx}, false, dy + r * ldy, ldy, dw, (size_t)out, NULL, dw,
+                      (size_t)out);
+}
+
+static void linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                            const real *w, const real *dy, size_t ldy, real *dw, real *db, real *dx,
+                            size_t lddx, bool add) {
     if (rows == 0)
         return;
     if (db)
-        cpu_column_sums(ops, rows, out, dy, ldy, db);
+        column_sums(ops, rows, out, dy, ldy, db);
     if (is_small(in, out)) {
         small_backward(rows, in, out, x, ldx, w, dy, ldy, dw, dx, lddx, add);
         return;
     }
-    gemm(CblasRowMajor, CblasTrans, CblasNoTrans, in, out, (int)rows, 1, x, (int)ldx, dy, (int)ldy, 1, dw,
-         out);
+    weights_backward(rows, in, out, x, ldx, dy, ldy, dw);
     if (dx && fits_panels(rows, out, in))
-        panel_product(rows, in, out, dy, ldy, true, w, (size_t)out, add ? dx : NULL, lddx, NULL, dx, lddx);
+        panel_product(rows, in, out, dy, (struct steps){ldy, 1}, true, w, (size_t)out, add ? dx : NULL, lddx,
+                      NULL, dx, lddx);
     else if (dx)
         gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, in, out, 1, dy, (int)ldy, w, out,
              add ? 1 : 0, dx, (int)lddx);
@@ -289,24 +309,37 @@ void cpu_linear_backward(const struct ops *ops, size_t rows, int in, int out, co
 
 /* ---- GELU ---- */
 
-void cpu_gelu(const struct ops *ops, size_t count, const real *x, real *y) {
+static void gelu(const struct ops *ops, size_t count, const real *x, real *y) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         y[i] = gelu_of(x[i]);
 }
 
-void cpu_gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy) {
+static void gelu_tangent(const struct ops *ops, size_t count, const real *x, const real *dx, real *dy) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         dy[i] = gelu_slope(x[i]) * dx[i];
 }
 
-void cpu_gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx) {
-    cpu_gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
+static void gelu_backward(const struct ops *ops, size_t count, const real *x, const real *dy, real *dx) {
+    gelu_tangent(ops, count, x, dy, dx); /* a diagonal Jacobian is its own transpose */
+}
+
+static void linear_gelu(const struct ops *ops, size_t rows, int in, int out, const real *x, size_t ldx,
+                        const real *w, const real *b, real *pre, real *post) {
+    linear(ops, rows, in, out, x, ldx, w, b, pre, (size_t)out);
+    gelu(ops, rows * (size_t)out, pre, post);
+}
+
+static void gelu_linear_backward(const struct ops *ops, size_t rows, int in, int out, const real *pre,
+                                 const real *post, const real *w, const real *dy, size_t ldy, real *dw,
+                                 real *db, real *dpre) {
+    linear_backward(ops, rows, in, out, post, (size_t)in, w, dy, ldy, dw, db, dpre, (size_t)in, false);
+    gelu_backward(ops, rows * (size_t)in, pre, dpre, dpre);
 }
 
 /* A slope serves all sets while it is in the first cache. */
-void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
+static void gelu_tangents(const struct ops *ops, size_t sets, size_t count, const real *x, real *d) {
     enum { BLOCK = 512 };
     (void)ops;
     real slope[BLOCK];
@@ -324,9 +357,9 @@ void cpu_gelu_tangents(const struct ops *ops, size_t sets, size_t count, const r
 
 /* ---- layer norm ---- */
 
-void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
-              size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
-              size_t ldy) {
+static void norm(const struct ops *ops, size_t rows, int columns, const real *a, size_t lda, const real *b,
+                 size_t ldb, const real *scale, const real *offset, real *n, real *inverse_root, real *y,
+                 size_t ldy) {
     (void)ops;
     for (size_t r = 0; r < rows; r++) {
         const real *restrict one = a + r * lda, *restrict two = b + r * ldb;
@@ -350,9 +383,9 @@ void cpu_norm(const struct ops *ops, size_t rows, int columns, const real *a, si
     }
 }
 
-void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
-                      size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
-                      const real *inverse_root, real *dy) {
+static void norm_tangent(const struct ops *ops, size_t sets, size_t rows, int columns, const real *da,
+                         size_t ldda, const real *db, size_t lddb, const real *scale, const real *n,
+                         const real *inverse_root, real *dy) {
     (void)ops;
     real sum[MOST_COLUMNS];
     for (size_t i = 0; i < sets * rows; i++) { /* row after row, so that n is read once */
@@ -367,9 +400,9 @@ void cpu_norm_tangent(const struct ops *ops, size_t sets, size_t rows, int colum
     }
 }
 
-void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
-                       const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
-                       real *du, size_t lddu) {
+static void norm_backward(const struct ops *ops, size_t rows, int columns, const real *scale, const real *n,
+                          const real *inverse_root, const real *dy, size_t lddy, real *dscale, real *doffset,
+                          real *du, size_t lddu) {
     (void)ops;
     real scaled[MOST_COLUMNS];
     for (size_t r = 0; r < rows; r++) {
@@ -383,11 +416,33 @@ void cpu_norm_backward(const struct ops *ops, size_t rows, int columns, const re
     }
 }
 
-void cpu_trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out) {
+static void trace(const struct ops *ops, size_t count, int d, const real *tangent, real *out) {
     (void)ops;
     for (size_t i = 0; i < count; i++) {
         out[i] = 0;
         for (size_t a = 0; a < (size_t)d; a++)
             out[i] += tangent[(a * count + i) * (size_t)d + a];
     }
+}
+
+void FILL(network)(struct ops *table) {
+    table->window_offsets = window_offsets;
+    table->propulsion_rows = propulsion_rows;
+    table->gather_rows = gather_rows;
+    table->scatter_rows = scatter_rows;
+    table->linear = linear;
+    table->linear_parts = linear_parts;
+    table->linear_onto = linear_onto;
+    table->column_sums = column_sums;
+    table->linear_backward = linear_backward;
+    table->gelu = gelu;
+    table->gelu_tangent = gelu_tangent;
+    table->gelu_backward = gelu_backward;
+    table->linear_gelu = linear_gelu;
+    table->gelu_linear_backward = gelu_linear_backward;
+    table->gelu_tangents = gelu_tangents;
+    table->norm = norm;
+    table->norm_tangent = norm_tangent;
+    table->norm_backward = norm_backward;
+    table->trace = trace;
 }

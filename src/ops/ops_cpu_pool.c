@@ -1,6 +1,6 @@
 /* Attention where little moves or one token asks, on the CPU: what is left of it once the products that such
  * cases do not need are gone. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include "ops/precision.h"
 #include "ops/rows.h"
@@ -26,9 +26,9 @@ static void own_query(int tokens, int columns, size_t ld, real scale, const real
         add(columns, dp[m], v + (size_t)m * ld, dout);
 }
 
-void cpu_attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                                 int heads, int width, const real *k, const real *v, const real *p,
-                                 const real *dq, real *dout) {
+static void attention_tangent_query(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                    int tokens, int heads, int width, const real *k, const real *v,
+                                    const real *p, const real *dq, real *dout) {
     (void)ops;
     const int columns = width / heads;
     const size_t ld = (size_t)width;
@@ -52,10 +52,10 @@ static void move_row(int width, real slope, real weight, const real *restrict va
         du[c] += slope * (value[c] - (sum[c] - before[c])) + weight * dvalue[c];
 }
 
-void cpu_attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
-                               int heads, int width, const real *q, const real *p, const real *sums,
-                               const real *b, const real *value, const real *dk, const real *dvalue,
-                               real *du) {
+static void attention_tangent_key(const struct ops *ops, size_t sets, size_t windows, int queries, int tokens,
+                                  int heads, int width, const real *q, const real *p, const real *sums,
+                                  const real *b, const real *value, const real *dk, const real *dvalue,
+                                  real *du) {
     (void)ops;
     const int columns = width / heads;
     const size_t ld = (size_t)width, rows = windows * (size_t)queries;
@@ -78,8 +78,8 @@ void cpu_attention_tangent_key(const struct ops *ops, size_t sets, size_t window
 
 /* ---- token 0 alone asks ---- */
 
-void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                   const real *w, real *y) {
+static void turn_back(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                      const real *w, real *y) {
     (void)ops;
     const int columns = width / heads;
     for (int h = 0; h < heads; h++)
@@ -87,8 +87,8 @@ void cpu_turn_back(const struct ops *ops, size_t rows, int heads, int width, dou
              x + h * columns, width, w + h * columns, width, 0, y + (size_t)h * (size_t)width, heads * width);
 }
 
-void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                  const real *w, const real *b, real *y) {
+static void carry_on(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
+                     const real *w, const real *b, real *y) {
     (void)ops;
     const int columns = width / heads;
     for (size_t r = 0; b && r < rows; r++)
@@ -99,8 +99,8 @@ void cpu_carry_on(const struct ops *ops, size_t rows, int heads, int width, doub
              width);
 }
 
-void cpu_head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor, const real *x,
-                      const real *y, real *dw) {
+static void head_weights(const struct ops *ops, size_t rows, int heads, int width, double factor,
+                         const real *x, const real *y, real *dw) {
     (void)ops;
     const int columns = width / heads;
     for (int h = 0; h < heads; h++)
@@ -135,8 +135,8 @@ static void spread(int heads, int tokens, int width, const real *p, const real *
                   (size_t)width, t, (size_t)width);
 }
 
-void cpu_pool(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
-              const real *r, real *p, real *z) {
+static void pool(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
+                 const real *r, real *p, real *z) {
     (void)ops;
     const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
     for (size_t w = 0; w < windows; w++) {
@@ -148,8 +148,9 @@ void cpu_pool(const struct ops *ops, size_t windows, int tokens, int heads, int 
     }
 }
 
-void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
-                      const real *t, const real *p, const real *r, const real *dt, const real *dr, real *dz) {
+static void pool_tangent(const struct ops *ops, size_t sets, size_t windows, int tokens, int heads, int width,
+                         const real *t, const real *p, const real *r, const real *dt, const real *dr,
+                         real *dz) {
     (void)ops;
     const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
     const int most = heads_at_once(heads, tokens);
@@ -170,8 +171,8 @@ void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int to
             }
 }
 
-void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
-                       const real *p, const real *r, const real *dz, real *dr, real *dt) {
+static void pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width,
+                          const real *t, const real *p, const real *r, const real *dz, real *dr, real *dt) {
     (void)ops;
     const size_t all = (size_t)tokens * (size_t)width, asked = (size_t)heads * (size_t)width;
     const int most = heads_at_once(heads, tokens);
@@ -188,4 +189,15 @@ void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int he
             spread(n, tokens, width, weight, dz + row, dt + w * all);
             spread(n, tokens, width, dp, r + row, dt + w * all);
         }
+}
+
+void FILL(pool)(struct ops *table) {
+    table->attention_tangent_query = attention_tangent_query;
+    table->attention_tangent_key = attention_tangent_key;
+    table->turn_back = turn_back;
+    table->carry_on = carry_on;
+    table->head_weights = head_weights;
+    table->pool = pool;
+    table->pool_tangent = pool_tangent;
+    table->pool_backward = pool_backward;
 }

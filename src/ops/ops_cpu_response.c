@@ -1,5 +1,5 @@
 /* The response network's other primitives on the CPU: messages along edges, and what particles make of them. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,20 +11,20 @@
 
 /* ---- activations ---- */
 
-void cpu_silu(const struct ops *ops, size_t count, const real *x, real *y) {
+static void silu(const struct ops *ops, size_t count, const real *x, real *y) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         y[i] = silu_of(x[i]);
 }
 
-void cpu_silu_slope(const struct ops *ops, size_t count, const real *x, real *dy) {
+static void silu_slopes(const struct ops *ops, size_t count, const real *x, real *dy) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         dy[i] *= silu_slope(x[i]);
 }
 
-void cpu_edge_hidden(const struct ops *ops, const struct edges *edges, struct edge_range range, int width,
-                     const real *p, real *a, real *e) {
+static void edge_hidden(const struct ops *ops, const struct edges *edges, struct edge_range range, int width,
+                        const real *p, real *a, real *e) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, e += width) {
         const real *restrict own = p + edges->receiver[range.first + m] * 2 * (size_t)width;
@@ -36,8 +36,8 @@ void cpu_edge_hidden(const struct ops *ops, const struct edges *edges, struct ed
     }
 }
 
-void cpu_edge_hidden_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                             int width, const real *a, const real *dp, real *de) {
+static void edge_hidden_tangent(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                                int width, const real *a, const real *dp, real *de) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, de += width) {
         const real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
@@ -47,8 +47,8 @@ void cpu_edge_hidden_tangent(const struct ops *ops, const struct edges *edges, s
     }
 }
 
-void cpu_edge_hidden_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
-                              int width, const real *a, real *de, real *dp) {
+static void edge_hidden_backward(const struct ops *ops, const struct edges *edges, struct edge_range range,
+                                 int width, const real *a, real *de, real *dp) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, de += width) {
         real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
@@ -72,10 +72,9 @@ struct bond {
     struct carrier of;
 };
 
-INLINE struct bond bond_of(int d, const struct response_law *law, const struct edges *edges, size_t e,
+INLINE struct bond bond_of(int d, struct carrier_factors factors, const struct edges *edges, size_t e,
                            real kappa) {
-    struct bond out = {.of = carrier_of(carrier_factors_of(law), edges->kn[e], edges->kt[e],
-                                              edges->window[e], kappa)};
+    struct bond out = {.of = carrier_of(factors, edges->kn[e], edges->kt[e], edges->window[e], kappa)};
     for (int a = 0; a < d; a++)
         out.normal[a] = edges->normal[(size_t)a * edges->count + e];
     return out;
@@ -101,12 +100,13 @@ INLINE void messages_of(int d, int channels, const struct response_law *law, con
                         const real *mixed, real *m, size_t ldm, real *v) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = m + i * ldm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const real *restrict of = y + (e - range.first) * row, *alpha = of + hidden;
             const real *beta = alpha + channels, *delta = beta + channels;
             real along[MOST_MIXED], across[MAX_DIMENSION][MOST_MIXED];
@@ -127,9 +127,9 @@ INLINE void messages_of(int d, int channels, const struct response_law *law, con
     }
 }
 
-void cpu_edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
-                       struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
-                       const real *mixed, real *m, size_t ldm, real *v) {
+static void edge_messages(const struct ops *ops, const struct response_law *law, const struct edges *edges,
+                          struct edge_range range, const real *kappa, int hidden, int channels, const real *y,
+                          const real *mixed, real *m, size_t ldm, real *v) {
     (void)ops;
     if (law->d == 2 && channels == 4)
         messages_of(2, 4, law, edges, range, kappa, hidden, y, mixed, m, ldm, v);
@@ -143,12 +143,13 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
                              real *dv) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         real *restrict sum = dm + i * lddm, new[MAX_DIMENSION][MOST_MIXED] = {{0}};
         for (int c = 0; c < hidden; c++)
             sum[c] = 0;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const size_t j = edges->sender[e];
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             const real *dof = dy + (e - range.first) * row, *dalpha = dof + hidden,
@@ -174,10 +175,10 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
     }
 }
 
-void cpu_edge_messages_tangent(const struct ops *ops, const struct response_law *law,
-                               const struct edges *edges, struct edge_range range, const real *kappa,
-                               int hidden, int channels, const real *y, const real *mixed, const real *dy,
-                               const real *dmixed, real *dm, size_t lddm, real *dv) {
+static void edge_messages_tangent(const struct ops *ops, const struct response_law *law,
+                                  const struct edges *edges, struct edge_range range, const real *kappa,
+                                  int hidden, int channels, const real *y, const real *mixed, const real *dy,
+                                  const real *dmixed, real *dm, size_t lddm, real *dv) {
     (void)ops;
     if (law->d == 2 && channels == 4)
         message_tangents(2, 4, law, edges, range, kappa, hidden, y, mixed, dy, dmixed, dm, lddm, dv);
@@ -192,10 +193,11 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
                               real *dmixed) {
     const size_t row = (size_t)(hidden + 3 * channels), vectors = (size_t)(d * channels);
     const real transfer = (real)law->constants.transfer;
+    const struct carrier_factors factors = carrier_factors_of(law);
     for (size_t i = range.begin; i < range.end; i++) {
         const real *restrict dsum = dm + i * lddm, *restrict dnew = dv + i * vectors;
         for (size_t e = edges->start[i]; e < edges->start[i + 1]; e++) {
-            const struct bond k = bond_of(d, law, edges, e, kappa[i]);
+            const struct bond k = bond_of(d, factors, edges, e, kappa[i]);
             const real *alpha = y + (e - range.first) * row + hidden, *beta = alpha + channels;
             real *restrict dof = dy + (e - range.first) * row, *dalpha = dof + hidden;
             real *dbeta = dalpha + channels, *ddelta = dbeta + channels;
@@ -225,10 +227,10 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
     }
 }
 
-void cpu_edge_messages_backward(const struct ops *ops, const struct response_law *law,
-                                const struct edges *edges, struct edge_range range, const real *kappa,
-                                int hidden, int channels, const real *y, const real *mixed, const real *dm,
-                                size_t lddm, const real *dv, real *dy, real *dmixed) {
+static void edge_messages_backward(const struct ops *ops, const struct response_law *law,
+                                   const struct edges *edges, struct edge_range range, const real *kappa,
+                                   int hidden, int channels, const real *y, const real *mixed, const real *dm,
+                                   size_t lddm, const real *dv, real *dy, real *dmixed) {
     (void)ops;
     if (law->d == 2 && channels == 4)
         message_gradients(2, 4, law, edges, range, kappa, hidden, y, mixed, dm, lddm, dv, dy, dmixed);
@@ -239,8 +241,8 @@ void cpu_edge_messages_backward(const struct ops *ops, const struct response_law
 
 /* ---- what a particle sees of its new vectors ---- */
 
-void cpu_vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
-                         const real *kappa, const real *q, const real *v, real *x, size_t ldx) {
+static void vector_features(const struct ops *ops, const struct response_law *law, size_t n, int channels,
+                            const real *kappa, const real *q, const real *v, real *x, size_t ldx) {
     (void)ops;
     const int d = law->d;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, x += ldx) {
@@ -250,9 +252,9 @@ void cpu_vector_features(const struct ops *ops, const struct response_law *law, 
     }
 }
 
-void cpu_vector_features_tangent(const struct ops *ops, const struct response_law *law, size_t n,
-                                 int channels, const real *kappa, const real *q, const real *v,
-                                 const real *dq, const real *dv, real *dx, size_t lddx) {
+static void vector_features_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                    int channels, const real *kappa, const real *q, const real *v,
+                                    const real *dq, const real *dv, real *dx, size_t lddx) {
     (void)ops;
     const int d = law->d;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dq += d, dv += d * channels, dx += lddx) {
@@ -263,9 +265,9 @@ void cpu_vector_features_tangent(const struct ops *ops, const struct response_la
     }
 }
 
-void cpu_vector_features_backward(const struct ops *ops, const struct response_law *law, size_t n,
-                                  int channels, const real *kappa, const real *q, const real *v,
-                                  const real *dx, size_t lddx, real *dv) {
+static void vector_features_backward(const struct ops *ops, const struct response_law *law, size_t n,
+                                     int channels, const real *kappa, const real *q, const real *v,
+                                     const real *dx, size_t lddx, real *dv) {
     (void)ops;
     const int d = law->d;
     for (size_t i = 0; i < n; i++, q += d, v += d * channels, dx += lddx, dv += d * channels) {
@@ -275,8 +277,8 @@ void cpu_vector_features_backward(const struct ops *ops, const struct response_l
     }
 }
 
-void cpu_turn_vectors(const struct ops *ops, size_t n, int d, int channels, const real *turn, const real *v,
-                      real *out, size_t ldo) {
+static void turn_vectors(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                         const real *v, real *out, size_t ldo) {
     (void)ops;
     for (size_t i = 0; i < n; i++, turn += channels * channels)
         for (int a = 0; a < d; a++, v += channels, out += ldo)
@@ -288,8 +290,8 @@ void cpu_turn_vectors(const struct ops *ops, size_t n, int d, int channels, cons
             }
 }
 
-void cpu_turn_vectors_tangent(const struct ops *ops, size_t n, int d, int channels, const real *turn,
-                              const real *v, const real *dturn, const real *dv, real *dout, size_t lddo) {
+static void turn_vectors_tangent(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                                 const real *v, const real *dturn, const real *dv, real *dout, size_t lddo) {
     (void)ops;
     for (size_t i = 0; i < n; i++, turn += channels * channels, dturn += channels * channels)
         for (int a = 0; a < d; a++, v += channels, dv += channels, dout += lddo)
@@ -301,8 +303,8 @@ void cpu_turn_vectors_tangent(const struct ops *ops, size_t n, int d, int channe
             }
 }
 
-void cpu_turn_vectors_backward(const struct ops *ops, size_t n, int d, int channels, const real *turn,
-                               const real *v, const real *dout, size_t lddo, real *dturn, real *dv) {
+static void turn_vectors_backward(const struct ops *ops, size_t n, int d, int channels, const real *turn,
+                                  const real *v, const real *dout, size_t lddo, real *dturn, real *dv) {
     (void)ops;
     memset(dturn, 0, n * (size_t)(channels * channels) * sizeof *dturn);
     for (size_t i = 0; i < n; i++, turn += channels * channels, dturn += channels * channels)
@@ -317,8 +319,8 @@ void cpu_turn_vectors_backward(const struct ops *ops, size_t n, int d, int chann
             }
 }
 
-void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real *kappa, const real *from,
-                size_t ld_from, real *to, size_t ld_to, bool add) {
+static void whiten(const struct ops *ops, size_t n, int d, int channels, const real *kappa, const real *from,
+                   size_t ld_from, real *to, size_t ld_to, bool add) {
     (void)ops;
     for (size_t i = 0; i < n; i++) {
         const real root = root_of(kappa[i]);
@@ -330,25 +332,28 @@ void cpu_whiten(const struct ops *ops, size_t n, int d, int channels, const real
 
 /* ---- the score ---- */
 
-void cpu_response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
-                        const real *kappa, const real *z, const real *o, double *const g[],
-                        double *const push[], real *s) {
+static void response_score(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
+                           const real *kappa, const real *z, const real *o, double *const g[],
+                           double *const push[], real *s) {
     (void)ops;
     const int d = law->d;
     const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
     for (size_t i = 0; i < n; i++, z += d * vectors, o += vectors + 2, s += d) {
         real sum[MAX_DIMENSION] = {0};
-        for (int c = 0; c < vectors; c++)
-            add_vector(d, vectors, c, prior, gain, z, o, sum);
+        for (int c = 0; c < vectors; c++) {
+            const real weight = weight_of(d, vectors, c, prior, gain, z, o);
+            for (int a = 0; a < d; a++)
+                sum[a] += weight * z[a * vectors + c];
+        }
         for (int a = 0; a < d; a++)
             s[a] = score_component(root_of(kappa[i]), sum[a], g[a][i], push[a][i], o[vectors], o[vectors + 1]);
     }
 }
 
-void cpu_response_score_tangent(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
-                                const real *kappa, const real *z, const real *o, double *const g[],
-                                double *const push[], const real *dz, const real *dout, const real *dg,
-                                real *ds) {
+static void response_score_tangent(const struct ops *ops, const struct response_law *law, size_t n,
+                                   int vectors, const real *kappa, const real *z, const real *o,
+                                   double *const g[], double *const push[], const real *dz, const real *dout,
+                                   const real *dg, real *ds) {
     (void)ops;
     const int d = law->d;
     const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
@@ -363,9 +368,10 @@ void cpu_response_score_tangent(const struct ops *ops, const struct response_law
     }
 }
 
-void cpu_response_score_backward(const struct ops *ops, const struct response_law *law, size_t n, int vectors,
-                                 const real *kappa, const real *z, const real *o, double *const g[],
-                                 double *const push[], const real *ds, real *dz, real *dout) {
+static void response_score_backward(const struct ops *ops, const struct response_law *law, size_t n,
+                                    int vectors, const real *kappa, const real *z, const real *o,
+                                    double *const g[], double *const push[], const real *ds, real *dz,
+                                    real *dout) {
     (void)ops;
     const int d = law->d;
     const real prior = (real)law->constants.prior, gain = (real)law->constants.gain;
@@ -380,4 +386,25 @@ void cpu_response_score_backward(const struct ops *ops, const struct response_la
             dout[vectors] += (real)(g[a][i] + push[a][i]) * ds[a];
         }
     }
+}
+
+void FILL(response)(struct ops *table) {
+    table->silu = silu;
+    table->silu_slope = silu_slopes;
+    table->edge_hidden = edge_hidden;
+    table->edge_hidden_tangent = edge_hidden_tangent;
+    table->edge_hidden_backward = edge_hidden_backward;
+    table->edge_messages = edge_messages;
+    table->edge_messages_tangent = edge_messages_tangent;
+    table->edge_messages_backward = edge_messages_backward;
+    table->vector_features = vector_features;
+    table->vector_features_tangent = vector_features_tangent;
+    table->vector_features_backward = vector_features_backward;
+    table->turn_vectors = turn_vectors;
+    table->turn_vectors_tangent = turn_vectors_tangent;
+    table->turn_vectors_backward = turn_vectors_backward;
+    table->whiten = whiten;
+    table->response_score = response_score;
+    table->response_score_tangent = response_score_tangent;
+    table->response_score_backward = response_score_backward;
 }

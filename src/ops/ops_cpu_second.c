@@ -5,7 +5,7 @@
  *
  * Also the inputs of windows that see displacements, with their tangents. As in the other files of networks, sums
  * may be reordered by the compiler. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,8 +16,8 @@
 
 /* ---- GELU ---- */
 
-void cpu_gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count, const real *x,
-                               const real *tx, const real *dy, const real *dty, real *dx, real *dtx) {
+static void gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count, const real *x,
+                                  const real *tx, const real *dy, const real *dty, real *dx, real *dtx) {
     (void)ops;
     for (size_t i = 0; i < count; i++)
         dx[i] = gelu_slope(x[i]) * dy[i];
@@ -32,9 +32,9 @@ void cpu_gelu_tangent_backward(const struct ops *ops, size_t sets, size_t count,
 
 /* ---- layer norm ---- */
 
-void cpu_norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
-                           size_t ldta, real *tu, const real *scale, const real *n, const real *inverse_root,
-                           real *ty) {
+static void norm_tangent_kept(const struct ops *ops, size_t sets, size_t rows, int columns, const real *ta,
+                              size_t ldta, real *tu, const real *scale, const real *n,
+                              const real *inverse_root, real *ty) {
     (void)ops;
     for (size_t m = 0; m < sets * rows; m++) {
         const size_t r = m % rows;
@@ -71,10 +71,10 @@ static real norm_tangent_row(int columns, const real *restrict scale, const real
     return a_tn;
 }
 
-void cpu_norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, int columns,
-                               const real *scale, const real *n, const real *inverse_root, const real *tu,
-                               const real *dy, size_t lddy, const real *dty, real *dscale, real *doffset,
-                               real *du, size_t lddu, real *dtu) {
+static void norm_tangent_backward(const struct ops *ops, size_t sets, size_t rows, int columns,
+                                  const real *scale, const real *n, const real *inverse_root, const real *tu,
+                                  const real *dy, size_t lddy, const real *dty, real *dscale, real *doffset,
+                                  real *du, size_t lddu, real *dtu) {
     (void)ops;
     for (size_t r = 0; r < rows; r++) {
         const size_t wide = (size_t)columns;
@@ -153,11 +153,11 @@ static void attention_row(const struct query *a, const real *dout, real *dp) {
     }
 }
 
-void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t windows, int queries,
-                                    int tokens, int heads, int width, const real *q, const real *k,
-                                    const real *v, const real *p, const real *tq, const real *tk,
-                                    const real *tv, const real *dout, const real *dtout, real *dq, real *dk,
-                                    real *dv, real *dtq, real *dtk, real *dtv) {
+static void attention_tangent_backward(const struct ops *ops, size_t sets, size_t windows, int queries,
+                                       int tokens, int heads, int width, const real *q, const real *k,
+                                       const real *v, const real *p, const real *tq, const real *tk,
+                                       const real *tv, const real *dout, const real *dtout, real *dq,
+                                       real *dk, real *dv, real *dtq, real *dtk, real *dtv) {
     (void)ops;
     const size_t wide = (size_t)width, asking = windows * (size_t)queries * wide,
                  all = windows * (size_t)tokens * wide;
@@ -189,9 +189,9 @@ void cpu_attention_tangent_backward(const struct ops *ops, size_t sets, size_t w
 
 /* ---- what windows see, and its tangents ---- */
 
-void cpu_window_inputs(const struct ops *ops, const struct box *box, const struct window_view *view,
-                       size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
-                       uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out) {
+static void window_inputs(const struct ops *ops, const struct box *box, const struct window_view *view,
+                          size_t count, int k, const uint32_t *centre, const uint32_t *neighbour,
+                          uint64_t *const q[], const struct lattice *anchor, const uint32_t *id, real *out) {
     (void)ops;
     const int d = box->d, width = window_inputs_width(view->form, d);
     const bool sites = anchor->d > 0;
@@ -207,9 +207,9 @@ void cpu_window_inputs(const struct ops *ops, const struct box *box, const struc
         }
 }
 
-void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, const struct window_view *view,
-                               size_t sets, size_t count, int tokens, int decoded, const real *inputs,
-                               const real *seed, real *out) {
+static void window_inputs_tangent(const struct ops *ops, const struct box *box,
+                                  const struct window_view *view, size_t sets, size_t count, int tokens,
+                                  int decoded, const real *inputs, const real *seed, real *out) {
     (void)ops;
     const int d = box->d, width = window_inputs_width(view->form, d);
     memset(out, 0, sets * count * (size_t)tokens * (size_t)width * sizeof *out);
@@ -223,14 +223,15 @@ void cpu_window_inputs_tangent(const struct ops *ops, const struct box *box, con
     }
 }
 
-void cpu_add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx, real *y) {
+static void add_column(const struct ops *ops, size_t rows, double factor, const real *x, size_t ldx,
+                       real *y) {
     (void)ops;
     for (size_t r = 0; r < rows; r++)
         y[r] += (real)factor * x[r * ldx];
 }
 
-void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
-                     real *to, size_t ld_to, bool add) {
+static void spread_rows(const struct ops *ops, size_t rows, int columns, const real *from, size_t ld_from,
+                        real *to, size_t ld_to, bool add) {
     (void)ops;
     for (size_t r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
@@ -239,17 +240,30 @@ void cpu_spread_rows(const struct ops *ops, size_t rows, int columns, const real
         }
 }
 
-void cpu_probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,
-               real *out) {
+static void probe(const struct ops *ops, size_t rows, int columns, const real *direction, const real *tangent,
+                  real *out) {
     (void)ops;
     for (size_t r = 0; r < rows; r++)
         out[r] = dot(columns, direction + r * (size_t)columns, tangent + r * (size_t)columns);
 }
 
-void cpu_probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
-                        const real *dproduct, real *dtangent) {
+static void probe_backward(const struct ops *ops, size_t rows, int columns, const real *direction,
+                           const real *dproduct, real *dtangent) {
     (void)ops;
     for (size_t r = 0; r < rows; r++)
         for (size_t c = r * (size_t)columns; c < (r + 1) * (size_t)columns; c++)
             dtangent[c] = dproduct[r] * direction[c];
+}
+
+void FILL(second)(struct ops *table) {
+    table->gelu_tangent_backward = gelu_tangent_backward;
+    table->norm_tangent_kept = norm_tangent_kept;
+    table->norm_tangent_backward = norm_tangent_backward;
+    table->attention_tangent_backward = attention_tangent_backward;
+    table->window_inputs = window_inputs;
+    table->window_inputs_tangent = window_inputs_tangent;
+    table->add_column = add_column;
+    table->spread_rows = spread_rows;
+    table->probe = probe;
+    table->probe_backward = probe_backward;
 }

@@ -1,6 +1,6 @@
 /* Sweeps of the response network on the CPU: the stiffness of every contact at displaced positions, a block of contacts
  * at a time, one SIMD lane a contact; and what it does to vectors, receiver after receiver in the order of contacts. */
-#include "ops/ops_cpu.h"
+#include "ops/network_loops.h"
 
 #include <math.h>
 
@@ -10,8 +10,8 @@ enum { BLOCK = 16 };
 typedef real lane[BLOCK];
 #define EACH_LANE(l) for (int l = 0; l < BLOCK; l++)
 
-void cpu_contact_vectors(const struct ops *ops, const struct box *box, uint64_t *const q[],
-                         struct contacts *contacts) {
+static void contact_vectors(const struct ops *ops, const struct box *box, uint64_t *const q[],
+                            struct contacts *contacts) {
     (void)ops;
     for (size_t i = 0; i < contacts->receivers; i++)
         for (size_t e = contacts->start[i]; e < contacts->start[i + 1]; e++) {
@@ -72,8 +72,8 @@ static inline void pair_terms_of(int d, const struct response_law *law, const la
 }
 
 /* Component (a, b) of a contact, a <= b, in order of the rows of the upper triangle. */
-static inline void write_lanes(const struct contacts *contacts, int component, size_t first, int valid,
-                               const lane from, real *to) {
+static inline void write_component(const struct contacts *contacts, int component, size_t first, int valid,
+                                   const lane from, real *to) {
     real *out = to + (size_t)component * contacts->count + first;
     for (int l = 0; l < valid; l++)
         out[l] = from[l];
@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void stiffness_of(int d, const stru
     for (int a = 0, c = 0; a < d; a++)
         for (int b = a; b < d; b++, c++) {
             EACH_LANE(l) out[l] = at.p[l] * at.n[a][l] * at.n[b][l] + (a == b ? at.t[l] : 0);
-            write_lanes(contacts, c, first, valid, out, stiff);
+            write_component(contacts, c, first, valid, out, stiff);
         }
 }
 
@@ -116,12 +116,12 @@ stiffness_tangent_of(int d, const struct response_law *law, const struct contact
             out[l] = at.dp[l] * dr[l] * at.n[a][l] * at.n[b][l] +
                      at.p[l] * (dx[a][l] * at.n[b][l] + at.n[a][l] * dx[b][l]) +
                      (a == b ? at.dt[l] * dr[l] : 0);
-            write_lanes(contacts, c, first, valid, out, dstiff);
+            write_component(contacts, c, first, valid, out, dstiff);
         }
 }
 
-void cpu_contact_stiffness(const struct ops *ops, const struct response_law *law,
-                           const struct contacts *contacts, const real *shift, real *stiff) {
+static void contact_stiffness(const struct ops *ops, const struct response_law *law,
+                              const struct contacts *contacts, const real *shift, real *stiff) {
     (void)ops;
     for (size_t e = 0; e < contacts->count; e += BLOCK) {
         const int valid = contacts->count - e < BLOCK ? (int)(contacts->count - e) : BLOCK;
@@ -132,9 +132,9 @@ void cpu_contact_stiffness(const struct ops *ops, const struct response_law *law
     }
 }
 
-void cpu_contact_stiffness_tangent(const struct ops *ops, const struct response_law *law,
-                                   const struct contacts *contacts, const real *shift, const real *dshift,
-                                   real *dstiff) {
+static void contact_stiffness_tangent(const struct ops *ops, const struct response_law *law,
+                                      const struct contacts *contacts, const real *shift, const real *dshift,
+                                      real *dstiff) {
     (void)ops;
     for (size_t e = 0; e < contacts->count; e += BLOCK) {
         const int valid = contacts->count - e < BLOCK ? (int)(contacts->count - e) : BLOCK;
@@ -183,8 +183,8 @@ static inline __attribute__((always_inline)) void steps_of(int d, const struct c
     }
 }
 
-void cpu_contact_step(const struct ops *ops, int d, const struct contacts *contacts, double factor,
-                      const real *stiff, const real *x, const real *base, const real *source, real *out) {
+static void contact_step(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                         const real *stiff, const real *x, const real *base, const real *source, real *out) {
     (void)ops;
     if (d == 2)
         steps_of(2, contacts, (real)factor, stiff, x, NULL, NULL, base, source, out);
@@ -192,12 +192,20 @@ void cpu_contact_step(const struct ops *ops, int d, const struct contacts *conta
         steps_of(d, contacts, (real)factor, stiff, x, NULL, NULL, base, source, out);
 }
 
-void cpu_contact_step_tangent(const struct ops *ops, int d, const struct contacts *contacts, double factor,
-                              const real *stiff, const real *x, const real *dstiff, const real *dx,
-                              const real *dbase, const real *dsource, real *dout) {
+static void contact_step_tangent(const struct ops *ops, int d, const struct contacts *contacts, double factor,
+                                 const real *stiff, const real *x, const real *dstiff, const real *dx,
+                                 const real *dbase, const real *dsource, real *dout) {
     (void)ops;
     if (d == 2)
         steps_of(2, contacts, (real)factor, stiff, x, dstiff, dx, dbase, dsource, dout);
     else
         steps_of(d, contacts, (real)factor, stiff, x, dstiff, dx, dbase, dsource, dout);
+}
+
+void FILL(sweeps)(struct ops *table) {
+    table->contact_vectors = contact_vectors;
+    table->contact_stiffness = contact_stiffness;
+    table->contact_stiffness_tangent = contact_stiffness_tangent;
+    table->contact_step = contact_step;
+    table->contact_step_tangent = contact_step_tangent;
 }

@@ -109,14 +109,12 @@ FORMULA real factor_of(real prior, const real *o, int c) {
     return c == 0 ? o[c] + prior : o[c];
 }
 
-/* Adds what channel c brings to the sum. */
-FORMULA void add_vector(int d, int vectors, int c, real prior, real gain, const real *z, const real *o,
-                        real sum[]) {
-    const real factor = factor_of(prior, o, c) * gate_of(d, vectors, c, gain, z);
-    for (int a = 0; a < d; a++)
-        sum[a] += factor * z[a * vectors + c];
+/* What vector c is multiplied with in the sum. */
+FORMULA real weight_of(int d, int vectors, int c, real prior, real gain, const real *z, const real *o) {
+    return factor_of(prior, o, c) * gate_of(d, vectors, c, gain, z);
 }
 
+/* Adds what it brings to the tangent of the sum. */
 FORMULA void add_vector_tangent(int d, int vectors, int c, real prior, real gain, const real *z,
                                 const real *o, const real *dz, const real *dout, real dsum[]) {
     const real gate = gate_of(d, vectors, c, gain, z), factor = factor_of(prior, o, c) * gate;

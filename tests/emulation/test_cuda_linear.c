@@ -121,6 +121,36 @@ static void heads_of_weights(void **state) {
     }
 }
 
+/* Layers with GELU behind or before them; `most`: how far apart. */
+static void with_gelu_apart(double most) {
+    for (int m = 0; m < LINEARS; m++) {
+        const struct linear_case c = linear_cases[m];
+        const size_t in = (size_t)c.in, out = (size_t)c.out, ldx = in + c.more, ldy = out + c.more;
+        struct both *x = numbers(c.rows * ldx, 1), *w = numbers(in * out, 1), *b = numbers(out + 1, 1);
+        struct both *pre = nothing(c.rows * out), *post = nothing(c.rows * out);
+        struct both *slopes = numbers(c.rows * in, 2), *from = numbers(c.rows * in, 1);
+        struct both *dy = numbers(c.rows * ldy, 1), *dw = numbers(in * out, 1), *db = numbers(out, 1);
+        struct both *dpre = nothing(c.rows * in);
+        ON_BOTH({
+            ops->linear_gelu(ops, c.rows, c.in, c.out, at(x), ldx, at(w), at_real(b, m % 2), at(pre),
+                             at(post));
+            ops->gelu_linear_backward(ops, c.rows, c.in, c.out, at(slopes), at(from), at(w), at(dy), ldy,
+                                      at(dw), at(db), at(dpre));
+        });
+        both_close_real("linear_gelu, pre", pre, most);
+        both_close_real("linear_gelu, post", post, most);
+        both_close_real("gelu_linear_backward, dw", dw, most);
+        both_close_real("gelu_linear_backward, db", db, 5e-6);
+        both_close_real("gelu_linear_backward, dpre", dpre, most);
+        release_all();
+    }
+}
+
+static void with_gelu(void **state) {
+    (void)state;
+    with_gelu_apart(5e-6);
+}
+
 /* Factors rounded to 8 bits, or 11, move results by that much, and not more; products with a short side are float32. */
 static void precisions(void **state) {
     (void)state;
@@ -155,15 +185,16 @@ static void precisions(void **state) {
             both_close_real("linear_backward, db", db, 3e-6);
             both_close_real("turn_back", turned, p == 0 ? 2e-3 : 1e-2);
             release_all();
+            with_gelu_apart(p == 0 ? 3e-3 : 2e-2);
             epflow_cuda_close(&cuda);
             cuda = whole;
         }
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forward_and_back), cmocka_unit_test(onto),
-                                       cmocka_unit_test(parts), cmocka_unit_test(heads_of_weights),
-                                       cmocka_unit_test(precisions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_and_back), cmocka_unit_test(onto),      cmocka_unit_test(parts),
+        cmocka_unit_test(heads_of_weights), cmocka_unit_test(with_gelu), cmocka_unit_test(precisions)};
     arrays_unused();
     return cmocka_run_group_tests(tests, both_open, both_close);
 }

@@ -3,7 +3,7 @@
 #define EPFLOW_TESTS_RANKS_H
 
 #include "space/neighbours.h"
-#include "test.h"
+#include "every_loops.h"
 
 static struct comm *comm;
 
@@ -63,14 +63,25 @@ static inline struct slice *whole_slice(const struct whole *w) {
     return slice;
 }
 
-static inline int run_on_ranks(int argc, char **argv, const struct CMUnitTest *tests, size_t count) {
-    if (comm_start(&argc, &argv, &comm) != STATUS_OK)
-        return 1;
-    int failed = _cmocka_run_group_tests("ranks", tests, count, NULL, NULL);
+static inline int finish_on_ranks(int failed) {
     if (failed)
         comm_abort(comm, 1); /* the others may wait for this rank */
     comm_stop(&comm);
     return failed;
+}
+
+static inline int run_on_ranks(int argc, char **argv, const struct CMUnitTest *tests, size_t count) {
+    if (comm_start(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    return finish_on_ranks(_cmocka_run_group_tests("ranks", tests, count, NULL, NULL));
+}
+
+/* The same once for every instruction set. */
+static inline int run_on_ranks_with_every_loops(int argc, char **argv, const struct CMUnitTest *tests,
+                                                size_t count) {
+    if (comm_start(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    return finish_on_ranks(run_with_every_loops(tests, count, NULL));
 }
 
 #endif

@@ -553,5 +553,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(geometry),   cmocka_unit_test(values), cmocka_unit_test(tangents),
         cmocka_unit_test(divergence), cmocka_unit_test(loss),   cmocka_unit_test(symmetries),
     };
-    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+    return run_on_ranks_with_every_loops(argc, argv, tests, sizeof tests / sizeof *tests);
 }

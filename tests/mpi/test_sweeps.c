@@ -549,5 +549,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(channels_match), cmocka_unit_test(tangents), cmocka_unit_test(symmetries),
         cmocka_unit_test(reach),          cmocka_unit_test(gradient),
     };
-    return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
+    return run_on_ranks_with_every_loops(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -3,6 +3,7 @@
 #include "ops/difference.h"
 
 #include "learn/mlp.h"
+#include "every_loops.h"
 
 struct shape {
     int layers, in, hidden, out;
@@ -115,5 +116,5 @@ static void tangents(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(tangents)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, numbers_again);
 }

@@ -4,7 +4,7 @@
 #include <Random123/philox.h>
 
 #include "ops/ops.h"
-#include "test.h"
+#include "every_loops.h"
 
 #ifdef EPFLOW_FLOAT64
 static const double STEP = 1e-5, SLACK = 1e-7, EXACT = 1e-12;
@@ -366,5 +366,5 @@ int main(void) {
         cmocka_unit_test(test_gelu),          cmocka_unit_test(test_norm),
         cmocka_unit_test(test_attention),     cmocka_unit_test(test_attention_first),
         cmocka_unit_test(test_gather_scatter)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, NULL);
 }

@@ -2,7 +2,7 @@
  * neighbour, odd widths. Divergence and gradient against central differences of the score and of the loss,
  * any chunking against any other, and a window that lacks a neighbour. */
 #include "learn/score.h"
-#include "test.h"
+#include "every_loops.h"
 
 enum { PARTICLES = 11, COUNT = 5 };
 static const double SIGMA = 0.1, STEP = 1e-5;
@@ -264,5 +264,5 @@ static void test_initial_weights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_missing_neighbour),
                                        cmocka_unit_test(test_initial_weights)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, NULL);
 }

@@ -3,6 +3,7 @@
 #include "learn/dataset.h"
 #include "learn/optimizer.h"
 #include "vectors.h"
+#include "every_loops.h"
 
 /* float32: activations rounded once after every exact operation move the scores by 3e-7 of the largest and
  * the loss, which magnifies that by 1/sigma, by 6e-5 of the largest term; measured here: 1e-6 and 1.2e-4. */
@@ -421,5 +422,5 @@ static void test_optimizer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_window), cmocka_unit_test(test_paper),
                                        cmocka_unit_test(test_optimizer)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, NULL);
 }

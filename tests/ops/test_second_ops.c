@@ -1,6 +1,7 @@
 /* Gradients through primitives and several of their tangents at once, against finite differences of the definitions
  * in float64; and the small operations beside them against plain sums. */
 #include "ops/difference.h"
+#include "every_loops.h"
 
 static const size_t SETS[] = {0, 1, 3};
 
@@ -325,5 +326,5 @@ int main(void) {
                                        cmocka_unit_test(attention), cmocka_unit_test(spread_rows),
                                        cmocka_unit_test(probe),     cmocka_unit_test(trace),
                                        cmocka_unit_test(rademacher)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, numbers_again);
 }

@@ -2,6 +2,7 @@
  * particles are displaced by up to 0.3 of a bond from the sites of small lattices, so that some are across an edge of
  * the box, and of two copies; or in a trap, without a lattice. */
 #include "ops/difference.h"
+#include "every_loops.h"
 
 enum { COPIES = 2, MOST = 64 };
 
@@ -255,5 +256,5 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(crystals), cmocka_unit_test(traps),
                                        cmocka_unit_test(edges), cmocka_unit_test(alone),
                                        cmocka_unit_test(widths)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, numbers_again);
 }

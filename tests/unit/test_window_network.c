@@ -2,7 +2,7 @@
  * own g, the gradient against differences along a random direction, both independent of how windows are cut into
  * chunks; and the law of the initial weights. */
 #include "learn/score.h"
-#include "test.h"
+#include "every_loops.h"
 
 /* Differences of float32 scores say little: they are taken in the float64 build only. */
 #ifdef EPFLOW_FLOAT64
@@ -258,5 +258,5 @@ int main(void) {
         cmocka_unit_test(odd_shapes),
         cmocka_unit_test(initial_weights),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_every_loops(tests, sizeof tests / sizeof *tests, NULL);
 }
