@@ -212,7 +212,8 @@ static const char *shape_fault(const struct blas_problem &p) {
     const int64_t along = (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.rows : d.columns);
     const int64_t across = (int64_t)(d.order == CUBLASLT_ORDER_COL ? d.columns : d.rows);
     const bool apart = d.stride >= d.leading * (across - 1) + along; /* one behind the other, */
-    const bool beside = d.stride >= along && d.stride * (d.batch - 1) + along <= d.leading; /* or side by side */
+    const bool beside =
+        d.stride >= along && d.stride * (d.batch - 1) + along <= d.leading; /* or side by side */
     if (d.batch > 1 && !apart && !beside)
         return "a batch of results that overlap";
     return NULL;

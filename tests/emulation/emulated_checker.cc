@@ -38,7 +38,6 @@ bool shadow_ordered(uint32_t work) {
 /* ---- regions ---- */
 
 enum { PAGE = 4096, GRANULE = 256 };
-static const size_t ARENA_MOST = (size_t)1 << 36;
 
 static const char *arena;
 static struct cell *arena_cells;
@@ -69,8 +68,8 @@ void emulated_check_allocated(const void *memory, size_t bytes) {
     size_t now;
     if (!arena) {
         emulated_arena(&arena, &now);
-        arena_cells = (struct cell *)reserve(ARENA_MOST / 4 * sizeof(struct cell));
-        arena_valid = (uint16_t *)reserve(ARENA_MOST / GRANULE * sizeof(uint16_t));
+        arena_cells = (struct cell *)reserve(EMULATED_ARENA_BYTES / 4 * sizeof(struct cell));
+        arena_valid = (uint16_t *)reserve(EMULATED_ARENA_BYTES / GRANULE * sizeof(uint16_t));
     }
     set_valid((size_t)((const char *)memory - arena), bytes);
 }
@@ -254,7 +253,7 @@ static void on_access(const void *memory, size_t bytes, enum access access, cons
     if (address >= (const char *)&emulated_place && address < (const char *)(&emulated_place + 1))
         return; /* threadIdx and so on: by far the most */
     const struct emulated_segment &shared = emulated_static_shared();
-    const bool in_arena = arena && address >= arena && address < arena + ARENA_MOST;
+    const bool in_arena = arena && address >= arena && address < arena + EMULATED_ARENA_BYTES;
     if (emulated_thread < 0) {
         if (in_arena && !emulated_working)
             emulated_fail(site, "the host %s memory of the device at %p (%s)", verbs[access], memory,

@@ -11,6 +11,7 @@
 #pragma GCC visibility push(hidden) /* the library has no other users of these */
 
 enum { MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / 32 };
+static const size_t EMULATED_ARENA_BYTES = (size_t)1 << 36; /* addresses for memory of the device */
 enum { EMULATED_SHARED_BYTES = 163 * 1024 }; /* most dynamic shared memory of a block, as on an A100 */
 
 /* One launch: what the fibers run. */

@@ -17,7 +17,7 @@
 #include <map>
 #include <vector>
 
-static const size_t ARENA_BYTES = (size_t)1 << 38, DEVICE_BYTES = (size_t)16 << 30;
+static const size_t DEVICE_BYTES = (size_t)16 << 30;
 enum { PAGE = 4096, ALIGNMENT = 256 };
 
 struct allocation {
@@ -29,6 +29,7 @@ struct allocation {
 static char *arena, *arena_next;
 static size_t used_bytes;
 static std::map<const char *, allocation> blocks; /* by their first byte */
+static std::multimap<size_t, char *> free_pages;  /* of allocations that were given back, by their size */
 static std::vector<allocation *> opened;
 static std::map<const char *, size_t> pinned;
 
@@ -93,7 +94,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
     const void *stacks;
     size_t stack_bytes;
     emulated_stacks(&stacks, &stack_bytes);
-    if (arena && address >= arena && address < arena + ARENA_BYTES) {
+    if (arena && address >= arena && address < arena + EMULATED_ARENA_BYTES) {
         const auto block = block_before(address);
         if (!emulated_working)
             emulated_fail(site, "the host touches memory of the device at %p (%s)", (const void *)address,
@@ -132,11 +133,27 @@ void emulated_catch_faults(void) {
 static bool make_arena(void) {
     if (arena)
         return true;
-    void *room = mmap(NULL, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *room =
+        mmap(NULL, EMULATED_ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
         return false;
     arena = arena_next = (char *)room;
     return true;
+}
+
+/* New ones while there are some, with one behind them that stays closed. */
+static char *take_pages(size_t bytes) {
+    if (bytes + PAGE <= (size_t)(arena + EMULATED_ARENA_BYTES - arena_next)) {
+        char *pages = arena_next;
+        arena_next += bytes + PAGE;
+        return pages;
+    }
+    const auto at = free_pages.lower_bound(bytes);
+    if (at == free_pages.end())
+        return NULL;
+    char *pages = at->second + (at->first - bytes); /* what is before stays unused */
+    free_pages.erase(at);
+    return pages;
 }
 
 /* The last byte is near the end of its page: what comes behind cannot be touched. */
@@ -146,17 +163,15 @@ extern "C" cudaError_t cudaMalloc(void **out, size_t bytes) {
         return cudaSuccess;
     const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     const size_t page_bytes = (rounded + PAGE - 1) / PAGE * PAGE;
-    if (bytes > DEVICE_BYTES - used_bytes || !make_arena() ||
-        page_bytes + PAGE > (size_t)(arena + ARENA_BYTES - arena_next))
+    if (bytes > DEVICE_BYTES - used_bytes || !make_arena())
         return emulated_error(cudaErrorMemoryAllocation);
-    allocation block = {arena_next, page_bytes, bytes, false};
-    if (mprotect(block.pages, page_bytes, PROT_READ | PROT_WRITE) != 0)
+    allocation block = {take_pages(page_bytes), page_bytes, bytes, false};
+    if (!block.pages || mprotect(block.pages, page_bytes, PROT_READ | PROT_WRITE) != 0)
         return emulated_error(cudaErrorMemoryAllocation);
     char *first = block.pages + page_bytes - rounded;
     memset(first, 0xff, rounded);
     mprotect(block.pages, page_bytes, PROT_NONE);
     blocks[first] = block;
-    arena_next += page_bytes + PAGE;
     used_bytes += bytes;
     emulated_catch_faults();
     emulated_check_allocated(first, bytes);
@@ -174,6 +189,7 @@ extern "C" cudaError_t cudaFree(void *memory) {
     emulated_check_freed(memory, block->second.bytes);
     madvise(block->second.pages, block->second.page_bytes, MADV_DONTNEED);
     used_bytes -= block->second.bytes;
+    free_pages.insert({block->second.page_bytes, block->second.pages});
     blocks.erase(block);
     return cudaSuccess;
 }
@@ -214,7 +230,7 @@ extern "C" cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
 /* What is copied from or to must be what the kind says, and all of it in one allocation. */
 static void check_side(const void *site, const char *what, const void *memory, size_t bytes, bool device) {
     const bool in_arena =
-        arena && (const char *)memory >= arena && (const char *)memory < arena + ARENA_BYTES;
+        arena && (const char *)memory >= arena && (const char *)memory < arena + EMULATED_ARENA_BYTES;
     if (device && !in_arena)
         emulated_fail(site, "%s a copy is %p, a host pointer, where memory of the device belongs", what,
                       memory);
@@ -224,6 +240,26 @@ static void check_side(const void *site, const char *what, const void *memory, s
     if (!device && in_arena)
         emulated_fail(site, "%s a copy is %p, a device pointer, where memory of the host belongs", what,
                       memory);
+}
+
+/* With EPFLOW_EMULATION_HASH set, what was copied to the host has a number, which is told at the end: it must not
+ * depend on the schedule. */
+static uint64_t copies_hash = 14695981039346656037u; /* FNV-1a */
+
+static void tell_hash(void) {
+    fprintf(stderr, "emulation: what was copied to the host has the hash %016llx\n",
+            (unsigned long long)copies_hash);
+}
+
+static void hash_copy(const void *memory, size_t bytes) {
+    static int wanted = -1;
+    if (wanted < 0) {
+        wanted = getenv("EPFLOW_EMULATION_HASH") != NULL;
+        if (wanted)
+            atexit(tell_hash);
+    }
+    for (size_t i = 0; wanted && i < bytes; i++)
+        copies_hash = (copies_hash ^ ((const unsigned char *)memory)[i]) * 1099511628211u;
 }
 
 static cudaError_t copy(const void *site, void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
@@ -244,6 +280,8 @@ static cudaError_t copy(const void *site, void *to, const void *from, size_t byt
         else
             emulated_check_range(from_device ? from : to, bytes, to_device);
         memcpy(to, from, bytes);
+        if (!to_device)
+            hash_copy(to, bytes);
     });
     return cudaSuccess;
 }

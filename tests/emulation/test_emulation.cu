@@ -249,16 +249,96 @@ static void test_limits(void **) {
     device.status = STATUS_OK;
 }
 
+/* ---- streams ---- */
+
+static __global__ void add_to_all(size_t count, int add, int *row) {
+    const size_t i = ep_index();
+    if (i < count)
+        row[i] += add;
+}
+
+/* What the host did not wait for is not there. */
+static void test_lazy(void **) {
+    int *memory = numbers<int>(8), host[8] = {0};
+    cudaEvent_t event;
+    assert_int_equal(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+    ep_launch(&device, "add_to_all", add_to_all, 1, 32, 0, (size_t)8, 10, memory);
+    cudaMemcpyAsync(host, memory, sizeof host, cudaMemcpyDeviceToHost, device.stream);
+    assert_int_equal(cudaEventRecord(event, device.stream), cudaSuccess);
+    assert_int_equal(host[7], 0);
+    assert_int_equal(cudaEventSynchronize(event), cudaSuccess);
+    assert_int_equal(host[7], 17);
+    assert_int_equal(cudaEventQuery(event), cudaSuccess);
+    assert_int_equal(cudaEventDestroy(event), cudaSuccess);
+    cudaFree(memory);
+}
+
+/* Two streams in turn, each after the other by events; without them the order is chance. */
+static void test_turns(void **) {
+    int *memory = numbers<int>(40);
+    cudaStream_t streams[2] = {device.stream};
+    cudaEvent_t event;
+    assert_int_equal(cudaStreamCreateWithFlags(&streams[1], cudaStreamNonBlocking), cudaSuccess);
+    assert_int_equal(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+    for (int turn = 0; turn < 10; turn++) {
+        struct device other = device;
+        other.stream = streams[turn % 2];
+        ep_launch(&other, "add_to_all", add_to_all, 2, 32, 0, (size_t)40, turn, memory);
+        assert_int_equal(cudaEventRecord(event, other.stream), cudaSuccess);
+        assert_int_equal(cudaStreamWaitEvent(streams[(turn + 1) % 2], event, 0), cudaSuccess);
+    }
+    int *host = fetch(memory, 40);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(host[i], i + 45);
+    free(host);
+    assert_int_equal(cudaStreamQuery(streams[1]), cudaSuccess);
+    assert_int_equal(cudaStreamDestroy(streams[1]), cudaSuccess);
+    cudaEventDestroy(event);
+}
+
+/* In order with streams that are not cudaStreamNonBlocking. */
+static void test_default_stream(void **) {
+    struct device other = device;
+    assert_int_equal(cudaStreamCreate(&other.stream), cudaSuccess);
+    int *memory = numbers<int>(8), host[8];
+    ep_launch(&other, "add_to_all", add_to_all, 1, 32, 0, (size_t)8, 1, memory);
+    assert_int_equal(cudaMemcpy(host, memory, sizeof host, cudaMemcpyDeviceToHost), cudaSuccess);
+    assert_int_equal(host[7], 8);
+    assert_int_equal(cudaStreamDestroy(other.stream), cudaSuccess);
+    cudaFree(memory);
+}
+
+/* Fresh memory is 0xff, what was given back is not counted, too much is refused. */
+static void test_memory(void **) {
+    size_t before, after, total;
+    unsigned char *memory = NULL, host[5];
+    assert_int_equal(cudaMemGetInfo(&before, &total), cudaSuccess);
+    assert_int_equal(cudaMalloc((void **)&memory, 5), cudaSuccess);
+    assert_int_equal(cudaMemcpyAsync(host, memory, 5, cudaMemcpyDeviceToHost, device.stream), cudaSuccess);
+    assert_int_equal(cudaStreamSynchronize(device.stream), cudaSuccess);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(host[i], 0xff);
+    assert_int_equal(cudaFree(memory), cudaSuccess);
+    assert_int_equal(cudaMemGetInfo(&after, &total), cudaSuccess);
+    assert_true(before == after);
+    assert_int_equal(cudaMalloc((void **)&memory, total + 1), cudaErrorMemoryAllocation);
+    assert_int_equal(cudaGetLastError(), cudaErrorMemoryAllocation);
+    assert_int_equal(cudaFree(&total), cudaErrorInvalidValue);
+    assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
+}
+
 static int open_stream(void **) {
     return cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking) == cudaSuccess ? 0 : -1;
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),        cmocka_unit_test(test_barrier),
-        cmocka_unit_test(test_many_barriers), cmocka_unit_test(test_collectives),
-        cmocka_unit_test(test_syncwarp),      cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_atomics),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_places),         cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_many_barriers),  cmocka_unit_test(test_collectives),
+        cmocka_unit_test(test_syncwarp),       cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_atomics),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_lazy),           cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_default_stream), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, open_stream, NULL);
 }

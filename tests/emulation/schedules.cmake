@@ -1,0 +1,20 @@
+# Runs PROGRAM in several schedules of the emulation: what it copies to the host must have the same bits in all.
+set(first "")
+foreach(schedule forward reverse random)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E env EPFLOW_EMULATION_SCHEDULE=${schedule} EPFLOW_EMULATION_SEED=7
+                          EPFLOW_EMULATION_HASH=1 ${PROGRAM}
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "schedule ${schedule}: ${output}")
+  endif()
+  string(REGEX MATCH "has the hash [0-9a-f]+" hash "${output}")
+  if(hash STREQUAL "")
+    message(FATAL_ERROR "schedule ${schedule}: no hash in ${output}")
+  endif()
+  message(STATUS "${schedule}: ${hash}")
+  if(first STREQUAL "")
+    set(first "${hash}")
+  elseif(NOT hash STREQUAL first)
+    message(FATAL_ERROR "schedule ${schedule}: results have other bits than in the first")
+  endif()
+endforeach()
