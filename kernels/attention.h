@@ -47,10 +47,11 @@ static inline int attention_rows(const struct attention_shape *s, struct attenti
     return low;
 }
 
-/* The shape and its shared memory: three blocks a multiprocessor if possible; 0 bytes: it does not fit. */
+/* The shape and its shared memory: three blocks a multiprocessor of an H100, two of an A100 if possible, else at most
+ * `most` bytes; 0: it does not fit. */
 static inline size_t attention_plan(int queries, int tokens, int heads, int width,
-                                    struct attention_needs needs, struct attention_shape *s) {
-    enum { WANTED = 75 << 10, MOST = 160 << 10, ENOUGH = 16, LEAST = 4 };
+                                    struct attention_needs needs, size_t most, struct attention_shape *s) {
+    enum { WANTED = 75 << 10, ENOUGH = 16, LEAST = 4 };
     *s = (struct attention_shape){};
     s->queries = queries;
     s->tokens = tokens;
@@ -62,7 +63,7 @@ static inline size_t attention_plan(int queries, int tokens, int heads, int widt
     s->scale = 1 / sqrtf((real)s->columns);
     int rows = attention_rows(s, needs, WANTED);
     if (rows < queries && rows < ENOUGH)
-        rows = attention_rows(s, needs, MOST);
+        rows = attention_rows(s, needs, most);
     if (rows == 0 || (rows < queries && rows < LEAST))
         return 0;
     const int turns = (queries + rows - 1) / rows;

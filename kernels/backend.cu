@@ -34,9 +34,13 @@ bool device_check_blas(struct device *d, cublasStatus_t error, const char *what)
 
 bool device_wait(struct device *d, const char *what) {
     cudaError_t now = cudaSuccess;
-    if (d->messages) /* one that fails would be waited for in vain */
+    if (device_messages_started(d)) { /* one that fails would be waited for in vain */
         while (d->status == STATUS_OK && (now = cudaStreamQuery(d->stream)) == cudaErrorNotReady)
             device_messages_look(d);
+        if (now == cudaErrorNotReady)
+            return false;
+        cudaGetLastError(); /* not ready is no error */
+    }
     return device_check(d, now, what) && device_check(d, cudaStreamSynchronize(d->stream), what);
 }
 
@@ -102,7 +106,16 @@ static void fill(struct ops *table) {
     cuda_fill_optimizer(table);
 }
 
-static enum status open_device(struct device *d, int local_rank, char *name, size_t name_bytes) {
+/* What the library has machine code for. */
+static bool device_suits(struct device *d, const cudaDeviceProp *p) {
+    d->most_shared = p->sharedMemPerBlockOptin < 160 << 10 ? p->sharedMemPerBlockOptin : 160 << 10;
+    if (p->major >= 8)
+        return true;
+    device_note(d, p->name, "this build is for GPUs of compute capability 8.0 and later");
+    return false;
+}
+
+static enum status open_device(struct device *d, int local_rank, struct backend_device *out) {
     int count = 0;
     cudaDeviceProp properties;
     const cudaError_t found = cudaGetDeviceCount(&count); /* leaves the count unwritten where it fails */
@@ -116,10 +129,13 @@ static enum status open_device(struct device *d, int local_rank, char *name, siz
     if (device_check(d, cudaSetDevice(d->number), "opening it") &&
         device_check(d, cudaGetDeviceProperties(&properties, d->number), "opening it") &&
         device_check(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), "making a stream") &&
-        device_check_blas(d, cublasLtCreate(&d->blas), "opening cuBLASLt") &&
+        device_suits(d, &properties) && device_check_blas(d, cublasLtCreate(&d->blas), "opening cuBLASLt") &&
         device_check(d, cudaMalloc(&d->workspace, WORKSPACE_BYTES), "memory for cuBLASLt")) {
         d->workspace_bytes = WORKSPACE_BYTES;
-        snprintf(name, name_bytes, "%s", properties.name);
+        snprintf(out->name, sizeof out->name, "%s", properties.name);
+        out->identity = 0;
+        for (size_t m = 0; m < sizeof properties.uuid.bytes; m++)
+            out->identity = (out->identity ^ (unsigned char)properties.uuid.bytes[m]) * 0x100000001b3u;
     }
     return d->status;
 }
@@ -145,8 +161,8 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
 }
 
 extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision precision,
-                                        const struct ops **out, char *name, size_t name_bytes, char *message,
-                                        size_t message_bytes) {
+                                        const struct ops **out,
+                                        struct backend_device *device, char *message, size_t message_bytes) {
     struct ops *table = (struct ops *)calloc(1, sizeof *table);
     struct device *d = (struct device *)calloc(1, sizeof *d);
     *out = table;
@@ -163,7 +179,7 @@ extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision pr
     d->precision = precision;
     table->rounding = precision == PRECISION_TF32 ? 0x1p-11 : precision == PRECISION_BF16 ? 0x1p-8 : 0;
     fill(table);
-    if (open_device(d, local_rank, name, name_bytes) == STATUS_OK)
+    if (open_device(d, local_rank, device) == STATUS_OK)
         return STATUS_OK;
     snprintf(message, message_bytes, "%s", d->message);
     epflow_cuda_close(out);

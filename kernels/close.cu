@@ -113,7 +113,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* Twice 4 bytes and a place a pair of the list, and three atomics on counts a pair that is near. */
+/* Twice 4 bytes and a place a pair of the list, and two atomics on counts a pair that is near. */
 template <int D>
 static void find_near(struct device *d, const struct half_list &list, size_t n, uint64_t *const q[],
                       struct close_pairs *close) {

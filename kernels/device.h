@@ -27,12 +27,13 @@ struct device {
     size_t workspace_bytes;
     struct product_table *products; /* kernels/product.cu */
     enum device_precision precision;
+    size_t most_shared; /* bytes of shared memory that a block can ask for: 99 KiB and more */
     void *scratch; /* see device_scratch */
     size_t scratch_bytes;
     void *host; /* pinned, see device_read */
     size_t host_bytes;
     void *messages;     /* nccl.cu; NULL: none */
-    enum status status; /* of the first error since synchronise, which reports it */
+    enum status status; /* of the first error; it stays, and every synchronise reports it */
     char message[512];
 };
 
@@ -43,7 +44,7 @@ static inline struct device *device_of(const struct ops *ops) {
 /* Notes an error in words, if it is the first. */
 void device_note(struct device *d, const char *what, const char *why);
 
-/* Notes an error of the runtime; after it nothing is launched until synchronise has reported it. Returns whether
+/* Notes an error of the runtime; after it nothing is launched any more, and synchronise reports it. Returns whether
  * all is well. `what`: the call, in words of the message. */
 bool device_check(struct device *d, cudaError_t error, const char *what);
 bool device_check_blas(struct device *d, cublasStatus_t error, const char *what);
@@ -74,8 +75,9 @@ template <typename T> static inline T *device_part(void **at, size_t count) {
 /* Waits for all work of the table, and with it for messages; returns whether all is well. */
 bool device_wait(struct device *d, const char *what);
 
-/* nccl.cu: notes what went wrong with messages that are under way; gives their memory back. */
+/* nccl.cu: notes what went wrong with messages that are under way; whether there are any; gives their memory back. */
 void device_messages_look(struct device *d);
+bool device_messages_started(const struct device *d);
 void device_messages_free(struct device *d);
 
 /* Copies to the host and waits for it. */

@@ -9,6 +9,10 @@
 void device_messages_look(struct device *d) {
     (void)d;
 }
+bool device_messages_started(const struct device *d) {
+    (void)d;
+    return false;
+}
 void device_messages_free(struct device *d) {
     (void)d;
 }
@@ -75,14 +79,21 @@ static enum status start(const struct device_messages *messages, const char id[D
     return d->status == STATUS_OK ? STATUS_OK : FAIL(d->status, "%s", d->message);
 }
 
+static enum status look(const struct device_messages *messages) {
+    struct device *d = messages_of(messages)->device;
+    device_messages_look(d);
+    return d->status == STATUS_OK ? STATUS_OK : FAIL(d->status, "%s", d->message);
+}
+
 static void stop(const struct device_messages *messages) {
     struct messages *m = messages_of(messages);
     if (!m->comm)
         return;
-    cudaStreamSynchronize(m->device->stream);
-    if (m->stream)
-        cudaStreamSynchronize(m->stream);
-    ncclCommDestroy(m->comm);
+    if (device_wait(m->device, "the last messages") &&
+        device_check(m->device, cudaStreamSynchronize(m->stream), "the last messages"))
+        ncclCommDestroy(m->comm);
+    else
+        ncclCommAbort(m->comm); /* waits for nobody */
     cudaEventDestroy(m->before);
     cudaEventDestroy(m->after);
     cudaStreamDestroy(m->stream);
@@ -147,6 +158,11 @@ void device_messages_look(struct device *d) {
     m->comm = NULL;
 }
 
+bool device_messages_started(const struct device *d) {
+    const struct messages *m = (const struct messages *)d->messages;
+    return m && m->comm;
+}
+
 void device_messages_free(struct device *d) {
     struct messages *m = (struct messages *)d->messages;
     if (!m)
@@ -168,6 +184,7 @@ extern "C" const struct device_messages *epflow_cuda_messages(const struct ops *
         m->table.begin = begin;
         m->table.end = end;
         m->table.sum = sum;
+        m->table.look = look;
         d->messages = m;
     }
     return m ? &m->table : NULL;

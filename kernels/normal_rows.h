@@ -24,6 +24,9 @@ enum { WARPS_A_BLOCK = 4, WIDE_TEAM = 512, FEW_TEAMS = 4096, FEW_WIDE_TEAMS = 51
             ep_launch(device, #kernel, kernel<8, WIDE_TEAM>, blocks, WIDE_TEAM, 0, __VA_ARGS__);             \
     } while (0)
 
+/* The bounds of such a kernel. */
+#define EP_TEAM_BOUNDS(team) __launch_bounds__((team) == WARP ? WARPS_A_BLOCK * WARP : (team), 1)
+
 /* The row of this thread's team, and whether the thread is the team's first. */
 template <int TEAM> static __device__ __forceinline__ size_t team_row() {
     return TEAM == WARP ? (size_t)blockIdx.x * WARPS_A_BLOCK + threadIdx.x / WARP : (size_t)blockIdx.x;

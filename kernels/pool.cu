@@ -6,7 +6,7 @@
 
 #include "ops/softplus_formula.h"
 
-enum { THREADS = 128, WARPS = THREADS / WARP, SETS = 4, MOST_SHARED = 160 << 10 };
+enum { THREADS = 128, WARPS = THREADS / WARP, SETS = 4, MOST_SHARED = 96 << 10 };
 
 /* dot of two rows by a warp. */
 static __device__ __forceinline__ real warp_dot(int n, const real *__restrict__ a,

@@ -114,7 +114,7 @@ struct row_grid {
 };
 static struct row_grid row_grid_of(size_t rows, int columns) {
     struct row_grid g;
-    g.block.x = columns < WARP ? (unsigned)columns : (unsigned)WARP;
+    g.block.x = columns < 1 ? 1 : columns < WARP ? (unsigned)columns : (unsigned)WARP;
     g.block.y = BLOCK / g.block.x;
     g.grid = ep_blocks(rows, g.block.y);
     return g;

@@ -5,6 +5,7 @@
 #include "ops/backend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Rank 0 reads the input, every rank gets the parameters. */
 static enum status read_input(struct session *s, const struct command *command) {
@@ -30,6 +31,24 @@ static enum status choose_loops(struct session *s) {
                                                                "auto, which takes the best there is"));
 }
 
+/* NCCL wants a GPU for every rank, and may wait for ever where two share one. (NCCL_HOSTID: its user knows what he does.) */
+static enum status refuse_sharing(struct comm *comm, const struct backend_device *device) {
+    enum status status = STATUS_OK;
+    const int ranks = comm_size(comm), rank = comm_rank(comm);
+    double *identity = calloc((size_t)ranks, sizeof *identity);
+    TRY(comm_agree(comm, identity ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for %d ranks", ranks)));
+    identity[rank] = (double)(device->identity >> 11);
+    comm_sum(comm, identity, (size_t)ranks);
+    for (int r = 0; r < rank && status == STATUS_OK && !getenv("NCCL_HOSTID"); r++)
+        if (identity[r] == identity[rank])
+            status = FAIL(STATUS_FAILURE, "ranks %d and %d share a GPU (%s): start one rank for each GPU", r, rank,
+                          device->name);
+    status = comm_agree(comm, status);
+out:
+    free(identity);
+    return status;
+}
+
 /* A GPU for every rank: the reason why there is none, or STATUS_OK. */
 static enum status open_devices(struct session *s, struct backend *backend) {
     static const enum device_precision precision[] = {PRECISION_FLOAT32, PRECISION_TF32, PRECISION_BF16};
@@ -37,8 +56,8 @@ static enum status open_devices(struct session *s, struct backend *backend) {
     if (status == STATUS_OK && !backend->messages && comm_size(s->comm) > 1)
         status = FAIL(STATUS_FAILURE, "the CUDA library was built without NCCL and works on one rank only");
     TRY(comm_agree(s->comm, status));
-    if (comm_size(s->comm) > 1)
-        TRY(comm_use_device(s->comm, backend->messages));
+    TRY(refuse_sharing(s->comm, &backend->device));
+    TRY(comm_use_device(s->comm, backend->messages));
 out:
     return status;
 }
@@ -50,10 +69,10 @@ static enum status choose_device(struct session *s, struct backend *backend) {
         return STATUS_OK;
     const enum status status = open_devices(s, backend);
     if (status == STATUS_OK) {
-        snprintf(device, sizeof device, "cuda (%s)", backend->name);
+        snprintf(device, sizeof device, "cuda (%s)", backend->device.name);
         s->ops = backend->ops;
         s->device = device;
-        log_info("device:   %s, a GPU for each of %d rank%s", backend->name, comm_size(s->comm),
+        log_info("device:   %s, a GPU for each of %d rank%s", backend->device.name, comm_size(s->comm),
                  comm_size(s->comm) > 1 ? "s" : "");
         return STATUS_OK;
     }
@@ -63,6 +82,14 @@ static enum status choose_device(struct session *s, struct backend *backend) {
     log_info("device:   CPU (%s)", status_message());
     status_clear();
     return STATUS_OK;
+}
+
+/* A device tells late what went wrong: nothing is well before it was asked. */
+static enum status run(struct session *s, const struct command *command) {
+    enum status status = command->run(s);
+    if (status == STATUS_OK)
+        status = s->ops->synchronise(s->ops);
+    return comm_agree(s->comm, status);
 }
 
 int main(int argc, char **argv) {
@@ -88,7 +115,7 @@ int main(int argc, char **argv) {
     if (status == STATUS_OK && command && command->computes && !session.dry_run)
         status = choose_device(&session, &backend);
     if (status == STATUS_OK && command)
-        status = comm_agree(session.comm, command->run(&session));
+        status = run(&session, command);
     if (status != STATUS_OK && status != STATUS_STOPPED)
         log_error(status_message(), status_place());
     log_stop();

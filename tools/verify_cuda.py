@@ -92,16 +92,17 @@ def tensors(path):
 
 
 def device_chosen(folder):
-    """Without a GPU: auto says so in one line and computes on the CPU, cuda is refused."""
+    """Where the CUDA library cannot be used: auto says so in one line and computes on the CPU, cuda is refused."""
+    absent = {"EPFLOW_CUDA_LIBRARY": str(folder / "absent.so")}
     source = write_small(folder, "auto", particles=64, frames=1)
-    result = run(2, "simulate", source)
+    result = run_with(absent, 2, "simulate", source)
     said = [line for line in result.stderr.splitlines() if line.startswith("device:")]
     yield finished("auto_exit_code", result)
     yield equal("auto_lines_about_it", len(said), 1)
     if LIBRARY.exists():  # with the runtime's libraries, but no driver
         result = run_with({"EPFLOW_CUDA_LIBRARY": str(LIBRARY)}, 0, "simulate", write_small(folder, "loaded", 64, 1))
         yield finished("library_without_driver_exit_code", result)
-    result = run(2, "simulate", write_small(folder, "cuda", 64, 1), "--device", "cuda")
+    result = run_with(absent, 2, "simulate", write_small(folder, "cuda", 64, 1), "--device", "cuda")
     yield equal("cuda_exit_code", result.returncode, 1)
     yield equal("cuda_messages", result.stderr.count("epflow: error:"), 1)
 

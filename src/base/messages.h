@@ -2,7 +2,7 @@
  * used by space/comm, so that neither knows the other. On the CPU there is none: memory is the host's and MPI's messages
  * reach it.
  *
- * All calls are collective over the ranks that started together, except those said to be local. They put work in order:
+ * start, stop and sum are collective over the ranks that start together, begin is over the peers, the others are local. They put work in order:
  * what the table of ops was asked to do before is complete when a message leaves, what it is asked to do after _end
  * (or sum) sees what has come. Errors are reported by the ops' next synchronise().
  */
@@ -18,7 +18,7 @@ enum { DEVICE_MESSAGES_ID = 128 };
 
 struct device_messages {
     void *context;
-    /* Local: names a new group of ranks; one rank asks and tells the others. */
+    /* Names a new group of ranks; one rank asks and tells the others. */
     enum status (*identify)(const struct device_messages *messages, char id[DEVICE_MESSAGES_ID]);
     enum status (*start)(const struct device_messages *messages, const char id[DEVICE_MESSAGES_ID], int rank,
                          int ranks);
@@ -30,6 +30,8 @@ struct device_messages {
     void (*begin)(const struct device_messages *messages, int peers, const int *peer, const size_t *send_offset,
                   const size_t *receive_offset, const void *send, void *receive);
     void (*end)(const struct device_messages *messages);
+    /* What went wrong on this rank's device so far: others may wait for its messages in vain. */
+    enum status (*look)(const struct device_messages *messages);
 };
 
 #endif

@@ -6,10 +6,13 @@
 
 enum { MOST_ARRAYS = 40 };
 static struct both arrays[MOST_ARRAYS];
-static int arrays_made;
+static int arrays_made, arrays_of_run;
 static uint32_t arrays_named;
 
 static inline struct both *array_kept(struct both b) {
+    if (arrays_of_run != both_run) /* what a check that failed has left */
+        arrays_made = 0;
+    arrays_of_run = both_run;
     both_require(arrays_made < MOST_ARRAYS);
     arrays[arrays_made] = b;
     return &arrays[arrays_made++];

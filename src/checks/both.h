@@ -10,6 +10,7 @@
 
 /* The tables of the check that runs: the reference, and the one that is checked. */
 extern const struct ops *both_cpu, *both_cuda;
+extern int both_run; /* its number */
 
 /* An array in both memories. */
 struct both {

@@ -41,7 +41,7 @@ static bool library_path(char path[PATH_MAX]) {
 }
 
 enum status backend_open(int local_rank, enum device_precision precision, struct backend *out) {
-    enum status (*open)(int, enum device_precision, const struct ops **, char *, size_t, char *, size_t);
+    enum status (*open)(int, enum device_precision, const struct ops **, struct backend_device *, char *, size_t);
     const struct device_messages *(*messages)(const struct ops *);
     char path[PATH_MAX], message[MESSAGE] = "";
     *out = (struct backend){0};
@@ -58,7 +58,7 @@ enum status backend_open(int local_rank, enum device_precision precision, struct
         backend_close(out);
         return FAIL(STATUS_FAILURE, "%s is not a CUDA library of epflow", path);
     }
-    if (open(local_rank, precision, &out->ops, out->name, sizeof out->name, message, sizeof message) != STATUS_OK) {
+    if (open(local_rank, precision, &out->ops, &out->device, message, sizeof message) != STATUS_OK) {
         backend_close(out);
         return FAIL(STATUS_FAILURE, "%s", message);
     }

@@ -15,21 +15,27 @@ enum device_precision { PRECISION_FLOAT32, PRECISION_TF32, PRECISION_BF16 };
 
 /* ---- exported by the library ---- */
 
+/* A device: its name, and a number that no other device of the world is likely to have. */
+enum { BACKEND_NAME = 256 };
+struct backend_device {
+    char name[BACKEND_NAME];
+    uint64_t identity;
+};
+
 /* Opens device local_rank modulo their number, or says in `message` why there is none and returns STATUS_FAILURE.
- * *out is the table, to be closed by epflow_cuda_close; name receives the device's. */
+ * *out is the table, to be closed by epflow_cuda_close. */
 enum status epflow_cuda_open(int local_rank, enum device_precision precision, const struct ops **out,
-                             char *name, size_t name_bytes, char *message, size_t message_bytes);
+                             struct backend_device *device, char *message, size_t message_bytes);
 /* Messages between such tables of several ranks, as long as the table is open; NULL: this build has none. */
 const struct device_messages *epflow_cuda_messages(const struct ops *table);
 void epflow_cuda_close(const struct ops **table);
 
 /* ---- for the program ---- */
 
-enum { BACKEND_NAME = 256 };
 struct backend {
     const struct ops *ops;
     const struct device_messages *messages; /* NULL: none */
-    char name[BACKEND_NAME];                /* of the device */
+    struct backend_device device;
     void *library;
     void (*close)(const struct ops **table);
 };

@@ -200,7 +200,8 @@ struct ops {
     double rounding;  /* relative, of the factors of matrix products; 0: that of real */
     void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
 
-    /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */
+    /* memory. allocate gives zeroed memory; release accepts NULL. Copies to and from the host are complete on return;
+     * copy and zero take their turn among the ops. */
     enum status (*allocate)(const struct ops *ops, size_t bytes, void **out);
     void (*release)(const struct ops *ops, void *memory);
     void (*to_device)(const struct ops *ops, void *device, const void *host, size_t bytes);

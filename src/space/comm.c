@@ -59,13 +59,19 @@ void comm_fail(struct comm *comm, enum status status) {
     comm_abort(comm, status);
 }
 
+/* A rank whose device has failed sends nothing more: it must not go on to where the others never come. */
+static void look(struct comm *comm) {
+    if (comm->device)
+        comm_fail(comm, comm->device->look(comm->device));
+}
+
 enum status comm_use_device(struct comm *comm, const struct device_messages *messages) {
     enum status status = STATUS_OK;
     char id[DEVICE_MESSAGES_ID] = "";
     if (comm->device)
         comm->device->stop(comm->device);
     comm->device = NULL;
-    if (!messages)
+    if (!messages || comm->size == 1)
         return STATUS_OK;
     if (comm->rank == 0)
         status = messages->identify(messages, id);
@@ -107,6 +113,7 @@ const char *comm_library(void) {
 }
 
 enum status comm_agree(struct comm *comm, enum status status) {
+    look(comm);
     struct {
         int status, rank;
     } mine = {(int)status, comm->rank}, worst;
@@ -124,10 +131,12 @@ enum status comm_agree(struct comm *comm, enum status status) {
 }
 
 void comm_barrier(struct comm *comm) {
+    look(comm);
     MPI_Barrier(comm->world);
 }
 
 void comm_broadcast(struct comm *comm, void *data, size_t bytes) {
+    look(comm);
     for (size_t done = 0; done < bytes;) {
         size_t part = bytes - done < INT_MAX ? bytes - done : INT_MAX;
         MPI_Bcast((char *)data + done, (int)part, MPI_BYTE, 0, comm->world);
@@ -136,14 +145,17 @@ void comm_broadcast(struct comm *comm, void *data, size_t bytes) {
 }
 
 void comm_max(struct comm *comm, double *values, int count) {
+    look(comm);
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world);
 }
 
 void comm_min(struct comm *comm, double *values, int count) {
+    look(comm);
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MIN, comm->world);
 }
 
 void comm_max_begin(struct comm *comm, double *values, int count) {
+    look(comm);
     if (comm->size > 1)
         MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, comm->world, &comm->largest);
 }
@@ -167,10 +179,12 @@ static void sum(struct comm *comm, void *values, size_t count, size_t element, M
 }
 
 void comm_sum(struct comm *comm, double *values, size_t count) {
+    look(comm);
     sum(comm, values, count, sizeof *values, MPI_DOUBLE);
 }
 
 void comm_sum_device(struct comm *comm, real *values, size_t count) {
+    look(comm);
     if (comm->device)
         comm->device->sum(comm->device, values, count);
     else if (comm->size > 1)
@@ -178,11 +192,13 @@ void comm_sum_device(struct comm *comm, real *values, size_t count) {
 }
 
 void comm_sum_integer(struct comm *comm, int64_t *values, int count) {
+    look(comm);
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, comm->world);
 }
 
 enum status comm_exchange(struct comm *comm, size_t record, const size_t *send_count, const void *send,
                           size_t *receive_count, void **received) {
+    look(comm);
     enum status status = STATUS_OK;
     int n = comm->size;
     int *numbers = calloc((size_t)n * 4, sizeof *numbers);
@@ -225,6 +241,7 @@ out:
 
 enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, const void *send,
                        void *receive) {
+    look(comm);
     enum { FEW = 64 };
     if (pattern->device && comm->device) {
         comm->device->begin(comm->device, pattern->peers, pattern->peer, pattern->send_offset,

@@ -30,8 +30,8 @@ void comm_abort(struct comm *comm, int code);
  * Returns if status is STATUS_OK. Not collective. */
 void comm_fail(struct comm *comm, enum status status);
 
-/* From now on messages between the memories of devices go by this table, or, if NULL, by MPI (device memory is the
- * host's then, or there is one rank). The table stays the caller's, and is stopped before comm_stop. */
+/* From now on messages between the memories of devices go by this table, or, if NULL or with one rank, by MPI (device
+ * memory is the host's then). A rank whose device fails ends all of them (comm_fail) at its next call here. The table stays the caller's, and is stopped before comm_stop. */
 enum status comm_use_device(struct comm *comm, const struct device_messages *messages);
 
 int comm_rank(const struct comm *comm);

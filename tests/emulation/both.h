@@ -23,9 +23,10 @@ static const struct ops *cpu, *cuda;
 /* Group set-up and tear-down of cmocka. */
 static int both_open(void **state) {
     (void)state;
-    char name[256], message[512];
+    struct backend_device device;
+    char message[512];
     cpu = ops_cpu();
-    if (epflow_cuda_open(0, PRECISION_FLOAT32, &cuda, name, sizeof name, message, sizeof message) !=
+    if (epflow_cuda_open(0, PRECISION_FLOAT32, &cuda, &device, message, sizeof message) !=
         STATUS_OK) {
         print_error("%s\n", message);
         return -1;

@@ -1,6 +1,8 @@
 /* The device itself, errors and reports. */
 #include "emulated_internal.h"
 
+#include <string.h>
+#include <unistd.h>
 #include <cublasLt.h>
 
 #include <dlfcn.h>
@@ -39,6 +41,8 @@ extern "C" cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int d
     properties->maxThreadsPerBlock = MOST_THREADS;
     properties->multiProcessorCount = 4;
     properties->major = 8;
+    const int process = (int)getpid(); /* every rank has a device of its own */
+    memcpy(properties->uuid.bytes, &process, sizeof process);
     return cudaSuccess;
 }
 
