@@ -161,8 +161,8 @@ extern "C" void epflow_cuda_close(const struct ops **table) {
 }
 
 extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision precision,
-                                        const struct ops **out,
-                                        struct backend_device *device, char *message, size_t message_bytes) {
+                                        const struct ops **out, struct backend_device *device, char *message,
+                                        size_t message_bytes) {
     struct ops *table = (struct ops *)calloc(1, sizeof *table);
     struct device *d = (struct device *)calloc(1, sizeof *d);
     *out = table;

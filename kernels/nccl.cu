@@ -104,7 +104,8 @@ static void stop(const struct device_messages *messages) {
 /* Messages wait for what the ops were asked to do so far. */
 static bool follow(struct messages *m) {
     struct device *d = m->device;
-    return d->status == STATUS_OK && device_check(d, cudaEventRecord(m->before, d->stream), "before messages") &&
+    return d->status == STATUS_OK &&
+           device_check(d, cudaEventRecord(m->before, d->stream), "before messages") &&
            device_check(d, cudaStreamWaitEvent(m->stream, m->before, 0), "before messages");
 }
 
@@ -114,16 +115,18 @@ static void lead(struct messages *m) {
     device_check(d, cudaStreamWaitEvent(d->stream, m->after, 0), "after messages");
 }
 
-static void begin(const struct device_messages *messages, int peers, const int *peer, const size_t *send_offset,
-                  const size_t *receive_offset, const void *send, void *receive) {
+static void begin(const struct device_messages *messages, int peers, const int *peer,
+                  const size_t *send_offset, const size_t *receive_offset, const void *send, void *receive) {
     struct messages *m = messages_of(messages);
     if (!follow(m))
         return;
     check(m, ncclGroupStart(), "messages");
     for (int p = 0; p < peers; p++) {
-        const size_t out = send_offset[p + 1] - send_offset[p], in = receive_offset[p + 1] - receive_offset[p];
+        const size_t out = send_offset[p + 1] - send_offset[p],
+                     in = receive_offset[p + 1] - receive_offset[p];
         if (out > 0)
-            check(m, ncclSend((const char *)send + send_offset[p], out, ncclInt8, peer[p], m->comm, m->stream),
+            check(m,
+                  ncclSend((const char *)send + send_offset[p], out, ncclInt8, peer[p], m->comm, m->stream),
                   "sending");
         if (in > 0)
             check(m, ncclRecv((char *)receive + receive_offset[p], in, ncclInt8, peer[p], m->comm, m->stream),
@@ -141,7 +144,8 @@ static void sum(const struct device_messages *messages, real *values, size_t cou
     struct messages *m = messages_of(messages);
     if (!follow(m))
         return;
-    check(m, ncclAllReduce(values, values, count, ncclFloat32, ncclSum, m->comm, m->stream), "a sum over ranks");
+    check(m, ncclAllReduce(values, values, count, ncclFloat32, ncclSum, m->comm, m->stream),
+          "a sum over ranks");
     device_check(m->device, cudaEventRecord(m->after, m->stream), "a sum over ranks");
     lead(m);
 }

@@ -41,8 +41,8 @@ static enum status refuse_sharing(struct comm *comm, const struct backend_device
     comm_sum(comm, identity, (size_t)ranks);
     for (int r = 0; r < rank && status == STATUS_OK && !getenv("NCCL_HOSTID"); r++)
         if (identity[r] == identity[rank])
-            status = FAIL(STATUS_FAILURE, "ranks %d and %d share a GPU (%s): start one rank for each GPU", r, rank,
-                          device->name);
+            status = FAIL(STATUS_FAILURE, "ranks %d and %d share a GPU (%s): start one rank for each GPU", r,
+                          rank, device->name);
     status = comm_agree(comm, status);
 out:
     free(identity);

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -18,7 +19,7 @@ SCHEDULES = ("forward", "reverse", "random")
 
 RESPONSE = ["--set", "network.kind=response", "--set", "response.layers=2", "--set", "response.hidden=16"]
 WINDOW = ["--set", "network.kind=window"]
-SHORT = ["--set", "training.steps=60", "--set", "training.warm_up=10", "--set", "training.batch=64"]
+SHORT = ["--set", "training.steps=8", "--set", "training.warm_up=2", "--set", "training.batch=32"]
 
 
 def emulated(schedule="forward", seed=1):
@@ -67,11 +68,11 @@ def networks(folder):
     """Training and evaluation on emulated GPUs, beside the CPU's: equal to rounding, on one rank and two."""
     for kind, options in (("window", WINDOW), ("response", RESPONSE)):
         reference = folder / f"{kind}_cpu"
-        source = write_small(folder, f"{kind}_cpu", particles=128, frames=6)
+        source = write_small(folder, f"{kind}_cpu", particles=64, frames=4)
         yield finished(f"{kind}_cpu_exit_code", run(0, "run", source, "--device", "cpu", *options, *SHORT))
         for ranks in (1, 2):
             name = f"{kind}_cuda{ranks}"
-            result = run_with(emulated("random", ranks), ranks, "run", write_small(folder, name, 128, 6), "--device",
+            result = run_with(emulated("random", ranks), ranks, "run", write_small(folder, name, 64, 4), "--device",
                               "cuda", *options, *SHORT)
             yield finished(f"{name}_exit_code", result)
             weights = apart(reference / "model.h5", folder / f"{name}/model.h5", tensors(reference / "model.h5"))
@@ -107,10 +108,28 @@ def device_chosen(folder):
     yield equal("cuda_messages", result.stderr.count("epflow: error:"), 1)
 
 
+def failing_ranks(folder):
+    """A launch fails on one rank while the others wait for its messages: all end within seconds, and say why."""
+    for stage, launches in (("simulate", (5, 60, 400, 3000)), ("train", (40, 900, 2500))):
+        for number, launch in enumerate(launches):
+            name = f"failing_{stage}_{launch}"
+            source = write_small(folder, name, 128, 4)
+            if stage == "train":
+                (folder / name).mkdir()
+                shutil.copy(folder / "cuda2_forward/trajectory.h5", folder / name / "trajectory.h5")
+                source = write_small(folder, name, 256, 6)
+            begun = time.monotonic()
+            fail = {**emulated(), "EPFLOW_EMULATION_FAIL": f"{number % 2}:{launch}"}
+            result = run_with(fail, 2, stage, source, "--device", "cuda", *WINDOW, *SHORT)
+            yield equal(f"{name}_failed", result.returncode != 0 and "launch failure" in result.stderr, True)
+            yield at_most(f"{name}_seconds", time.monotonic() - begun, 30)
+
+
 def operations():
     """Every op of the CUDA table beside the CPU table."""
-    result = run_with(emulated(), 1, "check", "--device", "cuda")
+    result = run_with(emulated(), 2, "check", "--device", "cuda")
     yield finished("check_exit_code", result)
+    yield equal("messages_between_devices", "messages between the devices of 2 ranks" in result.stdout, True)
     passed = re.search(r"(\d+) comparisons", result.stdout + result.stderr)
     yield at_least("comparisons", int(passed.group(1)) if passed else 0, 100)
 
@@ -123,6 +142,7 @@ def emulation(folder):
     begun = time.monotonic()
     yield from operations()
     yield from trajectories(folder)
+    yield from failing_ranks(folder)
     yield from networks(folder)
     yield from device_chosen(folder)
     yield at_most("minutes", (time.monotonic() - begun) / 60, 15)

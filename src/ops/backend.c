@@ -41,14 +41,16 @@ static bool library_path(char path[PATH_MAX]) {
 }
 
 enum status backend_open(int local_rank, enum device_precision precision, struct backend *out) {
-    enum status (*open)(int, enum device_precision, const struct ops **, struct backend_device *, char *, size_t);
+    enum status (*open)(int, enum device_precision, const struct ops **, struct backend_device *, char *,
+                        size_t);
     const struct device_messages *(*messages)(const struct ops *);
     char path[PATH_MAX], message[MESSAGE] = "";
     *out = (struct backend){0};
     if (!library_path(path))
         return FAIL(STATUS_FAILURE, "epflow was built without CUDA: %s is not beside it", LIBRARY);
     if (!getenv("EPFLOW_CUDA_LIBRARY") && !dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL))
-        return FAIL(STATUS_FAILURE, "there is no NVIDIA driver on this machine; run.device cpu or auto computes on the CPU");
+        return FAIL(STATUS_FAILURE,
+                    "there is no NVIDIA driver on this machine; run.device cpu or auto computes on the CPU");
     out->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!out->library)
         return FAIL(STATUS_FAILURE, "the CUDA library cannot be loaded: %s", dlerror());

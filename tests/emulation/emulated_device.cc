@@ -106,6 +106,8 @@ extern "C" const char *cudaGetErrorString(cudaError_t error) {
         return "invalid argument";
     case cudaErrorNotReady:
         return "device not ready";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
     default:
         return "another error";
     }
@@ -142,6 +144,19 @@ uint32_t emulated_random(uint32_t below) {
     random_state ^= random_state >> 17;
     random_state ^= random_state << 5;
     return (uint32_t)((uint64_t)random_state * below >> 32);
+}
+
+/* Whether this launch is the one that is to fail: EPFLOW_EMULATION_FAIL=RANK:LAUNCH, both from 0. */
+bool emulated_launch_fails(void) {
+    static long launches, wanted = -2;
+    if (wanted == -2) {
+        const char *text = getenv("EPFLOW_EMULATION_FAIL"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+        const char *launch = text ? strchr(text, ':') : NULL;
+        wanted = launch && strtol(text, NULL, 10) == strtol(rank ? rank : "0", NULL, 10)
+                     ? strtol(launch + 1, NULL, 10)
+                     : -1;
+    }
+    return launches++ == wanted;
 }
 
 /* ---- reports ---- */

@@ -39,7 +39,8 @@ const char *emulated_line(const void *site);
 /* From the environment: EPFLOW_EMULATION_SCHEDULE and EPFLOW_EMULATION_SEED. */
 enum emulated_schedule { SCHEDULE_FORWARD, SCHEDULE_REVERSE, SCHEDULE_RANDOM };
 enum emulated_schedule emulated_schedule(void);
-uint32_t emulated_random(uint32_t below); /* 0 ... below - 1; xorshift from the seed */
+uint32_t emulated_random(uint32_t below);
+bool emulated_launch_fails(void); /* 0 ... below - 1; xorshift from the seed */
 
 /* The thread of the block that runs; -1 on the host. */
 extern int emulated_thread;

@@ -283,6 +283,8 @@ cudaError_t emulated_enqueue(const char *name, std::unique_ptr<emulated_kernel> 
     if (threads == 0 || threads > MOST_THREADS || block.z > 64 || (size_t)grid.x * grid.y * grid.z == 0 ||
         grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || shared > EMULATED_SHARED_BYTES)
         return emulated_error(cudaErrorInvalidConfiguration);
+    if (emulated_launch_fails())
+        return emulated_error(cudaErrorLaunchFailure);
     std::shared_ptr<emulated_kernel> shared_kernel = std::move(kernel);
     emulated_submit(stream, name, [=] { emulated_run({name, shared_kernel.get(), grid, block, shared}); });
     return cudaSuccess;
