@@ -25,7 +25,8 @@ enum { WARPS_A_BLOCK = 4, WIDE_TEAM = 512, FEW_TEAMS = 4096, FEW_WIDE_TEAMS = 51
     } while (0)
 
 /* The bounds of such a kernel. */
-#define EP_TEAM_BOUNDS(team) __launch_bounds__((team) == WARP ? WARPS_A_BLOCK * WARP : (team), 1)
+#define EP_TEAM_BOUNDS(team)                                                                                 \
+    __launch_bounds__((team) == WARP ? WARPS_A_BLOCK * WARP : (team), (team) == WARP ? 4 : 1)
 
 /* The row of this thread's team, and whether the thread is the team's first. */
 template <int TEAM> static __device__ __forceinline__ size_t team_row() {

@@ -88,7 +88,7 @@ static void one_view(struct inputs_case c, enum window_form form) {
     });
     both_close_real("window_inputs", in,
                     2e-7); /* one rounding, of numbers that differ in the last bit of float64 */
-    both_close_real("window_inputs_tangent", out, 5e-7);
+    both_close_real("window_inputs_tangent", out, 2e-6);
     release_all();
 }
 
@@ -176,7 +176,7 @@ static void probes(void) {
                 if (columns <= MAX_DIMENSION)
                     ops->trace(ops, count, columns, at(tangent), at(traced));
             });
-            both_close_real("probe", out, 5e-7); /* up to six products */
+            both_close_real("probe", out, 2e-6); /* up to six products */
             both_equal("probe_backward", back);
             if (columns <= MAX_DIMENSION)
                 both_close_real("trace", traced, 2e-7);
