@@ -161,6 +161,7 @@ extern "C" enum status epflow_cuda_open(int local_rank, enum device_precision pr
     table->chunk = ROWS_AT_ONCE;
     table->context = d;
     d->precision = precision;
+    table->rounding = precision == PRECISION_TF32 ? 0x1p-11 : precision == PRECISION_BF16 ? 0x1p-8 : 0;
     fill(table);
     if (open_device(d, local_rank, name, name_bytes) == STATUS_OK)
         return STATUS_OK;

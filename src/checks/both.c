@@ -117,6 +117,7 @@ static void add(struct spread *s, double got, double want) {
 static void judge(const char *what, const struct spread *s, double most) {
     now.result->comparisons++;
     const double share = s->difference / (s->size > 0 ? s->size : 1);
+    most += most > 0 ? 4 * both_cuda->rounding : 0; /* of one product after another */
     if (!(share <= most))
         both_fail("%s: %g apart, %g of the largest number (at most %g)", what, s->difference, share, most);
     if (most > 0)

@@ -43,7 +43,8 @@ void *both_fetch(const struct both *b);
 
 /* Both have the same bits. */
 void both_equal(const char *what, const struct both *b);
-/* Largest difference over the largest size of the reference's numbers, at most `most`. NaNs fail. */
+/* Largest difference over the largest size of the reference's numbers, at most `most`, where products are float32, and more
+ * where a table rounds their factors. NaNs fail. */
 void both_close_real(const char *what, const struct both *b, double most);
 void both_close_double(const char *what, const struct both *b, double most);
 /* Two numbers of the host, likewise. */

@@ -44,8 +44,6 @@ enum status check_device(struct session *s) {
     if (s->ops == ops_cpu())
         return FAIL(STATUS_BAD_INPUT, "epflow check without a FILE compares a GPU with the processor, and none is "
                                       "used here: epflow check --device cuda says why");
-    if (s->config.run.precision != RUN_FLOAT32)
-        return FAIL(STATUS_BAD_INPUT, "run.precision: a GPU is compared with the processor in float32");
     log_info("check:    every operation of %s beside the processor's", s->device);
     return comm_agree(s->comm, check_all(s, comm_rank(s->comm) == 0));
 }

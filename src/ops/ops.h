@@ -197,6 +197,7 @@ FORMULA int stiffness_numbers(int d) {
 struct ops {
     const char *name; /* "cpu", "cuda" */
     int chunk;        /* rows (tokens) of a network that are best computed at once */
+    double rounding;  /* relative, of the factors of matrix products; 0: that of real */
     void *context;    /* the table's own: stream, handles, scratch; NULL on the CPU */
 
     /* memory. allocate gives zeroed memory; release accepts NULL. Copies are complete on return. */

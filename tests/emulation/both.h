@@ -20,17 +20,6 @@ struct both {
 
 static const struct ops *cpu, *cuda;
 
-/* The first number; the second where the checked library makes tests slow. */
-static inline size_t both_size(size_t usual, size_t small) {
-#ifdef EPFLOW_TEST_SMALL
-    (void)usual;
-    return small;
-#else
-    (void)small;
-    return usual;
-#endif
-}
-
 /* Group set-up and tear-down of cmocka. */
 static int both_open(void **state) {
     (void)state;

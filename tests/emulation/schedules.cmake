@@ -1,8 +1,8 @@
-# Runs PROGRAM in several schedules of the emulation: what it copies to the host must have the same bits in all.
+# Runs PROGRAM ARGUMENTS in several schedules of the emulation: what it copies to the host must have the same bits in all.
 set(first "")
 foreach(schedule forward reverse random)
   execute_process(COMMAND ${CMAKE_COMMAND} -E env EPFLOW_EMULATION_SCHEDULE=${schedule} EPFLOW_EMULATION_SEED=7
-                          EPFLOW_EMULATION_HASH=1 ${PROGRAM}
+                          EPFLOW_EMULATION_HASH=1 ${PROGRAM} ${ARGUMENTS}
                   RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "schedule ${schedule}: ${output}")
