@@ -1,9 +1,9 @@
 /* Memory of the device and of the host, and copies.
  *
- * Memory of the device is an arena that nothing may touch (PROT_NONE). While work of a stream runs, an allocation opens
- * at its first touch (a fault) and closes when the host goes on: so a host that reads or writes it is told. Behind each
- * allocation is a page that never opens; addresses are not used twice while there is room. Fresh memory is 0xff: NaNs,
- * and indices that lead far away.
+ * Memory of the device is an arena that nothing may touch (PROT_NONE). While work of a stream runs, a chunk of an
+ * allocation opens at its first touch (a fault) and closes when the host goes on: so a host that reads or writes it is
+ * told. Behind each allocation is a page that never opens; addresses are not used twice while there is room. Fresh
+ * memory is 0xff: NaNs, and indices that lead far away.
  */
 #include "emulated_internal.h"
 #include "emulated_checker.h"
@@ -14,23 +14,24 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
 static const size_t DEVICE_BYTES = (size_t)16 << 30;
-enum { PAGE = 4096, ALIGNMENT = 256 };
+enum { PAGE = 4096, ALIGNMENT = 256, CHUNK = 64 * PAGE };
 
 struct allocation {
     char *pages; /* of the arena, and how many bytes of them, the page behind not among them */
     size_t page_bytes, bytes;
-    bool open;
+    std::vector<bool> open; /* of each CHUNK of pages */
 };
 
 static char *arena, *arena_next;
 static size_t used_bytes;
 static std::map<const char *, allocation> blocks; /* by their first byte */
 static std::multimap<size_t, char *> free_pages;  /* of allocations that were given back, by their size */
-static std::vector<allocation *> opened;
+static std::vector<std::pair<allocation *, size_t>> opened; /* chunks */
 static std::map<const char *, size_t> pinned;
 
 void emulated_arena(const char **low, size_t *bytes) {
@@ -49,19 +50,15 @@ bool emulated_on_device(const void *memory, size_t bytes) {
     return block != blocks.end() && (const char *)memory + bytes <= block->first + block->second.bytes;
 }
 
-static void open_block(allocation *block) {
-    if (block->open)
-        return;
-    mprotect(block->pages, block->page_bytes, PROT_READ | PROT_WRITE);
-    block->open = true;
-    opened.push_back(block);
+static void protect(allocation *block, size_t chunk, int protection) {
+    const size_t at = chunk * CHUNK;
+    mprotect(block->pages + at, std::min(block->page_bytes - at, (size_t)CHUNK), protection);
+    block->open[chunk] = protection != PROT_NONE;
 }
 
 void emulated_close_memory(void) {
-    for (allocation *block : opened) {
-        mprotect(block->pages, block->page_bytes, PROT_NONE);
-        block->open = false;
-    }
+    for (const auto &chunk : opened)
+        protect(chunk.first, chunk.second, PROT_NONE);
     opened.clear();
 }
 
@@ -99,9 +96,12 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
         if (!emulated_working)
             emulated_fail(site, "the host touches memory of the device at %p (%s)", (const void *)address,
                           place_of(address));
-        if (block == blocks.end() || address >= block->first + block->second.bytes || block->second.open)
+        const size_t chunk = block != blocks.end() ? (size_t)(address - block->second.pages) / CHUNK : 0;
+        if (block == blocks.end() || address >= block->first + block->second.bytes ||
+            block->second.open[chunk])
             emulated_fail(site, "out of bounds: %p is %s", (const void *)address, place_of(address));
-        open_block(&block->second);
+        protect(&block->second, chunk, PROT_READ | PROT_WRITE);
+        opened.push_back({&block->second, chunk});
         return;
     }
     if (stacks && address >= (const char *)stacks && address < (const char *)stacks + stack_bytes)
@@ -165,13 +165,14 @@ extern "C" cudaError_t cudaMalloc(void **out, size_t bytes) {
     const size_t page_bytes = (rounded + PAGE - 1) / PAGE * PAGE;
     if (bytes > DEVICE_BYTES - used_bytes || !make_arena())
         return emulated_error(cudaErrorMemoryAllocation);
-    allocation block = {take_pages(page_bytes), page_bytes, bytes, false};
+    allocation block = {take_pages(page_bytes), page_bytes, bytes,
+                        std::vector<bool>((page_bytes + CHUNK - 1) / CHUNK)};
     if (!block.pages || mprotect(block.pages, page_bytes, PROT_READ | PROT_WRITE) != 0)
         return emulated_error(cudaErrorMemoryAllocation);
     char *first = block.pages + page_bytes - rounded;
     memset(first, 0xff, rounded);
     mprotect(block.pages, page_bytes, PROT_NONE);
-    blocks[first] = block;
+    blocks[first] = std::move(block);
     used_bytes += bytes;
     emulated_catch_faults();
     emulated_check_allocated(first, bytes);

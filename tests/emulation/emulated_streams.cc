@@ -100,11 +100,13 @@ void emulated_progress(const std::function<bool()> &done, const char *for_what) 
             since = 0;
             continue;
         }
-        sched_yield(); /* other processes are to come */
         if (since == 0)
             since = seconds();
-        else if (seconds() - since > timeout())
+        const double waited = seconds() - since; /* for other processes */
+        if (waited > timeout())
             stuck(for_what, "other processes do not come");
+        if (waited > 1e-4)
+            sched_yield();
     }
     emulated_close_memory();
 }
