@@ -63,7 +63,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 struct placed_range {
     uint64_t first;
-    range of;
+    int64_t least, most;
 };
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
@@ -79,7 +79,8 @@ static __global__ void __launch_bounds__(THREADS)
     own = block_range(own, room);
     if (threadIdx.x == 0) {
         out[blockIdx.x].first = of_axis(values, blockIdx.x)[0];
-        out[blockIdx.x].of = own;
+        out[blockIdx.x].least = own.least;
+        out[blockIdx.x].most = own.most;
     }
 }
 
@@ -110,8 +111,8 @@ static void cuda_extents(const struct ops *ops, int d, size_t n, uint64_t *const
     if (n > 0)
         find_ranges(device_of(ops), d, n, values, found);
     for (int a = 0; a < d; a++) {
-        low[a] = found[a].first + (uint64_t)found[a].of.least;
-        extent[a] = (uint64_t)found[a].of.most - (uint64_t)found[a].of.least;
+        low[a] = found[a].first + (uint64_t)found[a].least;
+        extent[a] = (uint64_t)found[a].most - (uint64_t)found[a].least;
     }
 }
 
@@ -122,8 +123,8 @@ static void cuda_id_range(const struct ops *ops, size_t n, const uint32_t *id, u
     values.at[0] = id;
     if (n > 0)
         find_ranges(device_of(ops), 1, n, values, found);
-    *first = (uint32_t)((int64_t)found[0].first + found[0].of.least);
-    *last = (uint32_t)((int64_t)found[0].first + found[0].of.most);
+    *first = (uint32_t)((int64_t)found[0].first + found[0].least);
+    *last = (uint32_t)((int64_t)found[0].first + found[0].most);
 }
 
 /* ---- those outside a region: marked, counted, listed. 8 d bytes and some 32 a particle ---- */
