@@ -83,6 +83,7 @@ void device_read(struct device *d, void *host, const void *device, size_t bytes)
 
 static void fill(struct ops *table) {
     cuda_fill_memory(table);
+    cuda_fill_select(table);
     cuda_fill_cells(table);
     cuda_fill_nearest(table);
     cuda_fill_pairs(table);

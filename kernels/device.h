@@ -175,6 +175,7 @@ template <typename T> static __device__ __forceinline__ T block_sum(T value, T *
 
 /* Each file fills the entries it has. */
 void cuda_fill_memory(struct ops *table);
+void cuda_fill_select(struct ops *table);
 void cuda_fill_cells(struct ops *table);
 void cuda_fill_nearest(struct ops *table);
 void cuda_fill_pairs(struct ops *table);

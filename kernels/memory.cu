@@ -73,6 +73,81 @@ static void cuda_gather8(const struct ops *ops, size_t count, const uint32_t *in
               (const uint64_t *)from, (uint64_t *)to);
 }
 
+static __global__ void gather4(size_t count, const uint32_t *index, const uint32_t *from, uint32_t *to) {
+    const size_t i = ep_index();
+    if (i < count)
+        to[i] = from[index[i]];
+}
+
+static void cuda_gather4(const struct ops *ops, size_t count, const uint32_t *index, const void *from,
+                         void *to) {
+    ep_launch(device_of(ops), "gather4", gather4, ep_blocks(count, 256), 256, 0, count, index,
+              (const uint32_t *)from, (uint32_t *)to);
+}
+
+/* Elements of columns (one to a row of the grid) and, one column after the other, `packed`: there or back. Those of 8
+ * bytes come first, so that all are aligned. */
+struct some_columns {
+    struct moved_column column[MOVED_COLUMNS];
+    size_t before[MOVED_COLUMNS]; /* bytes of an element of each of those before */
+};
+template <typename T, bool STORE> static __device__ __forceinline__ void move_element(T *column, T *packed) {
+    if (STORE)
+        *column = *packed;
+    else
+        *packed = *column;
+}
+template <bool STORE>
+static __global__ void move_elements(some_columns columns, size_t count, const uint32_t *__restrict__ index,
+                                     unsigned char *packed) {
+    const size_t m = ep_index();
+    if (m >= count)
+        return;
+    const struct moved_column column = columns.column[blockIdx.y];
+    unsigned char *part = packed + columns.before[blockIdx.y] * count;
+    if (column.bytes == 8)
+        move_element<uint64_t, STORE>((uint64_t *)column.at + index[m], (uint64_t *)part + m);
+    else
+        move_element<uint32_t, STORE>((uint32_t *)column.at + index[m], (uint32_t *)part + m);
+}
+
+static some_columns columns_of(int columns, const struct moved_column column[], size_t *bytes) {
+    some_columns all = {};
+    *bytes = 0;
+    for (int c = 0; c < columns; c++) {
+        all.column[c] = column[c];
+        all.before[c] = *bytes;
+        *bytes += column[c].bytes;
+    }
+    return all;
+}
+
+static void cuda_fetch(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+                       const uint32_t *index, void *host) {
+    struct device *d = device_of(ops);
+    size_t bytes;
+    const some_columns all = columns_of(columns, column, &bytes);
+    if (count == 0)
+        return;
+    unsigned char *packed = (unsigned char *)device_scratch(d, bytes * count);
+    ep_launch(d, "move_elements", move_elements<false>, dim3(ep_blocks(count, 256).x, (unsigned)columns), 256,
+              0, all, count, index, packed);
+    device_read(d, host, packed, bytes * count);
+}
+
+static void cuda_store(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+                       const uint32_t *index, const void *host) {
+    struct device *d = device_of(ops);
+    size_t bytes;
+    const some_columns all = columns_of(columns, column, &bytes);
+    if (count == 0)
+        return;
+    unsigned char *packed = (unsigned char *)device_scratch(d, bytes * count);
+    cuda_to_device(ops, packed, host, bytes * count);
+    ep_launch(d, "move_elements", move_elements<true>, dim3(ep_blocks(count, 256).x, (unsigned)columns), 256,
+              0, all, count, index, packed);
+}
+
 static __global__ void gather_neighbours(size_t count, int k, const uint32_t *index, const uint32_t *from,
                                          uint32_t *to) {
     const size_t m = ep_index(), row = m / k;
@@ -105,6 +180,9 @@ void cuda_fill_memory(struct ops *table) {
     table->zero = cuda_zero;
     table->synchronise = cuda_synchronise;
     table->gather8 = cuda_gather8;
+    table->gather4 = cuda_gather4;
+    table->fetch = cuda_fetch;
+    table->store = cuda_store;
     table->gather_neighbours = cuda_gather_neighbours;
     table->narrow = cuda_narrow;
 }

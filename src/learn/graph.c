@@ -115,27 +115,14 @@ out:
 static enum status arrange(const struct particles *p, const struct graph *g, struct particles *out) {
     enum status status = STATUS_OK;
     const struct ops *ops = g->ops;
-    uint32_t *id = malloc((g->nodes + 1) * sizeof *id), *arranged = malloc((g->nodes + 1) * sizeof *arranged);
-    uint32_t *local = malloc((g->nodes + 1) * sizeof *local);
     *out = (struct particles){.ops = ops, .d = p->d, .owned = g->nodes, .capacity = g->nodes};
-    if (!id || !arranged || !local) {
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", g->nodes);
-        goto out;
-    }
-    ops->to_host(ops, id, p->id, g->nodes * sizeof *id);
-    ops->to_host(ops, local, g->local, g->nodes * sizeof *local);
-    for (size_t i = 0; i < g->nodes; i++)
-        arranged[i] = id[local[i]];
-    TRY(ops->allocate(ops, (g->nodes + 1) * sizeof *id, (void **)&out->id));
-    ops->to_device(ops, out->id, arranged, g->nodes * sizeof *id);
+    TRY(ops->allocate(ops, (g->nodes + 1) * sizeof *out->id, (void **)&out->id));
+    ops->gather4(ops, g->nodes, g->local, p->id, out->id);
     for (int a = 0; a < p->d; a++) {
         TRY(ops->allocate(ops, (g->nodes + 1) * sizeof(uint64_t), (void **)&out->q[a]));
         ops->gather8(ops, g->nodes, g->local, p->q[a], out->q[a]);
     }
 out:
-    free(id);
-    free(arranged);
-    free(local);
     return status;
 }
 

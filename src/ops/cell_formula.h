@@ -14,6 +14,37 @@ FORMULA int cell_on_axis(const struct cell_grid *grid, int a, uint64_t q) {
     return c < grid->cells[a] ? c : grid->cells[a] - 1;
 }
 
+/* Rows of cells of one side that cover the whole box, every other row backwards. */
+struct cell_rows {
+    uint64_t cells[MAX_DIMENSION];
+};
+
+FORMULA struct cell_rows cell_rows_of(const struct box *box, double cell) {
+    struct cell_rows rows = {{1, 1, 1}};
+    for (int a = 0; a < box->d; a++)
+        rows.cells[a] = (uint64_t)(box->side[a] / cell) + 1;
+    return rows;
+}
+
+/* Number of particle i's cell on the way through all of them. */
+FORMULA uint64_t rank_of_cell(int d, const struct cell_rows *rows, uint64_t *const q[], size_t i) {
+    uint64_t rank = 0;
+    for (int a = d - 1; a >= 0; a--) {
+        const uint64_t cells = rows->cells[a], c = (q[a][i] >> 32) * cells >> 32;
+        rank = rank * cells + (rank % 2 == 1 ? cells - 1 - c : c);
+    }
+    return rank;
+}
+
+FORMULA bool in_region(int d, const struct region *region, uint64_t *const q[], size_t i) {
+    bool in = true;
+    for (int a = 0; a < d; a++) {
+        const uint64_t at = q[a][i] - region->origin[a];
+        in = in & (at >= region->least[a]) & (at <= region->most[a]);
+    }
+    return in;
+}
+
 /* The cells on one axis within `layers` of cell c: first offset and number of offsets, none twice. */
 struct reach {
     int first, count;

@@ -55,6 +55,19 @@ struct cell_grid {
 };
 enum { GRID_SCRATCH = (1 + MAX_DIMENSION) * 4 };
 
+/* On every axis the coordinates from origin + least to origin + most, counted upwards and round from the origin; none
+ * where most is below least. */
+struct region {
+    uint64_t origin[MAX_DIMENSION], least[MAX_DIMENSION], most[MAX_DIMENSION];
+};
+
+/* An array of elements of 4 or 8 bytes, among others of the same particles. */
+struct moved_column {
+    void *at;
+    size_t bytes; /* of an element */
+};
+enum { MOVED_COLUMNS = 3 * MAX_DIMENSION + 1, ORDER_SCRATCH = 16 };
+
 enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
 
 /* ---- dynamics ------------------------------------------------------------------------------------- */
@@ -214,6 +227,27 @@ struct ops {
 
     /* to[i] = from[index[i]], 8-byte elements: packing of messages. */
     void (*gather8)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+    /* The same with 4-byte elements. */
+    void (*gather4)(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+    /* Elements index[0 ... count-1] (device) of several columns to the host, one column after the other, and back from
+     * there to such places, none of them twice. Columns of 8 bytes come first. */
+    void (*fetch)(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+                  const uint32_t *index, void *host);
+    void (*store)(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+                  const uint32_t *index, const void *host);
+    /* Of n particles, on each axis (host): of the signed distances from the first of them, the least is that of low, and
+     * the largest is `extent` above it. n = 0: 0. */
+    void (*extents)(const struct ops *ops, int d, size_t n, uint64_t *const q[], uint64_t low[],
+                    uint64_t extent[]);
+    /* The lowest and the highest of n ids (host). n = 0: 0. */
+    void (*id_range)(const struct ops *ops, size_t n, const uint32_t *id, uint32_t *first, uint32_t *last);
+    /* Which of n particles are outside a region, ascending, into index (n). Returns how many. */
+    size_t (*outside)(const struct ops *ops, int d, size_t n, uint64_t *const q[],
+                      const struct region *region, uint32_t *index);
+    /* order (n): particles by the cells of that side, row after row, every other row backwards, so that successive
+     * cells touch, and by id in a cell; copies: by id. scratch: (n) particles times ORDER_SCRATCH bytes. */
+    void (*order_in_space)(const struct ops *ops, const struct box *box, double cell, size_t n,
+                           const uint32_t *id, uint64_t *const q[], uint32_t *order, void *scratch);
     /* Sorts n particles into the cells of grid (its arrays allocated by the caller). id is read where the
      * cells are copies. */
     void (*cells_sort)(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,

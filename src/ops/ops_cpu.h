@@ -12,10 +12,24 @@ void cpu_copy(const struct ops *ops, void *to, const void *from, size_t bytes);
 void cpu_zero(const struct ops *ops, void *memory, size_t bytes);
 enum status cpu_synchronise(const struct ops *ops);
 void cpu_gather8(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+void cpu_gather4(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to);
+void cpu_fetch(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+               const uint32_t *index, void *host);
+void cpu_store(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+               const uint32_t *index, const void *host);
 
 void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
                            const uint32_t *from, uint32_t *to);
 void cpu_narrow(const struct ops *ops, size_t count, const double *from, real *to);
+
+/* ops_cpu_order.c */
+void cpu_extents(const struct ops *ops, int d, size_t n, uint64_t *const q[], uint64_t low[],
+                 uint64_t extent[]);
+void cpu_id_range(const struct ops *ops, size_t n, const uint32_t *id, uint32_t *first, uint32_t *last);
+size_t cpu_outside(const struct ops *ops, int d, size_t n, uint64_t *const q[], const struct region *region,
+                   uint32_t *index);
+void cpu_order_in_space(const struct ops *ops, const struct box *box, double cell, size_t n,
+                        const uint32_t *id, uint64_t *const q[], uint32_t *order, void *scratch);
 
 /* ops_cpu_cells.c */
 void cpu_cells_sort(const struct ops *ops, const struct box *box, size_t n, const uint32_t *id,

@@ -53,6 +53,30 @@ void cpu_gather8(const struct ops *ops, size_t count, const uint32_t *index, con
         out[i] = in[index[i]];
 }
 
+void cpu_gather4(const struct ops *ops, size_t count, const uint32_t *index, const void *from, void *to) {
+    (void)ops;
+    const uint32_t *in = from;
+    uint32_t *out = to;
+    for (size_t i = 0; i < count; i++)
+        out[i] = in[index[i]];
+}
+
+void cpu_fetch(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+               const uint32_t *index, void *host) {
+    char *to = host;
+    for (int c = 0; c < columns; to += count * column[c++].bytes)
+        (column[c].bytes == 8 ? cpu_gather8 : cpu_gather4)(ops, count, index, column[c].at, to);
+}
+
+void cpu_store(const struct ops *ops, int columns, const struct moved_column column[], size_t count,
+               const uint32_t *index, const void *host) {
+    (void)ops;
+    const char *from = host;
+    for (int c = 0; c < columns; c++)
+        for (size_t i = 0; i < count; i++, from += column[c].bytes)
+            memcpy((char *)column[c].at + index[i] * column[c].bytes, from, column[c].bytes);
+}
+
 void cpu_gather_neighbours(const struct ops *ops, size_t count, int k, const uint32_t *index,
                            const uint32_t *from, uint32_t *to) {
     (void)ops;

@@ -256,29 +256,27 @@ double domain_gap(const struct domain *domain, int rank_a, int rank_b) {
     return sqrt(square);
 }
 
-size_t domain_near_sides(const struct domain *domain, double width, size_t n, uint64_t *const q[],
-                         uint32_t *index) {
+struct region domain_inside(const struct domain *domain) {
     const struct rank_box *part = &domain->part[domain->rank];
-    uint64_t origin[MAX_DIMENSION], least[MAX_DIMENSION], most[MAX_DIMENSION];
-    size_t count = 0;
+    struct region region = {.least = {1, 1, 1}};
+    for (int a = 0; a < domain->box.d && domain->box.group == 0; a++) {
+        region.origin[a] = part->low[a] - (domain->box.periodic ? 0 : HALF);
+        region.least[a] = 0;
+        region.most[a] = part->last[a] - part->low[a];
+    }
+    return region;
+}
+
+struct region domain_deep_inside(const struct domain *domain, double width) {
+    struct region region = domain_inside(domain);
     for (int a = 0; a < domain->box.d; a++) {
-        const uint64_t extent = part->last[a] - part->low[a];
+        const uint64_t extent = region.most[a];
         const double margin = ceil(width / domain->box.side[a] * 0x1p64 * (1 + 1e-9));
         const bool whole = extent == UINT64_MAX && domain->box.periodic; /* no other rank across its ends */
-        origin[a] = part->low[a] - (domain->box.periodic ? 0 : HALF);
-        least[a] = whole ? 0 : margin < 0x1p63 ? (uint64_t)margin : UINT64_MAX;
-        most[a] = extent >= least[a] ? extent - least[a] : 0;
+        region.least[a] = whole ? 0 : margin < 0x1p63 ? (uint64_t)margin : UINT64_MAX;
+        region.most[a] = extent >= region.least[a] ? extent - region.least[a] : 0;
     }
-    for (size_t i = 0; i < n; i++) {
-        bool deep = true;
-        for (int a = 0; a < domain->box.d; a++) {
-            const uint64_t inside = q[a][i] - origin[a];
-            deep = deep & (inside >= least[a]) & (inside <= most[a]);
-        }
-        index[count] = (uint32_t)i;
-        count += !deep;
-    }
-    return count;
+    return region;
 }
 
 bool domain_is_valid(const struct domain *domain) {

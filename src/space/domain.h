@@ -44,19 +44,10 @@ enum status domain_balance(struct domain *domain, struct comm *comm, size_t n, i
 /* The rank that owns a particle: by its position q (d coordinates), or by its id where there are copies. */
 int domain_owner(const struct domain *domain, uint32_t id, const uint64_t q[]);
 
-/* Whether a position is in a rank's box. No copies. */
-static inline bool domain_is_inside(const struct domain *domain, int rank, const uint64_t q[]) {
-    const struct rank_box *part = &domain->part[rank];
-    const uint64_t origin = domain->box.periodic ? 0 : (uint64_t)1 << 63;
-    bool inside = true;
-    for (int a = 0; a < domain->box.d; a++)
-        inside = inside && q[a] + origin - part->low[a] <= part->last[a] - part->low[a];
-    return inside;
-}
-/* Of this rank's particles (q: n of them, all in its box), those closer than width to a side of it, and so perhaps to
- * other ranks: their numbers, ascending, into index (n). Returns how many. No copies. */
-size_t domain_near_sides(const struct domain *domain, double width, size_t n, uint64_t *const q[],
-                         uint32_t *index);
+/* What this rank owns of the box; nothing where there are copies. */
+struct region domain_inside(const struct domain *domain);
+/* What is farther than width from every side of that, and so from other ranks. No copies. */
+struct region domain_deep_inside(const struct domain *domain, double width);
 
 /* Rank r's share of n things: slice_begin(n, ranks, r) ... slice_begin(n, ranks, r + 1) - 1, and whose thing i is. */
 static inline size_t slice_begin(size_t n, int ranks, int rank) {

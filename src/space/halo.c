@@ -66,21 +66,37 @@ static enum status find_peers(struct halo *h, const struct domain *domain) {
     return STATUS_OK;
 }
 
-/* Lists of the particles every peer needs (host), from positions q (host). */
-static enum status choose_sent(struct halo *h, const struct domain *domain, size_t owned, uint64_t *const q[],
-                               uint32_t **out) {
-    uint32_t *near = malloc((owned + 1) * sizeof *near), *index = NULL;
-    const size_t candidates = near && h->peers > 0 ? domain_near_sides(domain, h->width, owned, q, near) : 0;
+/* Those of the owned particles that may be near to other ranks: their numbers, and, one column after the other, their
+ * positions and ids, on the host (to be freed). Only they leave the device. */
+static enum status find_candidates(const struct halo *h, const struct domain *domain,
+                                   const struct particles *p, size_t *count, uint32_t **number,
+                                   uint64_t **columns) {
+    const struct region deep = domain_deep_inside(domain, h->width);
+    struct moved_column column[MAX_DIMENSION + 1];
+    *count = h->peers > 0 ? p->ops->outside(p->ops, h->d, p->owned, p->q, &deep, p->chosen) : 0;
+    *number = malloc((*count + 1) * sizeof **number);
+    *columns = malloc((*count + 1) * ((size_t)h->d + 1) * sizeof **columns);
+    if (!*number || !*columns)
+        return FAIL(STATUS_FAILURE, "out of memory for the list of a halo");
+    for (int a = 0; a < h->d; a++)
+        column[a] = (struct moved_column){p->q[a], sizeof *p->q[a]};
+    column[h->d] = (struct moved_column){p->id, sizeof *p->id};
+    p->ops->to_host(p->ops, *number, p->chosen, *count * sizeof **number);
+    p->ops->fetch(p->ops, h->d + 1, column, *count, p->chosen, *columns);
+    return STATUS_OK;
+}
+
+/* Lists of those of `candidates` that every peer needs (host), from their positions q (host): numbers of candidates. */
+static enum status choose_sent(struct halo *h, const struct domain *domain, size_t candidates,
+                               uint64_t *const q[], uint32_t **out) {
     size_t room = 2 * candidates + 16, count = 0;
-    if (near)
-        index = malloc(room * sizeof *index);
+    uint32_t *index = malloc(room * sizeof *index);
     for (int p = 0; index && p < h->peers; p++) {
         h->send_first[p] = count;
         for (size_t m = 0; m < candidates; m++) {
-            const size_t i = near[m];
             uint64_t position[MAX_DIMENSION] = {0};
             for (int a = 0; a < h->d; a++)
-                position[a] = q[a][i];
+                position[a] = q[a][m];
             if (domain_distance(domain, h->rows.peer[p], position) >= h->width)
                 continue;
             if (count == room) {
@@ -91,13 +107,38 @@ static enum status choose_sent(struct halo *h, const struct domain *domain, size
                 if (!index)
                     break;
             }
-            index[count++] = (uint32_t)i;
+            index[count++] = (uint32_t)m;
         }
     }
     h->send_first[h->peers] = count;
-    free(near);
     *out = index;
     return index ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for the list of a halo");
+}
+
+/* What every peer needs of the particles p: index, their numbers, and their ids, 8 bytes each like everything else (host, to be freed). */
+static enum status find_sent(struct halo *h, const struct domain *domain, const struct particles *p,
+                             uint32_t **index, uint64_t **ids) {
+    enum status status = STATUS_OK;
+    uint32_t *number = NULL;
+    uint64_t *columns = NULL, *q[MAX_DIMENSION] = {0};
+    size_t candidates = 0;
+    TRY(find_candidates(h, domain, p, &candidates, &number, &columns));
+    for (int a = 0; a < h->d; a++)
+        q[a] = columns + (size_t)a * candidates;
+    const uint32_t *id = (const uint32_t *)(columns + (size_t)h->d * candidates);
+    TRY(choose_sent(h, domain, candidates, q, index));
+    const size_t sent = h->send_first[h->peers];
+    *ids = malloc((sent + 1) * sizeof **ids);
+    if (!*ids)
+        status = FAIL(STATUS_FAILURE, "out of memory for the list of a halo");
+    for (size_t k = 0; k < sent && *ids; k++) {
+        (*ids)[k] = id[(*index)[k]];
+        (*index)[k] = number[(*index)[k]];
+    }
+out:
+    free(number);
+    free(columns);
+    return status;
 }
 
 /* Every peer's number of particles, then the offsets of both kinds of message. */
@@ -160,30 +201,30 @@ static enum status send_columns(struct halo *h, size_t owned, int columns, void 
     return status;
 }
 
-/* Ids travel as 8-byte values, like everything else. Once per halo, so through the host. */
-static enum status send_ids(struct halo *h, struct particles *p) {
+/* Ids to those who need them, once per halo and between hosts; received: room for twice as many as there are ghosts. */
+static enum status send_ids(struct halo *h, struct particles *p, const uint64_t *ids, uint64_t *received) {
+    struct comm_pattern hosts = h->values;
+    hosts.device = false;
+    enum status status = comm_peers(h->comm, &hosts, ids, received);
+    uint32_t *narrow = (uint32_t *)(void *)(received + p->ghosts);
+    for (size_t m = 0; m < p->ghosts; m++)
+        narrow[m] = (uint32_t)received[m];
+    h->ops->to_device(h->ops, p->id + p->owned, narrow, p->ghosts * sizeof *narrow);
+    return status;
+}
+
+/* Room for messages and ghosts. */
+static enum status reserve_messages(struct halo *h, struct particles *p, uint64_t **received_ids) {
     enum status status = STATUS_OK;
-    size_t n = p->owned + p->ghosts;
-    uint64_t *wide = NULL, *host = calloc(n + 1, sizeof *host);
-    uint32_t *id = calloc(n + 1, sizeof *id);
-    if (!host || !id)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    if (status == STATUS_OK)
-        status = h->ops->allocate(h->ops, n * sizeof *wide, (void **)&wide);
-    TRY(comm_agree(h->comm, status));
-    h->ops->to_host(h->ops, id, p->id, p->owned * sizeof *id);
-    for (size_t i = 0; i < p->owned; i++)
-        host[i] = id[i];
-    h->ops->to_device(h->ops, wide, host, n * sizeof *wide);
-    TRY(send_columns(h, p->owned, 1, (void *const[]){wide}));
-    h->ops->to_host(h->ops, host, wide, n * sizeof *wide);
-    for (size_t i = 0; i < n; i++)
-        id[i] = (uint32_t)host[i];
-    h->ops->to_device(h->ops, p->id, id, n * sizeof *id);
+    const size_t sent = h->send_first[h->peers], received = h->receive_first[h->peers];
+    TRY(particles_reserve(p, p->owned + received));
+    TRY(p->ops->allocate(p->ops, sent * sizeof *h->send_index, (void **)&h->send_index));
+    TRY(p->ops->allocate(p->ops, sent * (size_t)p->d * sizeof(uint64_t), (void **)&h->send));
+    TRY(p->ops->allocate(p->ops, received * (size_t)p->d * sizeof(uint64_t), (void **)&h->receive));
+    *received_ids = malloc((2 * received + 1) * sizeof **received_ids);
+    if (!*received_ids)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", received);
 out:
-    h->ops->release(h->ops, wide);
-    free(host);
-    free(id);
     return status;
 }
 
@@ -192,7 +233,7 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     enum status status = STATUS_OK;
     struct halo *h = calloc(1, sizeof *h);
     uint32_t *index = NULL;
-    uint64_t *q[MAX_DIMENSION] = {0};
+    uint64_t *ids = NULL, *received_ids = NULL;
     *out = h;
     p->ghosts = 0;
     if (h)
@@ -201,37 +242,23 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
         status = FAIL(STATUS_FAILURE, "out of memory for a halo");
     TRY(comm_agree(comm, status));
     status = find_peers(h, domain);
-    for (int a = 0; a < p->d && status == STATUS_OK; a++) {
-        q[a] = malloc((p->owned + 1) * sizeof *q[a]);
-        if (q[a])
-            p->ops->to_host(p->ops, q[a], p->q[a], p->owned * sizeof *q[a]);
-        else
-            status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
-    }
     if (status == STATUS_OK)
-        status = choose_sent(h, domain, p->owned, q, &index);
+        status = find_sent(h, domain, p, &index, &ids);
     TRY(comm_agree(comm, status));
     status = exchange_counts(h);
-    size_t sent = h->send_first[h->peers], received = h->receive_first[h->peers];
     if (status == STATUS_OK)
-        status = particles_reserve(p, p->owned + received);
-    if (status == STATUS_OK)
-        status = p->ops->allocate(p->ops, sent * sizeof *index, (void **)&h->send_index);
-    if (status == STATUS_OK)
-        status = p->ops->allocate(p->ops, sent * (size_t)p->d * sizeof(uint64_t), (void **)&h->send);
-    if (status == STATUS_OK)
-        status = p->ops->allocate(p->ops, received * (size_t)p->d * sizeof(uint64_t), (void **)&h->receive);
+        status = reserve_messages(h, p, &received_ids);
     TRY(comm_agree(comm, status));
-    p->ops->to_device(p->ops, h->send_index, index, sent * sizeof *index);
-    p->ghosts = received;
+    p->ops->to_device(p->ops, h->send_index, index, h->send_first[h->peers] * sizeof *index);
+    p->ghosts = h->receive_first[h->peers];
     TRY(comm_agree(comm, comm_channel_create(comm, &h->rows, h->send, h->receive, &h->positions)));
-    TRY(send_ids(h, p));
+    TRY(send_ids(h, p, ids, received_ids));
     halo_positions(h, p);
     TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
 out:
-    for (int a = 0; a < p->d; a++)
-        free(q[a]);
     free(index);
+    free(ids);
+    free(received_ids);
     if (status != STATUS_OK && *out)
         halo_destroy(out);
     return status;

@@ -3,36 +3,20 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The particles' extent on one axis, as signed distances from the first of them. An extent below half of
- * the side has no pair that is nearer across the edge; otherwise the grid spans the whole side and wraps. */
-static enum status extent_of(const struct particles *p, int a, uint64_t *low, uint64_t *extent) {
-    size_t n = p->owned + p->ghosts;
-    uint64_t *q = malloc((n + 1) * sizeof *q);
-    if (!q)
-        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    int64_t least = 0, most = 0;
-    p->ops->to_host(p->ops, q, p->q[a], n * sizeof *q);
-    for (size_t i = 0; i < n; i++) {
-        int64_t from_first = (int64_t)(q[i] - q[0]);
-        least = from_first < least ? from_first : least;
-        most = from_first > most ? from_first : most;
-    }
-    uint64_t range = (uint64_t)most - (uint64_t)least;
-    *low = n > 0 && range < INT64_MAX ? q[0] + (uint64_t)least : 0;
-    *extent = n > 0 && range < INT64_MAX ? range + 1 : 0;
-    free(q);
-    return STATUS_OK;
-}
-
-/* Cells in space: as many on each axis as the side `cell` allows, but no more than a few times the particles. */
-static enum status cells_in_space(const struct particles *p, const struct box *box, double cell,
-                                  struct cell_grid *grid) {
-    enum status status = STATUS_OK;
-    size_t most = 4 * (p->owned + p->ghosts) + 64;
+/* Cells in space: as many on each axis as the side `cell` allows, but no more than a few times the particles. An extent
+ * of the particles below half of the side has no pair that is nearer across the edge; otherwise the grid spans the whole
+ * side and wraps. */
+static void cells_in_space(const struct particles *p, const struct box *box, double cell,
+                           struct cell_grid *grid) {
+    const size_t n = p->owned + p->ghosts, most = 4 * n + 64;
+    uint64_t low[MAX_DIMENSION] = {0}, extent[MAX_DIMENSION] = {0};
     double length[MAX_DIMENSION] = {0}, side = cell;
+    p->ops->extents(p->ops, box->d, n, p->q, low, extent);
     for (int a = 0; a < box->d; a++) {
-        TRY(extent_of(p, a, &grid->low[a], &grid->extent[a]));
-        length[a] = box->side[a] * (grid->extent[a] == 0 ? 1 : (double)grid->extent[a] * 0x1p-64);
+        const bool partly = n > 0 && extent[a] < INT64_MAX;
+        grid->low[a] = partly ? low[a] : 0;
+        grid->extent[a] = partly ? extent[a] + 1 : 0;
+        length[a] = box->side[a] * (partly ? (double)grid->extent[a] * 0x1p-64 : 1);
     }
     for (bool fits = false; !fits; side *= 1.3) { /* an almost empty box needs no more cells than particles */
         double cells = 1;
@@ -42,27 +26,16 @@ static enum status cells_in_space(const struct particles *p, const struct box *b
         for (int a = 0; fits && a < box->d; a++)
             grid->cells[a] = (int)fmax(1, floor(length[a] / side));
     }
-out:
-    return status;
 }
 
 /* Every copy is a cell. */
-static enum status cells_of_copies(const struct particles *p, const struct box *box, struct cell_grid *grid) {
-    size_t n = p->owned + p->ghosts;
-    uint32_t *id = malloc((n + 1) * sizeof *id), first = UINT32_MAX, last = 0;
-    if (!id)
-        return FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
-    p->ops->to_host(p->ops, id, p->id, n * sizeof *id);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t copy = id[i] / box->group;
-        first = copy < first ? copy : first;
-        last = copy > last ? copy : last;
-    }
+static void cells_of_copies(const struct particles *p, const struct box *box, struct cell_grid *grid) {
+    const size_t n = p->owned + p->ghosts;
+    uint32_t first = 0, last = 0;
+    p->ops->id_range(p->ops, n, p->id, &first, &last);
     grid->group = box->group;
-    grid->first = n > 0 ? first : 0;
-    grid->cells[0] = n > 0 ? (int)(last - first) + 1 : 1;
-    free(id);
-    return STATUS_OK;
+    grid->first = first / box->group;
+    grid->cells[0] = n > 0 ? (int)(last / box->group - grid->first) + 1 : 1;
 }
 
 /* Room for so many, and some more. */
@@ -99,7 +72,10 @@ enum status cells_create(const struct particles *p, const struct box *box, doubl
     grid->group = 0;
     for (int a = 0; a < MAX_DIMENSION; a++)
         grid->cells[a] = 1;
-    TRY(box->group > 0 ? cells_of_copies(p, box, grid) : cells_in_space(p, box, cell, grid));
+    if (box->group > 0)
+        cells_of_copies(p, box, grid);
+    else
+        cells_in_space(p, box, cell, grid);
     for (int a = 0; a < MAX_DIMENSION; a++)
         total *= (size_t)grid->cells[a];
     TRY(reserve_cells(ops, total, n, grid));

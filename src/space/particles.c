@@ -1,5 +1,5 @@
-/* Storage and migration. Moving particles between ranks is rare (once per neighbour list) and is staged
- * through host memory as records; what happens at every step never leaves the device. */
+/* Storage and migration. Particles that go to other ranks, once per neighbour list and few of them, are staged through
+ * host memory as records; all others never leave the device. */
 #include "space/particles.h"
 
 #include <stdlib.h>
@@ -23,6 +23,7 @@ void particles_destroy(struct particles **particles) {
     if (!p)
         return;
     p->ops->release(p->ops, p->id);
+    p->ops->release(p->ops, p->chosen);
     for (int a = 0; a < p->d; a++) {
         p->ops->release(p->ops, p->q[a]);
         p->ops->release(p->ops, p->image[a]);
@@ -51,6 +52,7 @@ enum status particles_reserve(struct particles *p, size_t capacity) {
         return STATUS_OK;
     size_t held = p->owned + p->ghosts, room = capacity + capacity / 4;
     TRY(enlarge(p->ops, (void **)&p->id, held * sizeof *p->id, room * sizeof *p->id));
+    TRY(enlarge(p->ops, (void **)&p->chosen, 0, room * sizeof *p->chosen));
     for (int a = 0; a < p->d; a++) {
         TRY(enlarge(p->ops, (void **)&p->q[a], held * sizeof *p->q[a], room * sizeof *p->q[a]));
         TRY(enlarge(p->ops, (void **)&p->image[a], held * sizeof *p->image[a], room * sizeof *p->image[a]));
@@ -68,21 +70,22 @@ struct record {
     uint32_t id;
 };
 
-/* Host copies of the owned particles' arrays, with room for more. */
+/* Host copies of some particles' arrays, one after the other as ops->fetch has them. */
 struct columns {
-    uint32_t *id;
     uint64_t *q[MAX_DIMENSION];
-    int32_t *image[MAX_DIMENSION];
     double *g[MAX_DIMENSION];
+    int32_t *image[MAX_DIMENSION];
+    uint32_t *id;
     void *memory;
 };
 
-static enum status columns_create(int d, size_t room, struct columns *out) {
-    const size_t n = room + 1, axes = (size_t)d;
-    char *at = malloc(n * (axes * (sizeof(uint64_t) + sizeof(double) + sizeof(int32_t)) + sizeof(uint32_t)));
+static enum status columns_create(int d, size_t n, struct columns *out) {
+    const size_t axes = (size_t)d;
+    const size_t each = axes * (sizeof(uint64_t) + sizeof(double) + sizeof(int32_t)) + sizeof(uint32_t);
+    char *at = malloc((n + 1) * each);
     *out = (struct columns){.memory = at};
     if (!at)
-        return FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", room);
+        return FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", n);
     for (size_t a = 0; a < axes; a++, at += n * sizeof(uint64_t))
         out->q[a] = (uint64_t *)at;
     for (size_t a = 0; a < axes; a++, at += n * sizeof(double))
@@ -93,23 +96,27 @@ static enum status columns_create(int d, size_t room, struct columns *out) {
     return STATUS_OK;
 }
 
-static void columns_from(const struct particles *p, struct columns *c) {
-    p->ops->to_host(p->ops, c->id, p->id, p->owned * sizeof *c->id);
-    for (int a = 0; a < p->d; a++) {
-        p->ops->to_host(p->ops, c->q[a], p->q[a], p->owned * sizeof *c->q[a]);
-        p->ops->to_host(p->ops, c->image[a], p->image[a], p->owned * sizeof *c->image[a]);
-        p->ops->to_host(p->ops, c->g[a], p->g[a], p->owned * sizeof *c->g[a]);
-    }
+/* The arrays of the particles themselves, in that order; returns how many. */
+static int list_columns(const struct particles *p, struct moved_column column[MOVED_COLUMNS]) {
+    int count = 0;
+    for (int a = 0; a < p->d; a++)
+        column[count++] = (struct moved_column){p->q[a], sizeof *p->q[a]};
+    for (int a = 0; a < p->d; a++)
+        column[count++] = (struct moved_column){p->g[a], sizeof *p->g[a]};
+    for (int a = 0; a < p->d; a++)
+        column[count++] = (struct moved_column){p->image[a], sizeof *p->image[a]};
+    column[count++] = (struct moved_column){p->id, sizeof *p->id};
+    return count;
 }
 
-static void columns_to(struct particles *p, size_t owned, const struct columns *c) {
-    p->owned = owned;
-    p->ops->to_device(p->ops, p->id, c->id, owned * sizeof *c->id);
-    for (int a = 0; a < p->d; a++) {
-        p->ops->to_device(p->ops, p->q[a], c->q[a], owned * sizeof *c->q[a]);
-        p->ops->to_device(p->ops, p->image[a], c->image[a], owned * sizeof *c->image[a]);
-        p->ops->to_device(p->ops, p->g[a], c->g[a], owned * sizeof *c->g[a]);
-    }
+/* Columns of the particles whose numbers are the first n of p->chosen; out->memory is to be freed. */
+static enum status fetch_columns(const struct particles *p, size_t n, struct columns *out) {
+    struct moved_column column[MOVED_COLUMNS];
+    const int count = list_columns(p, column);
+    enum status status = columns_create(p->d, n, out);
+    if (status == STATUS_OK)
+        p->ops->fetch(p->ops, count, column, n, p->chosen, out->memory);
+    return status;
 }
 
 static struct record record_of(int d, const struct columns *c, size_t i) {
@@ -131,143 +138,152 @@ static void put_record(int d, struct columns *c, size_t i, const struct record *
     }
 }
 
-/* ---- order in space: cells in rows, every other row backwards, so that successive cells touch; copies one after
- * the other ---- */
-
-struct sort_key {
-    uint64_t cell;
-    uint32_t id, at;
-};
-
-static int compare_keys(const void *a, const void *b) {
-    const struct sort_key *p = a, *r = b;
-    return p->cell != r->cell ? (p->cell > r->cell) - (p->cell < r->cell) : (p->id > r->id) - (p->id < r->id);
-}
-
-static uint64_t cell_rank(const struct box *box, const uint64_t q[], double cell) {
-    uint64_t rank = 0;
-    for (int a = box->d - 1; a >= 0; a--) {
-        uint64_t cells = (uint64_t)(box->side[a] / cell) + 1;
-        uint64_t c = (q[a] >> 32) * cells >> 32;
-        rank = rank * cells + (rank % 2 == 1 ? cells - 1 - c : c);
-    }
-    return rank;
-}
-
-/* The owned particles in that order. Not collective. */
+/* The owned particles in order of cells in space. Not collective. */
 static enum status sort_owned(struct particles *p, const struct box *box, double cell) {
-    enum status status = STATUS_OK;
-    struct columns c = {0};
-    struct sort_key *key = malloc((p->owned + 1) * sizeof *key);
-    struct record *sorted = malloc((p->owned + 1) * sizeof *sorted);
-    if (!key || !sorted)
-        status = FAIL(STATUS_FAILURE, "out of memory while sorting %zu particles", p->owned);
-    TRY(status);
-    TRY(columns_create(p->d, p->owned, &c));
-    columns_from(p, &c);
-    for (size_t i = 0; i < p->owned; i++) {
-        const struct record r = record_of(p->d, &c, i);
-        key[i] = (struct sort_key){box->group > 0 ? 0 : cell_rank(box, r.q, cell), r.id, (uint32_t)i};
+    const struct ops *ops = p->ops;
+    struct moved_column column[MOVED_COLUMNS];
+    void *room = NULL;
+    enum status status = ops->allocate(ops, p->owned * ORDER_SCRATCH, &room);
+    if (status != STATUS_OK)
+        return status;
+    ops->order_in_space(ops, box, cell, p->owned, p->id, p->q, p->chosen, room);
+    const int count = list_columns(p, column);
+    for (int c = 0; c < count; c++) {
+        (column[c].bytes == 8 ? ops->gather8 : ops->gather4)(ops, p->owned, p->chosen, column[c].at, room);
+        ops->copy(ops, column[c].at, room, p->owned * column[c].bytes);
     }
-    qsort(key, p->owned, sizeof *key, compare_keys);
-    for (size_t i = 0; i < p->owned; i++)
-        sorted[i] = record_of(p->d, &c, key[i].at);
-    for (size_t i = 0; i < p->owned; i++)
-        put_record(p->d, &c, i, &sorted[i]);
-    columns_to(p, p->owned, &c);
-out:
-    free(c.memory);
-    free(key);
-    free(sorted);
-    return status;
+    ops->release(ops, room);
+    return STATUS_OK;
 }
 
 /* ---- to new owners: columns stay as they are but for those who go and come ---- */
 
-/* Those of other owners, ascending: index (allocated) and their records in order of the rank they go to. */
-static enum status find_leavers(const struct domain *domain, size_t owned, const struct columns *c,
-                                uint32_t **index, size_t *gone, size_t *send_count, struct record **leavers) {
-    const int d = domain->box.d;
-    size_t *at = calloc((size_t)domain->ranks + 1, sizeof *at);
+/* Those who go: their numbers, ascending, and their records in order of the rank they go to. */
+struct leavers {
+    size_t count;
+    uint32_t *index;
+    struct record *record;
+};
+
+/* Fills out, whose arrays are to be freed, and adds to send_count of the ranks they go to. */
+static enum status find_leavers(const struct particles *p, const struct domain *domain, size_t *send_count,
+                                struct leavers *out) {
     enum status status = STATUS_OK;
-    *index = malloc((owned + 1) * sizeof **index);
-    *leavers = NULL;
-    *gone = 0;
-    if (!at || !*index)
-        status = FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", owned);
+    const struct region inside = domain_inside(domain);
+    struct columns c = {0};
+    const size_t count = out->count = p->ops->outside(p->ops, p->d, p->owned, p->q, &inside, p->chosen);
+    size_t *at = calloc((size_t)domain->ranks + 1, sizeof *at);
+    int *owner = malloc((count + 1) * sizeof *owner);
+    out->index = malloc((count + 1) * sizeof *out->index);
+    out->record = malloc((count + 1) * sizeof *out->record);
+    if (!at || !owner || !out->index || !out->record)
+        status = FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", count);
     TRY(status);
-    for (size_t i = 0; i < owned; i++) {
-        const uint64_t q[MAX_DIMENSION] = {c->q[0][i], d > 1 ? c->q[1][i] : 0, d > 2 ? c->q[2][i] : 0};
-        if (domain->box.group == 0 && domain_is_inside(domain, domain->rank, q))
-            continue;
-        send_count[domain_owner(domain, c->id[i], q)]++;
-        (*index)[(*gone)++] = (uint32_t)i;
+    p->ops->to_host(p->ops, out->index, p->chosen, count * sizeof *out->index);
+    TRY(fetch_columns(p, count, &c));
+    for (size_t m = 0; m < count; m++) {
+        const struct record r = record_of(p->d, &c, m);
+        owner[m] = domain_owner(domain, r.id, r.q);
+        send_count[owner[m]]++;
     }
     for (int r = 0; r < domain->ranks; r++)
         at[r + 1] = at[r] + send_count[r];
-    *leavers = malloc((*gone + 1) * sizeof **leavers);
-    if (!*leavers)
-        status = FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", *gone);
-    TRY(status);
-    for (size_t m = 0; m < *gone; m++) {
-        const struct record r = record_of(d, c, (*index)[m]);
-        (*leavers)[at[domain_owner(domain, r.id, r.q)]++] = r;
-    }
+    for (size_t m = 0; m < count; m++)
+        out->record[at[owner[m]]++] = record_of(p->d, &c, m);
 out:
     free(at);
+    free(owner);
+    free(c.memory);
     return status;
 }
 
-/* Arrivals take the places of leavers, then those at the end; the last particles fill the places that are left. */
-static size_t fill_places(int d, struct columns *c, size_t owned, size_t gone, const uint32_t *index,
-                          size_t arrived, const struct record *arrival) {
-    for (size_t m = 0; m < arrived; m++)
-        put_record(d, c, m < gone ? index[m] : owned + m - gone, &arrival[m]);
-    for (size_t m = gone; m > arrived; m--) {
-        const struct record last = record_of(d, c, --owned);
-        if (index[m - 1] != owned)
-            put_record(d, c, index[m - 1], &last);
+/* Where particles go: arrivals into the places of leavers, then to the end; the last of those that stay (last, `moves`
+ * of them) into the places that are left. place: of all these, one after the other. (leavers and arrivals) each. */
+struct places {
+    size_t moves;
+    uint32_t *place, *last;
+};
+
+static enum status find_places(size_t owned, const struct leavers *gone, size_t arrived, struct places *out) {
+    const size_t left = gone->count > arrived ? owned - (gone->count - arrived) : owned;
+    uint32_t *content = malloc((owned - left + 1) * sizeof *content); /* of the places beyond those left */
+    out->place = malloc((gone->count + arrived + 1) * sizeof *out->place);
+    out->last = malloc((gone->count + 1) * sizeof *out->last);
+    out->moves = 0;
+    if (!content || !out->place || !out->last) {
+        free(content);
+        return FAIL(STATUS_FAILURE, "out of memory while moving %zu particles", gone->count + arrived);
     }
-    return arrived > gone ? owned + arrived - gone : owned;
+    for (size_t m = 0; m < arrived; m++)
+        out->place[m] = m < gone->count ? gone->index[m] : (uint32_t)(owned + m - gone->count);
+    for (size_t i = left; i < owned; i++)
+        content[i - left] = (uint32_t)i;
+    for (size_t m = gone->count, last = owned; m > arrived; m--) {
+        const uint32_t empty = gone->index[m - 1], moved = content[--last - left];
+        if (empty >= left) {
+            content[empty - left] = moved;
+        } else {
+            out->place[arrived + out->moves] = empty;
+            out->last[out->moves++] = moved;
+        }
+    }
+    free(content);
+    return STATUS_OK;
+}
+
+/* Arrivals, and the last particles for the places that are left, into their places. */
+static enum status fill_places(struct particles *p, const struct places *places, size_t arrived,
+                               const struct record *arrival) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    const size_t filled = arrived + places->moves;
+    struct moved_column column[MOVED_COLUMNS];
+    struct columns moved = {0}, all = {0};
+    ops->to_device(ops, p->chosen, places->last, places->moves * sizeof *p->chosen);
+    TRY(fetch_columns(p, places->moves, &moved));
+    TRY(columns_create(p->d, filled, &all));
+    for (size_t m = 0; m < filled; m++) {
+        const struct record r = m < arrived ? arrival[m] : record_of(p->d, &moved, m - arrived);
+        put_record(p->d, &all, m, &r);
+    }
+    ops->to_device(ops, p->chosen, places->place, filled * sizeof *p->chosen);
+    const int count = list_columns(p, column);
+    ops->store(ops, count, column, filled, p->chosen, all.memory);
+out:
+    free(moved.memory);
+    free(all.memory);
+    return status;
 }
 
 static enum status move_to_owners(struct particles *p, const struct domain *domain, struct comm *comm) {
     enum status status = STATUS_OK;
-    struct columns before = {0}, after = {0};
-    struct record *leavers = NULL;
+    struct leavers gone = {0};
+    struct places places = {0};
     void *arrivals = NULL;
-    uint32_t *index = NULL;
-    size_t ranks = (size_t)domain->ranks, gone = 0, arrived = 0;
+    size_t ranks = (size_t)domain->ranks, arrived = 0;
     size_t *numbers = calloc(2 * ranks, sizeof *numbers);
-    if (!numbers)
+    if (numbers)
+        status = find_leavers(p, domain, numbers, &gone);
+    else
         status = FAIL(STATUS_FAILURE, "out of memory while moving particles");
-    if (status == STATUS_OK)
-        status = columns_create(p->d, p->owned, &before);
-    if (status == STATUS_OK) {
-        columns_from(p, &before);
-        status = find_leavers(domain, p->owned, &before, &index, &gone, numbers, &leavers);
-    }
     TRY(comm_agree(comm, status));
-    TRY(comm_exchange(comm, sizeof *leavers, numbers, leavers, numbers + ranks, &arrivals));
+    TRY(comm_exchange(comm, sizeof *gone.record, numbers, gone.record, numbers + ranks, &arrivals));
     for (size_t r = 0; r < ranks; r++)
         arrived += numbers[ranks + r];
-    if (gone + arrived > 0)
+    if (gone.count + arrived > 0)
         status = particles_reserve(p, p->owned + arrived);
-    if (status == STATUS_OK && arrived > gone) { /* room for more */
-        status = columns_create(p->d, p->owned + arrived, &after);
-        if (status == STATUS_OK)
-            columns_from(p, &after);
-    }
+    if (status == STATUS_OK)
+        status = find_places(p->owned, &gone, arrived, &places);
+    if (status == STATUS_OK && gone.count + arrived > 0)
+        status = fill_places(p, &places, arrived, arrivals);
     TRY(comm_agree(comm, status));
-    struct columns *columns = after.memory ? &after : &before;
-    if (gone + arrived > 0)
-        columns_to(p, fill_places(p->d, columns, p->owned, gone, index, arrived, arrivals), columns);
+    p->owned = p->owned + arrived - gone.count;
 out:
     free(numbers);
-    free(before.memory);
-    free(after.memory);
-    free(index);
-    free(leavers);
+    free(gone.index);
+    free(gone.record);
+    free(places.place);
+    free(places.last);
     free(arrivals);
     return status;
 }

@@ -12,6 +12,7 @@ struct particles {
     uint64_t *q[MAX_DIMENSION];    /* (capacity) position: x = L q / 2^64 */
     int32_t *image[MAX_DIMENSION]; /* (capacity) unwrapped = x + L image; not kept for ghosts */
     double *g[MAX_DIMENSION];      /* (capacity) self-propulsion */
+    uint32_t *chosen;              /* (capacity) numbers of some of them, for a moment */
 };
 
 /* Empty, with room for `capacity`. Not collective. */
