@@ -108,6 +108,7 @@ static const struct ops table = {
     .response_score = cpu_response_score,
     .response_score_tangent = cpu_response_score_tangent,
     .response_score_backward = cpu_response_score_backward,
+    .spread = cpu_spread,
     .denoising = cpu_denoising,
     .sum_squares = cpu_sum_squares,
     .radam = cpu_radam,

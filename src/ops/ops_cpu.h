@@ -184,6 +184,10 @@ void cpu_pool_tangent(const struct ops *ops, size_t sets, size_t windows, int to
 void cpu_pool_backward(const struct ops *ops, size_t windows, int tokens, int heads, int width, const real *t,
                        const real *p, const real *r, const real *dz, real *dr, real *dt);
 
+/* ops_cpu_fields.c */
+void cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                const double *position, const double *amount, double *sum);
+
 /* ops_cpu_optimizer.c */
 void cpu_denoising(const struct ops *ops, size_t count, int d, const real *s, const real *zeta,
                    const real *weight, double sign, double sigma, double scale, double *term, real *ds);
