@@ -70,8 +70,8 @@ static __global__ void __launch_bounds__(THREADS)
         sum = warp_sum(sum) * axis.spacing;
         for (int c = lane; c < axis.span; c += WARP) {
             double own = 0; /* of one height, where the axis is long enough */
-            for (int m = c; m < axis.count; m += axis.span)
-                own += spread_height(&axis, first + m, place);
+            for (int k = c; k < axis.count; k += axis.span)
+                own += spread_height(&axis, first + k, place);
             row[c] = own / sum;
         }
         row += axis.span;
