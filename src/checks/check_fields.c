@@ -3,10 +3,10 @@
 
 /* Tiny grids, which a Gaussian goes round more than once, elongated ones, and some that it does not fill. */
 static const struct spread_grid grids[] = {
-    {.d = 1, .cells = {1, 1, 1}},    {.d = 1, .cells = {2, 1, 1}},   {.d = 1, .cells = {1300, 1, 1}},
-    {.d = 2, .cells = {1, 1, 1}},    {.d = 2, .cells = {3, 2, 1}},   {.d = 2, .cells = {1, 40, 1}},
-    {.d = 2, .cells = {300, 2, 1}},  {.d = 2, .cells = {33, 29, 1}}, {.d = 3, .cells = {1, 1, 1}},
-    {.d = 3, .cells = {5, 3, 2}},    {.d = 3, .cells = {2, 2, 60}},  {.d = 3, .cells = {60, 2, 2}},
+    {.d = 1, .cells = {1, 1, 1}},   {.d = 1, .cells = {2, 1, 1}},   {.d = 1, .cells = {1300, 1, 1}},
+    {.d = 2, .cells = {1, 1, 1}},   {.d = 2, .cells = {3, 2, 1}},   {.d = 2, .cells = {1, 40, 1}},
+    {.d = 2, .cells = {300, 2, 1}}, {.d = 2, .cells = {33, 29, 1}}, {.d = 3, .cells = {1, 1, 1}},
+    {.d = 3, .cells = {5, 3, 2}},   {.d = 3, .cells = {2, 2, 60}},  {.d = 3, .cells = {60, 2, 2}},
     {.d = 3, .cells = {9, 7, 8}},
 };
 enum { GRIDS = sizeof grids / sizeof *grids };
