@@ -104,6 +104,7 @@ static void fill(struct ops *table) {
     cuda_fill_features(table);
     cuda_fill_edge_messages(table);
     cuda_fill_response(table);
+    cuda_fill_fields(table);
     cuda_fill_optimizer(table);
 }
 

@@ -196,6 +196,7 @@ void cuda_fill_sweeps(struct ops *table);
 void cuda_fill_features(struct ops *table);
 void cuda_fill_edge_messages(struct ops *table);
 void cuda_fill_response(struct ops *table);
+void cuda_fill_fields(struct ops *table);
 void cuda_fill_optimizer(struct ops *table);
 
 #endif

@@ -13,9 +13,9 @@ static struct {
 } now;
 
 const struct check_group *const check_groups[CHECK_GROUPS] = {
-    &check_space,    &check_order,   &check_dynamics,  &check_steps, &check_windows,
-    &check_network,  &check_linear,  &check_attention, &check_pool,  &check_response,
-    &check_messages, &check_vectors, &check_optimizer};
+    &check_space,    &check_order,   &check_dynamics,  &check_steps,    &check_windows,
+    &check_network,  &check_linear,  &check_attention, &check_pool,     &check_response,
+    &check_messages, &check_vectors, &check_fields,    &check_optimizer};
 
 void check_run(const struct ops *reference, const struct ops *device, const struct check *check,
                struct check_result *out) {

@@ -18,10 +18,10 @@ struct check_group {
     const struct check *check;
 };
 
-enum { CHECK_GROUPS = 13 };
+enum { CHECK_GROUPS = 14 };
 extern const struct check_group check_space, check_order, check_dynamics, check_steps, check_windows,
     check_network, check_linear, check_attention, check_pool, check_response, check_messages, check_vectors,
-    check_optimizer;
+    check_fields, check_optimizer;
 extern const struct check_group *const check_groups[CHECK_GROUPS];
 
 struct check_result {

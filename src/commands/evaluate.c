@@ -147,9 +147,10 @@ out:
 static enum status digest(struct session *s, struct evaluation_run *r) {
     const struct evaluation_parameters *p = &s->config.evaluation;
     timer_begin(&r->timings, r->timer_fields);
-    fields_compute(r->grid, r->snapshot, s->comm);
-    enum status status = comm_agree(
-        s->comm, interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot));
+    enum status status = fields_compute(r->grid, r->snapshot, s->ops, s->comm);
+    if (status == STATUS_OK)
+        status = comm_agree(
+            s->comm, interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot));
     if (status == STATUS_OK) {
         profile_add(r->profile, r->grid, r->snapshot, s->comm);
         certificate_add(r->certificate, r->snapshot, s->comm);

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 const struct field_info field_info[FIELDS] = {
     [FIELD_DENSITY] = {"density", "r0^-d", "particles per volume", false},
@@ -58,82 +57,107 @@ void field_grid_destroy(struct field_grid **grid) {
     *grid = NULL;
 }
 
-/* Weights of one particle on one axis: cells first ... first + count - 1 (modulo the axis), sum 1/spacing. */
-enum { KERNEL_MOST = 512 };
-struct kernel {
-    int first, count;
-    double weight[KERNEL_MOST];
+/* ---- all fields at once, as columns next to each other: the table's memory has them by cell, the grid one by one ---- */
+
+enum {
+    ROWS_AT_ONCE = 1 << 18, /* particles on their way to the table's memory */
+    CELLS_AT_ONCE = 1 << 16 /* on their way back */
 };
 
-static void make_kernel(const struct field_grid *g, int a, double x, struct kernel *k) {
-    double place = (x - g->origin[a]) / g->spacing[a] - 0.5, sigma = g->width / g->spacing[a], sum = 0;
-    int reach = (int)fmin(ceil(3 * sigma), (KERNEL_MOST - 2) / 2);
-    k->first = (int)floor(place) - reach;
-    k->count = 2 * reach + 2;
-    for (int m = 0; m < k->count; m++) {
-        double u = (k->first + m - place) / fmax(sigma, 0.5);
-        sum += k->weight[m] = exp(-u * u / 2);
-    }
-    for (int m = 0; m < k->count; m++)
-        k->weight[m] /= sum * g->spacing[a];
+/* Memory of the table, and of the host. */
+struct spreading {
+    size_t columns;
+    double *position, *amount, *sum; /* (rows, d), (rows, columns), (cells, columns) */
+    double *host;                    /* for rows or cells at once */
+};
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
 }
 
-static inline size_t wrapped(int c, int cells) {
-    int r = c % cells;
-    return (size_t)(r < 0 ? r + cells : r);
-}
-
-/* Adds a particle to `run` cells in a row along x, times factor and the weights of that axis. */
-static void add_run(struct field_grid *g, const struct snapshot *s, size_t i, size_t cell, size_t run,
-                    const double *restrict weight, double factor) {
-    double *restrict density = g->field[FIELD_DENSITY] + cell;
-    for (size_t x = 0; x < run; x++)
-        density[x] += factor * weight[x];
-    for (int f = FIELD_DENSITY + 1; f < FIELDS; f++) {
-        const size_t columns = (size_t)field_columns(g, f);
-        const double *restrict from = s->column[field_source[f]] + i * columns;
-        double *restrict to = g->field[f] + cell * columns;
-        if (columns == 1) {
-            const double value = factor * from[0];
-            for (size_t x = 0; x < run; x++)
-                to[x] += value * weight[x];
-            continue;
-        }
-        for (size_t x = 0; x < run; x++)
-            for (size_t m = 0; m < columns; m++)
-                to[x * columns + m] += factor * weight[x] * from[m];
-    }
-}
-
-static void spread_particle(struct field_grid *g, const struct snapshot *s, size_t i) {
-    const int d = g->box.d;
-    const double share = 1.0 / (double)(g->box.groups > 0 ? g->box.groups : 1); /* the mean over copies */
-    struct kernel kernel[MAX_DIMENSION];
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        kernel[a] = (struct kernel){.first = 0, .count = 1, .weight = {1}};
-        if (a < d)
-            make_kernel(g, a, s->column[COLUMN_POSITION][i * (size_t)d + (size_t)a], &kernel[a]);
-    }
-    for (int z = 0; z < kernel[2].count; z++)
-        for (int y = 0; y < kernel[1].count; y++) {
-            const double factor = share * kernel[1].weight[y] * kernel[2].weight[z];
-            size_t row = wrapped(kernel[2].first + z, g->cells[2]) * (size_t)g->cells[1];
-            row = (row + wrapped(kernel[1].first + y, g->cells[1])) * (size_t)g->cells[0];
-            for (int x = 0; x < kernel[0].count;) { /* up to where the axis begins anew */
-                const int at = (int)wrapped(kernel[0].first + x, g->cells[0]);
-                const int left = kernel[0].count - x, room = g->cells[0] - at,
-                          run = left < room ? left : room;
-                add_run(g, s, i, row + (size_t)at, (size_t)run, kernel[0].weight + x, factor);
-                x += run;
-            }
-        }
-}
-
-void fields_compute(struct field_grid *g, const struct snapshot *s, struct comm *comm) {
+static enum status spreading_create(const struct field_grid *g, const struct snapshot *s,
+                                    const struct ops *ops, struct spreading *p) {
+    enum status status = STATUS_OK;
+    const size_t rows = smaller(s->count, ROWS_AT_ONCE), cells = smaller(g->total, CELLS_AT_ONCE);
+    *p = (struct spreading){0};
     for (int f = 0; f < FIELDS; f++)
-        memset(g->field[f], 0, g->total * (size_t)field_columns(g, f) * sizeof(double));
-    for (size_t i = 0; i < s->count; i++)
-        spread_particle(g, s, i);
+        p->columns += (size_t)field_columns(g, f);
+    p->host = malloc((rows > cells ? rows : cells) * p->columns * sizeof *p->host);
+    if (!p->host)
+        return FAIL(STATUS_FAILURE, "out of memory for fields");
+    TRY(ops->allocate(ops, rows * (size_t)g->box.d * sizeof *p->position, (void **)&p->position));
+    TRY(ops->allocate(ops, rows * p->columns * sizeof *p->amount, (void **)&p->amount));
+    TRY(ops->allocate(ops, g->total * p->columns * sizeof *p->sum, (void **)&p->sum));
+out:
+    return status;
+}
+
+static void spreading_release(const struct ops *ops, struct spreading *p) {
+    ops->release(ops, p->position);
+    ops->release(ops, p->amount);
+    ops->release(ops, p->sum);
+    free(p->host);
+}
+
+/* The amounts of particles from `begin` on: 1 for the density, and what other fields spread. */
+static void gather_amounts(const struct field_grid *g, const struct snapshot *s, size_t begin, size_t count,
+                           const struct spreading *p) {
+    const double share = 1.0 / (double)(g->box.groups > 0 ? g->box.groups : 1); /* the mean over copies */
+    double *to = p->host;
+    for (int f = 0; f < FIELDS; f++) {
+        const size_t columns = (size_t)field_columns(g, f);
+        const double *from = f == FIELD_DENSITY ? NULL : s->column[field_source[f]] + begin * columns;
+        for (size_t i = 0; i < count; i++)
+            for (size_t m = 0; m < columns; m++)
+                to[i * p->columns + m] = share * (from ? from[i * columns + m] : 1);
+        to += columns;
+    }
+}
+
+static void spread(const struct field_grid *g, const struct snapshot *s, const struct ops *ops,
+                   const struct spreading *p) {
+    const size_t d = (size_t)g->box.d;
+    struct spread_grid grid = {.d = g->box.d, .width = g->width};
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        grid.cells[a] = g->cells[a];
+        grid.spacing[a] = g->spacing[a];
+        grid.origin[a] = g->origin[a];
+    }
+    for (size_t begin = 0; begin < s->count; begin += ROWS_AT_ONCE) {
+        const size_t count = smaller(s->count - begin, ROWS_AT_ONCE);
+        gather_amounts(g, s, begin, count, p);
+        ops->to_device(ops, p->position, s->column[COLUMN_POSITION] + begin * d, count * d * sizeof(double));
+        ops->to_device(ops, p->amount, p->host, count * p->columns * sizeof(double));
+        ops->spread(ops, &grid, count, (int)p->columns, p->position, p->amount, p->sum);
+    }
+}
+
+static void fetch_fields(struct field_grid *g, const struct ops *ops, const struct spreading *p) {
+    for (size_t begin = 0; begin < g->total; begin += CELLS_AT_ONCE) {
+        const size_t count = smaller(g->total - begin, CELLS_AT_ONCE);
+        const double *from = p->host;
+        ops->to_host(ops, p->host, p->sum + begin * p->columns, count * p->columns * sizeof(double));
+        for (int f = 0; f < FIELDS; f++) {
+            const size_t columns = (size_t)field_columns(g, f);
+            for (size_t c = 0; c < count; c++)
+                for (size_t m = 0; m < columns; m++)
+                    g->field[f][(begin + c) * columns + m] = from[c * p->columns + m];
+            from += columns;
+        }
+    }
+}
+
+enum status fields_compute(struct field_grid *g, const struct snapshot *s, const struct ops *ops,
+                           struct comm *comm) {
+    enum status status = STATUS_OK;
+    struct spreading p;
+    TRY(comm_agree(comm, spreading_create(g, s, ops, &p)));
+    spread(g, s, ops, &p);
+    fetch_fields(g, ops, &p);
+    TRY(comm_agree(comm, ops->synchronise(ops)));
     for (int f = 0; f < FIELDS; f++)
         comm_sum(comm, g->field[f], g->total * (size_t)field_columns(g, f));
+out:
+    spreading_release(ops, &p);
+    return status;
 }

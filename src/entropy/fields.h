@@ -31,8 +31,10 @@ static inline int field_columns(const struct field_grid *g, enum field f) {
 }
 
 /* All fields from a snapshot: each particle's amount is spread over a Gaussian, cut at three widths and
- * normalised, so that the sum over cells times a cell's volume is the sum over particles. Collective. */
-void fields_compute(struct field_grid *grid, const struct snapshot *s, struct comm *comm);
+ * normalised, so that the sum over cells times a cell's volume is the sum over particles. Computed by the table's
+ * spread. Collective. */
+enum status fields_compute(struct field_grid *grid, const struct snapshot *s, const struct ops *ops,
+                           struct comm *comm);
 
 /* The interface is the contour of the density field at this packing fraction. Fills grid->distance, and the
  * snapshot's columns of distance and phase: interface within `half_width` of the contour. Without two

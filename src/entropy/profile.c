@@ -45,29 +45,74 @@ static int bin_of(const struct profile *p, double distance) {
     return at >= 0 && at < p->bins ? (int)at : -1;
 }
 
+enum {
+    POINTS = 4,
+    NEAR = 3,
+    MOST_POINTS = POINTS * POINTS * POINTS
+}; /* per axis of a cell; cells around one */
+
+/* Linear between the centres of cells, on one axis: from (after, NEAR, before) to (after, POINTS, before). */
+static void refine(size_t before, size_t after, const double *from, double *to) {
+    for (size_t k = 0; k < after; k++)
+        for (int m = 0; m < POINTS; m++) {
+            const double place = (m + 0.5) / POINTS + 0.5, part = place - floor(place);
+            const double *low = from + (k * NEAR + (size_t)place) * before;
+            for (size_t i = 0; i < before; i++)
+                to[(k * POINTS + (size_t)m) * before + i] = (1 - part) * low[i] + part * low[before + i];
+        }
+}
+
+/* The distances at points spread evenly over a cell; what interface_distance gives, for all of them at once. Returns how
+ * many they are. */
+static size_t distances_in(const struct field_grid *grid, size_t cell, double out[MOST_POINTS]) {
+    const int d = grid->box.d;
+    double around[MOST_POINTS], *from = around, *to = out;
+    size_t at[MAX_DIMENSION][NEAR] = {{0}}, stride = 1, count = 0, before = 1, after = 1;
+    for (int a = 0; a < d; a++) {
+        const size_t n = (size_t)grid->cells[a], c = cell / stride % n;
+        at[a][0] = (c > 0 ? c - 1 : n - 1) * stride;
+        at[a][1] = c * stride;
+        at[a][2] = (c + 1 < n ? c + 1 : 0) * stride;
+        stride *= n;
+        after *= NEAR;
+    }
+    for (int z = 0; z < (d > 2 ? NEAR : 1); z++)
+        for (int y = 0; y < (d > 1 ? NEAR : 1); y++)
+            for (int x = 0; x < NEAR; x++)
+                around[count++] = grid->distance[at[0][x] + at[1][y] + at[2][z]];
+    for (int a = 0; a < d; a++) {
+        double *const last = from;
+        after /= NEAR;
+        refine(before, after, from, to);
+        before *= POINTS;
+        from = to;
+        to = last;
+    }
+    for (size_t m = 0; m < before && from != out; m++)
+        out[m] = from[m];
+    return before;
+}
+
 /* Volume in each bin, from points spread evenly over every cell: distances are told in the same way as for
  * particles, so the density does not see the grid. Every rank takes a share of the cells. */
 static void add_volumes(struct profile *p, const struct field_grid *grid, struct comm *comm, double *volume) {
-    enum { POINTS = 4 }; /* per axis and cell */
-    const int d = grid->box.d, points = d == 1 ? POINTS : d == 2 ? POINTS * POINTS : POINTS * POINTS * POINTS;
-    double share = (double)(grid->box.groups > 0 ? grid->box.groups : 1) / points; /* copies share the box */
-    for (int a = 0; a < d; a++)
-        share *= grid->spacing[a];
-    for (size_t c = (size_t)comm_rank(comm); c < grid->total; c += (size_t)comm_size(comm))
-        for (int m = 0; m < points; m++) {
-            double x[MAX_DIMENSION];
-            size_t cell = c;
-            int point = m;
-            for (int a = 0; a < d; a++) {
-                x[a] = grid->origin[a] + grid->spacing[a] * ((double)(cell % (size_t)grid->cells[a]) +
-                                                             (point % POINTS + 0.5) / POINTS);
-                cell /= (size_t)grid->cells[a];
-                point /= POINTS;
-            }
-            int bin = bin_of(p, interface_distance(grid, x));
+    double cell = grid->box.groups > 0 ? grid->box.groups : 1, diagonal = 0; /* copies share the box */
+    for (int a = 0; a < grid->box.d; a++) {
+        cell *= grid->spacing[a];
+        diagonal += grid->spacing[a] * grid->spacing[a];
+    }
+    const double most = p->extent + 2 * sqrt(diagonal); /* beyond it cells around are beyond the bins, too */
+    for (size_t c = (size_t)comm_rank(comm); c < grid->total; c += (size_t)comm_size(comm)) {
+        double distance[MOST_POINTS];
+        if (fabs(grid->distance[c]) > most)
+            continue;
+        const size_t points = distances_in(grid, c, distance);
+        for (size_t m = 0; m < points; m++) {
+            const int bin = bin_of(p, distance[m]);
             if (bin >= 0)
-                volume[bin] += share;
+                volume[bin] += cell / (double)points;
         }
+    }
     comm_sum(comm, volume, (size_t)p->bins);
 }
 

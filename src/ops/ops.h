@@ -207,6 +207,18 @@ FORMULA int stiffness_numbers(int d) {
     return d * (d + 1) / 2;
 }
 
+/* ---- fields ---- */
+
+/* A grid over which amounts of particles are spread. Cell c of axis a is centred at origin[a] + (c + 1/2) spacing[a],
+ * x runs fastest, and every axis goes round. */
+struct spread_grid {
+    int d;
+    int cells[MAX_DIMENSION]; /* 1 on unused axes; fewer than 2^32 in all */
+    double spacing[MAX_DIMENSION], origin[MAX_DIMENSION];
+    double width; /* of the Gaussian, at least half a cell; cut at three widths or SPREAD_MOST cells */
+};
+enum { SPREAD_MOST = 512, SPREAD_COLUMNS = 16 };
+
 struct ops {
     const char *name; /* "cpu", "cuda" */
     int chunk;        /* rows (tokens) of a network that are best computed at once */
@@ -612,6 +624,14 @@ struct ops {
     /* silu over contiguous elements; dy in place. */
     void (*silu)(const struct ops *ops, size_t count, const real *x, real *y);
     void (*silu_slope)(const struct ops *ops, size_t count, const real *x, real *dy);
+
+    /* ---- fields ---- */
+
+    /* sum (cells, columns) += amount (n, columns) of n particles, each times its Gaussian at the centres of cells around
+     * position (n, d). Their sum times a cell's volume is 1: the product of weights on each axis, which add up to
+     * 1/spacing. At most SPREAD_COLUMNS columns. */
+    void (*spread)(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                   const double *position, const double *amount, double *sum);
 
     /* ---- loss and optimizer ---- */
 

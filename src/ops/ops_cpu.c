@@ -44,6 +44,7 @@ static struct ops table = {
     .shift_positions = cpu_shift_positions,
     .shift_propulsion = cpu_shift_propulsion,
     .edge_list = cpu_edge_list,
+    .spread = cpu_spread,
 };
 
 static const struct simd_kernels *kernels = &simd_avx2;

@@ -39,7 +39,7 @@ static void test_fields(void **state) {
     for (double width = 0; width < 40; width = 3 * width + 0.4) {
         double want[FIELDS][2] = {{0}};
         assert_int_equal(field_grid_create(&box, 1.3, width, &g), STATUS_OK);
-        fields_compute(g, s, comm);
+        assert_int_equal(fields_compute(g, s, ops_cpu(), comm), STATUS_OK);
         for (size_t i = 0; i < s->count; i++) {
             want[FIELD_DENSITY][0] += 1;
             want[FIELD_EPR][0] += s->column[COLUMN_SIGMA][i];
@@ -73,7 +73,7 @@ static void test_interface(void **state) {
                  level = 0.5 * M_PI * inside; /* half of the slab's packing fraction */
     assert_int_equal(field_grid_create(&box, 0.5, 1, &g), STATUS_OK);
     assert_int_equal(profile_create(10, 1, 2, &p), STATUS_OK);
-    fields_compute(g, s, comm);
+    assert_int_equal(fields_compute(g, s, ops_cpu(), comm), STATUS_OK);
     assert_int_equal(interface_compute(g, level, 3, s), STATUS_OK);
     for (size_t i = 0; i < s->count; i++) {
         double away = fabs(s->column[COLUMN_POSITION][2 * i] - MIDDLE), want = HALF - fmin(away, SIDE - away);
