@@ -18,6 +18,10 @@ EMULATED = BUILD / "tests/libepflow_emulated.so"
 SCHEDULES = ("forward", "reverse", "random")
 
 RESPONSE = ["--set", "network.kind=response", "--set", "response.layers=2", "--set", "response.hidden=16"]
+EPS = ["--set", "system.eps=0.05", "--set", "network.kind=window", "--set", "simulation.refine=0"]
+MATCHING = EPS + ["--set", "training.loss=score_matching", "--set", "training.noise_on=xg"]
+VELOCITY = EPS + ["--set", "training.loss=velocity", "--set", "simulation.frame_interval=0.5", "--set",
+                  "simulation.frames=8"]
 WINDOW = ["--set", "network.kind=window"]
 SHORT = ["--set", "training.steps=8", "--set", "training.warm_up=2", "--set", "training.batch=32"]
 
@@ -38,16 +42,18 @@ def run_with(environment, ranks, *arguments):
 
 
 def apart(one, other, names):
-    """The largest difference of datasets over their largest size."""
-    worst = 0.0
+    """The largest difference of some datasets over the largest size of all. (Some weights, such as biases of keys, have
+    no gradient but rounding.)"""
+    difference, size = 0.0, 1e-30
     with h5py.File(one, "r") as a, h5py.File(other, "r") as b:
         for name in names:
             x, y = a[name][()].astype(float), b[name][()].astype(float)
             both = np.isfinite(x) & np.isfinite(y)
             if not np.array_equal(np.isfinite(x), np.isfinite(y)) or not both.any():
                 return float("inf")
-            worst = max(worst, float(np.max(np.abs(x - y)[both]) / np.max(np.abs(x[both]))))
-    return worst
+            difference = max(difference, float(np.max(np.abs(x - y)[both])))
+            size = max(size, float(np.max(np.abs(x[both]))))
+    return difference / size
 
 
 def trajectories(folder):
@@ -66,7 +72,7 @@ def trajectories(folder):
 
 def networks(folder):
     """Training and evaluation on emulated GPUs, beside the CPU's: equal to rounding, on one rank and two."""
-    for kind, options in (("window", WINDOW), ("response", RESPONSE)):
+    for kind, options in (("window", WINDOW), ("response", RESPONSE), ("matching", MATCHING), ("velocity", VELOCITY)):
         reference = folder / f"{kind}_cpu"
         source = write_small(folder, f"{kind}_cpu", particles=64, frames=4)
         yield finished(f"{kind}_cpu_exit_code", run(0, "run", source, "--device", "cpu", *options, *SHORT))
@@ -77,8 +83,8 @@ def networks(folder):
             yield finished(f"{name}_exit_code", result)
             weights = apart(reference / "model.h5", folder / f"{name}/model.h5", tensors(reference / "model.h5"))
             yield at_most(f"{name}_weights_apart", weights, 2e-3)
-            fields = apart(reference / "evaluation.h5", folder / f"{name}/evaluation.h5",
-                           [f"particles/evaluation/{column}/value" for column in ("sigma", "s_g", "v_g")])
+            fields = max(apart(reference / "evaluation.h5", folder / f"{name}/evaluation.h5",
+                               [f"particles/evaluation/{column}"]) for column in ("sigma", "s_g", "v_g"))
             yield at_most(f"{name}_evaluation_apart", fields, 1e-2)
 
 
@@ -110,7 +116,7 @@ def device_chosen(folder):
 
 def failing_ranks(folder):
     """A launch fails on one rank while the others wait for its messages: all end within seconds, and say why."""
-    for stage, launches in (("simulate", (5, 60, 400, 3000)), ("train", (40, 900, 2500))):
+    for stage, launches in (("simulate", (5, 60, 400, 3000)), ("train", (40, 200, 600))):
         for number, launch in enumerate(launches):
             name = f"failing_{stage}_{launch}"
             source = write_small(folder, name, 128, 4)
