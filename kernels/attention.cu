@@ -56,7 +56,8 @@ static void cuda_attention(const struct ops *ops, size_t windows, int queries, i
                            int width, const real *q, const real *k, const real *v, real *p, real *out) {
     struct device *d = device_of(ops);
     struct attention_shape s;
-    const size_t bytes = attention_plan(queries, tokens, heads, width, {2, 1, 1}, device_of(ops)->most_shared, &s);
+    const size_t bytes =
+        attention_plan(queries, tokens, heads, width, {2, 1, 1}, device_of(ops)->most_shared, &s);
     if (bytes == 0)
         long_attention(d, {windows, queries, tokens, heads, width, q, k, v}, p, out);
     else
@@ -123,7 +124,8 @@ static void cuda_attention_tangents(const struct ops *ops, size_t sets, size_t w
                                     const real *dv, real *dout) {
     struct device *d = device_of(ops);
     struct attention_shape s;
-    const size_t bytes = attention_plan(queries, tokens, heads, width, {3, 2, 2}, device_of(ops)->most_shared, &s);
+    const size_t bytes =
+        attention_plan(queries, tokens, heads, width, {3, 2, 2}, device_of(ops)->most_shared, &s);
     if (bytes == 0)
         long_attention_tangents(d, sets, {windows, queries, tokens, heads, width, q, k, v}, p, dq, dk, dv,
                                 dout);
@@ -193,7 +195,8 @@ static void cuda_attention_backward(const struct ops *ops, size_t windows, int q
                                     const real *dout, real *dq, real *dk, real *dv) {
     struct device *d = device_of(ops);
     struct attention_shape s;
-    const size_t bytes = attention_plan(queries, tokens, heads, width, {2, 2, 2}, device_of(ops)->most_shared, &s);
+    const size_t bytes =
+        attention_plan(queries, tokens, heads, width, {2, 2, 2}, device_of(ops)->most_shared, &s);
     if (bytes == 0)
         long_attention_backward(d, {windows, queries, tokens, heads, width, q, k, v}, p, dout, dq, dk, dv);
     else

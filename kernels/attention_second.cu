@@ -163,7 +163,8 @@ static void cuda_attention_tangent_backward(const struct ops *ops, size_t sets, 
     struct device *d = device_of(ops);
     struct attention_shape s;
     const struct attention_gradients g = {tq, tk, tv, dout, dtout, dq, dk, dv, dtq, dtk, dtv};
-    const size_t bytes = attention_plan(queries, tokens, heads, width, second_needs, device_of(ops)->most_shared, &s);
+    const size_t bytes =
+        attention_plan(queries, tokens, heads, width, second_needs, device_of(ops)->most_shared, &s);
     if (bytes == 0)
         long_attention_tangent_backward(d, sets, {windows, queries, tokens, heads, width, q, k, v}, p, g);
     else

@@ -28,7 +28,7 @@ struct device {
     struct product_table *products; /* kernels/product.cu */
     enum device_precision precision;
     size_t most_shared; /* bytes of shared memory that a block can ask for: 99 KiB and more */
-    void *scratch; /* see device_scratch */
+    void *scratch;      /* see device_scratch */
     size_t scratch_bytes;
     void *host; /* pinned, see device_read */
     size_t host_bytes;

@@ -100,7 +100,8 @@ struct tangent_arrays {
 };
 
 template <int EACH, int TEAM>
-static __global__ void EP_TEAM_BOUNDS(TEAM) norm_tangent(size_t sets, size_t rows, int columns, struct tangent_arrays x) {
+static __global__ void EP_TEAM_BOUNDS(TEAM)
+    norm_tangent(size_t sets, size_t rows, int columns, struct tangent_arrays x) {
     __shared__ real room[WARP];
     const size_t i = team_row<TEAM>();
     const bool on = i < sets * rows;
@@ -142,7 +143,8 @@ struct backward_arrays {
 };
 
 template <int EACH, int TEAM>
-static __global__ void EP_TEAM_BOUNDS(TEAM) norm_backward(size_t rows, int columns, struct backward_arrays x) {
+static __global__ void EP_TEAM_BOUNDS(TEAM)
+    norm_backward(size_t rows, int columns, struct backward_arrays x) {
     __shared__ real room[WARP];
     real dscale[EACH], doffset[EACH];
     clear<EACH>(dscale);

@@ -6,9 +6,7 @@
 #include "kernels/device.h"
 #include "ops/pair_formula.h"
 
-template <int D> struct alignas(D == 3 ? 16 : 8) place {
-    int32_t at[D == 3 ? 4 : 2];
-};
+template <int D> struct alignas(D == 3 ? 16 : 8) place { int32_t at[D == 3 ? 4 : 2]; };
 
 template <int D> static __device__ __forceinline__ place<D> place_of(const axes<uint64_t> &q, size_t i) {
     place<D> p = {};

@@ -66,8 +66,8 @@ static __device__ __forceinline__ real norm_tangent_row(int columns, const real 
 }
 
 template <int EACH, int TEAM>
-static __global__ void EP_TEAM_BOUNDS(TEAM) norm_tangent_backward(size_t sets, size_t rows, int columns,
-                                             struct norm_second_arrays x) {
+static __global__ void EP_TEAM_BOUNDS(TEAM)
+    norm_tangent_backward(size_t sets, size_t rows, int columns, struct norm_second_arrays x) {
     __shared__ real room[WARP];
     const size_t wide = (size_t)columns;
     real dscale[EACH], doffset[EACH], scale[EACH];

@@ -82,10 +82,10 @@ def networks(folder):
                               "cuda", *options, *SHORT)
             yield finished(f"{name}_exit_code", result)
             weights = apart(reference / "model.h5", folder / f"{name}/model.h5", tensors(reference / "model.h5"))
-            yield at_most(f"{name}_weights_apart", weights, 2e-3)
+            yield at_most(f"{name}_weights_apart", weights, 1e-4)
             fields = max(apart(reference / "evaluation.h5", folder / f"{name}/evaluation.h5",
                                [f"particles/evaluation/{column}"]) for column in ("sigma", "s_g", "v_g"))
-            yield at_most(f"{name}_evaluation_apart", fields, 1e-2)
+            yield at_most(f"{name}_evaluation_apart", fields, 1e-3)
 
 
 def tensors(path):

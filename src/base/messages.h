@@ -27,8 +27,8 @@ struct device_messages {
     void (*sum)(const struct device_messages *messages, real *values, size_t count);
     /* One message to, and one from, each of a few peers; offsets (peers + 1) in bytes into the two buffers. Work that the
      * ops are asked for between begin and end goes on beside the messages and touches neither buffer. */
-    void (*begin)(const struct device_messages *messages, int peers, const int *peer, const size_t *send_offset,
-                  const size_t *receive_offset, const void *send, void *receive);
+    void (*begin)(const struct device_messages *messages, int peers, const int *peer,
+                  const size_t *send_offset, const size_t *receive_offset, const void *send, void *receive);
     void (*end)(const struct device_messages *messages);
     /* What went wrong on this rank's device so far: others may wait for its messages in vain. */
     enum status (*look)(const struct device_messages *messages);

@@ -25,8 +25,8 @@ enum rng_stream {
 
 /* Four 32-bit words. item: particle id or index (below 2^32); block: 0, 1, ... where one call is not
  * enough (below 2^24). */
-FORMULA void rng_words(uint64_t seed, enum rng_stream stream, uint32_t item, uint64_t step,
-                             uint32_t block, uint32_t out[4]) {
+FORMULA void rng_words(uint64_t seed, enum rng_stream stream, uint32_t item, uint64_t step, uint32_t block,
+                       uint32_t out[4]) {
     philox4x32_ctr_t counter = {
         {item, (uint32_t)step, (uint32_t)(step >> 32), ((uint32_t)stream << 24) | block}};
     philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};

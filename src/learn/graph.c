@@ -212,8 +212,11 @@ static enum status allocate_edges(struct graph *g, struct pair_list *list, size_
     const struct ops *ops = g->ops;
     struct edges *e = &g->edges;
     const size_t receivers = g->level[g->layers];
-    *e = (struct edges){
-        .receivers = receivers, .count = count, .start = list->start, .sender = list->neighbour, .senders = g->nodes};
+    *e = (struct edges){.receivers = receivers,
+                        .count = count,
+                        .start = list->start,
+                        .sender = list->neighbour,
+                        .senders = g->nodes};
     *list = (struct pair_list){0};
     real **const numbers[] = {&e->r, &e->kn, &e->kt, &e->window};
     for (size_t m = 0; m < sizeof numbers / sizeof *numbers; m++)
@@ -313,9 +316,9 @@ void graph_destroy(struct graph **graph) {
         return;
     const struct edges *e = &g->edges;
     const struct contacts *c = &g->contacts;
-    void *const held[] = {g->local,    e->start, e->sender,    e->receiver,  e->normal,    e->r,     e->kn,
-                          e->kt,       e->window, e->back_start, e->back_edge, g->stiffness, g->kappa, g->phi,
-                          c->start,    c->sender, c->receiver,  c->x};
+    void *const held[] = {g->local, e->start, e->sender, e->receiver,   e->normal,    e->r,
+                          e->kn,    e->kt,    e->window, e->back_start, e->back_edge, g->stiffness,
+                          g->kappa, g->phi,   c->start,  c->sender,     c->receiver,  c->x};
     for (size_t m = 0; m < sizeof held / sizeof *held; m++)
         g->ops->release(g->ops, held[m]);
     for (int a = 0; a < MAX_DIMENSION; a++)

@@ -162,11 +162,11 @@ INLINE void message_tangents(int d, int channels, const struct response_law *law
             for (int c = 0; c < hidden; c++)
                 sum[c] += k.of.message * dof[c];
             for (int c = 0; c < channels; c++) {
-                const real onto =
-                    k.of.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) + k.of.push * ddelta[c];
+                const real onto = k.of.along * ((transfer + alpha[c]) * dalong[c] + dalpha[c] * along[c]) +
+                                  k.of.push * ddelta[c];
                 for (int a = 0; a < d; a++)
-                    new[a][c] += onto *k.normal[a] +
-                                 k.of.across *((transfer + beta[c]) * dacross[a][c] + dbeta[c] * across[a][c]);
+                    new[a][c] += onto *k.normal[a] + k.of.across *((transfer + beta[c]) * dacross[a][c] +
+                                                                   dbeta[c] * across[a][c]);
             }
         }
         for (int a = 0; a < d; a++)
@@ -216,7 +216,8 @@ INLINE void message_gradients(int d, int channels, const struct response_law *la
                 dalpha[c] = k.of.along * along[c] * onto;
                 dbeta[c] = k.of.across * beside;
                 ddelta[c] = k.of.push * onto;
-                const real normal = k.of.along * (transfer + alpha[c]), rest = k.of.across * (transfer + beta[c]);
+                const real normal = k.of.along * (transfer + alpha[c]),
+                           rest = k.of.across * (transfer + beta[c]);
                 for (int a = 0; a < d; a++) {
                     const real g = rest * dnew[a * channels + c] + (normal - rest) * onto * k.normal[a];
                     own[a * channels + c] += g;
@@ -346,7 +347,8 @@ static void response_score(const struct ops *ops, const struct response_law *law
                 sum[a] += weight * z[a * vectors + c];
         }
         for (int a = 0; a < d; a++)
-            s[a] = score_component(root_of(kappa[i]), sum[a], g[a][i], push[a][i], o[vectors], o[vectors + 1]);
+            s[a] =
+                score_component(root_of(kappa[i]), sum[a], g[a][i], push[a][i], o[vectors], o[vectors + 1]);
     }
 }
 
@@ -363,8 +365,8 @@ static void response_score_tangent(const struct ops *ops, const struct response_
         for (int c = 0; c < vectors; c++)
             add_vector_tangent(d, vectors, c, prior, gain, z, o, dz, dout, dsum);
         for (int a = 0; a < d; a++)
-            ds[a] = score_component_tangent(root_of(kappa[i]), dsum[a], g[a][i], push[a][i], o[vectors], dg[a],
-                                            dout[vectors], dout[vectors + 1]);
+            ds[a] = score_component_tangent(root_of(kappa[i]), dsum[a], g[a][i], push[a][i], o[vectors],
+                                            dg[a], dout[vectors], dout[vectors + 1]);
     }
 }
 
