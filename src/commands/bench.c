@@ -35,7 +35,7 @@ static double seconds_now(const struct bench *b) {
 
 /* Rows of the product: as many as a chunk of the paper's network has. */
 static size_t product_rows(const struct bench *b) {
-    return (size_t)b->ops->chunk;
+    return (size_t)b->chunk;
 }
 
 static double product_operations(const struct bench *b) {
@@ -238,7 +238,9 @@ static enum status check_settings(const struct session *s) {
 
 enum status command_bench(struct session *s) {
     enum status status = STATUS_OK;
-    struct bench b = {.comm = s->comm, .ops = s->ops, .config = &s->config};
+    const int chunk = s->config.run.chunk;
+    struct bench b = {
+        .comm = s->comm, .ops = s->ops, .config = &s->config, .chunk = chunk > 0 ? chunk : s->ops->chunk};
     const bool alone = comm_size(s->comm) == 1, all = !s->part;
     if (!all && strcmp(s->part, "messages") != 0)
         return FAIL(STATUS_BAD_INPUT, "epflow bench times everything, or only messages; %s is not known",

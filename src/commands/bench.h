@@ -30,6 +30,7 @@ struct bench {
     struct comm *comm;
     const struct ops *ops;
     const struct config *config;
+    int chunk; /* rows of a network at once: run.chunk, or what suits the device */
     double product, copy; /* ceilings of this rank: operations and bytes a second */
     double product_now;   /* the first as of a moment ago: other programs and clock rates disturb */
     real *a, *b, *c;      /* operands of the product */

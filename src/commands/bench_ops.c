@@ -9,7 +9,7 @@ struct arrays {
     const struct ops *ops;
     size_t windows, rows; /* of a chunk */
     real *field[FIELDS];
-    real *weights, *gradient, *vector; /* (WIDTH, WIDTH) twice, (rows) */
+    real *weights, *gradient, *vector; /* (WIDTH, WIDTH) twice, (rows + WIDTH) */
     real *p;                           /* (windows, HEADS, TOKENS, TOKENS) */
     real *theta[5];                    /* (WEIGHTS) */
 };
@@ -104,11 +104,11 @@ static void fill(const struct ops *ops, size_t count, const real *pattern, size_
         ops->to_device(ops, out + i, pattern, (count - i < period ? count - i : period) * sizeof *out);
 }
 
-static enum status create(const struct ops *ops, struct arrays *a) {
+static enum status create(const struct ops *ops, int chunk, struct arrays *a) {
     enum { PERIOD = 4093 };
     enum status status = STATUS_OK;
     real pattern[PERIOD];
-    const size_t windows = (size_t)ops->chunk / TOKENS, rows = windows * TOKENS;
+    const size_t windows = chunk < TOKENS ? 1 : (size_t)chunk / TOKENS, rows = windows * TOKENS;
     const size_t weights = WIDTH * WIDTH, p = windows * HEADS * TOKENS * TOKENS, field = AXES * rows * WIDTH;
     for (uint32_t i = 0; i < PERIOD; i++) {
         uint32_t word[4];
@@ -122,10 +122,10 @@ static enum status create(const struct ops *ops, struct arrays *a) {
     }
     TRY(ops->allocate(ops, weights * sizeof(real), (void **)&a->weights));
     TRY(ops->allocate(ops, weights * sizeof(real), (void **)&a->gradient));
-    TRY(ops->allocate(ops, rows * sizeof(real), (void **)&a->vector));
+    TRY(ops->allocate(ops, (rows + WIDTH) * sizeof(real), (void **)&a->vector));
     TRY(ops->allocate(ops, p * sizeof(real), (void **)&a->p));
     fill(ops, weights, pattern, PERIOD, a->weights);
-    fill(ops, rows, pattern, PERIOD, a->vector);
+    fill(ops, rows + WIDTH, pattern, PERIOD, a->vector);
     for (int m = 0; m < 5; m++) {
         TRY(ops->allocate(ops, WEIGHTS * sizeof(real), (void **)&a->theta[m]));
         fill(ops, WEIGHTS, pattern, PERIOD, a->theta[m]);
@@ -148,7 +148,7 @@ static void destroy(struct arrays *a) {
 enum status bench_network_ops(struct bench *bench) {
     enum status status = STATUS_OK;
     struct arrays a;
-    TRY(comm_agree(bench->comm, create(bench->ops, &a)));
+    TRY(comm_agree(bench->comm, create(bench->ops, bench->chunk, &a)));
     const double rows = (double)a.rows, field = rows * WIDTH * sizeof(real),
                  weights = WIDTH * WIDTH * sizeof(real);
     const double product = 2.0 * rows * WIDTH * WIDTH,

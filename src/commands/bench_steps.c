@@ -299,7 +299,8 @@ static enum status bench_network(struct bench *b, struct simulation *s, const st
     struct halo *halo = NULL;
     uint32_t *nearest = NULL;
     const size_t total = (size_t)config_total(&b->config->system);
-    const size_t windows = n->windows * (size_t)(b->ops->chunk / ops_cpu()->chunk); /* a GPU wants more */
+    const size_t more = (size_t)b->chunk / (size_t)ops_cpu()->chunk; /* a GPU wants more */
+    const size_t windows = n->windows * (more > 1 ? more : 1);
     TRY(nearest_build(s->particles, s->domain, b->comm, total, n->parameters.neighbours, 0, 0, &halo,
                       &nearest));
     TRY(comm_agree(b->comm, create_learning(b, s, nearest, &n->parameters, windows, &l)));
