@@ -9,18 +9,6 @@ enum { BLOCK = 256, SCRATCH_BYTES = 256 << 20 };
 
 /* ---- rows of weights: a block a row; 8 to 24 bytes a number ---- */
 
-template <typename T> static __device__ __forceinline__ T block_max(T value, T *room) {
-    value = warp_max(value);
-    if (threadIdx.x % WARP == 0)
-        room[threadIdx.x / WARP] = value;
-    __syncthreads();
-    T most = room[0];
-    for (int w = 1; w < (int)blockDim.x / WARP; w++)
-        most = room[w] > most ? room[w] : most;
-    __syncthreads();
-    return most;
-}
-
 /* n logits to their softmax. */
 static __global__ void softmax_rows(int n, real *p) {
     __shared__ real room[WARP];

@@ -173,6 +173,19 @@ template <typename T> static __device__ __forceinline__ T block_sum(T value, T *
     return sum;
 }
 
+/* Likewise the largest. */
+template <typename T> static __device__ __forceinline__ T block_max(T value, T *room) {
+    value = warp_max(value);
+    if (threadIdx.x % WARP == 0)
+        room[threadIdx.x / WARP] = value;
+    __syncthreads();
+    T most = room[0];
+    for (int w = 1; w < (int)blockDim.x / WARP; w++)
+        most = room[w] > most ? room[w] : most;
+    __syncthreads();
+    return most;
+}
+
 /* Each file fills the entries it has. */
 void cuda_fill_memory(struct ops *table);
 void cuda_fill_select(struct ops *table);

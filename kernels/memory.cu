@@ -61,28 +61,19 @@ static void cuda_copy(const struct ops *ops, void *to, const void *from, size_t 
     copy(ops, to, from, bytes, cudaMemcpyDeviceToDevice);
 }
 
-static __global__ void gather8(size_t count, const uint32_t *index, const uint64_t *from, uint64_t *to) {
+template <typename T>
+static __global__ void gather(size_t count, const uint32_t *index, const T *from, T *to) {
     const size_t i = ep_index();
     if (i < count)
         to[i] = from[index[i]];
 }
 
-static void cuda_gather8(const struct ops *ops, size_t count, const uint32_t *index, const void *from,
-                         void *to) {
-    ep_launch(device_of(ops), "gather8", gather8, ep_blocks(count, 256), 256, 0, count, index,
-              (const uint64_t *)from, (uint64_t *)to);
-}
-
-static __global__ void gather4(size_t count, const uint32_t *index, const uint32_t *from, uint32_t *to) {
-    const size_t i = ep_index();
-    if (i < count)
-        to[i] = from[index[i]];
-}
-
-static void cuda_gather4(const struct ops *ops, size_t count, const uint32_t *index, const void *from,
-                         void *to) {
-    ep_launch(device_of(ops), "gather4", gather4, ep_blocks(count, 256), 256, 0, count, index,
-              (const uint32_t *)from, (uint32_t *)to);
+/* T: of 4 or 8 bytes. */
+template <typename T>
+static void cuda_gather(const struct ops *ops, size_t count, const uint32_t *index, const void *from,
+                        void *to) {
+    ep_launch(device_of(ops), "gather", gather<T>, ep_blocks(count, 256), 256, 0, count, index,
+              (const T *)from, (T *)to);
 }
 
 /* Elements of columns (one to a row of the grid) and, one column after the other, `packed`: there or back. Those of 8
@@ -179,8 +170,8 @@ void cuda_fill_memory(struct ops *table) {
     table->copy = cuda_copy;
     table->zero = cuda_zero;
     table->synchronise = cuda_synchronise;
-    table->gather8 = cuda_gather8;
-    table->gather4 = cuda_gather4;
+    table->gather8 = cuda_gather<uint64_t>;
+    table->gather4 = cuda_gather<uint32_t>;
     table->fetch = cuda_fetch;
     table->store = cuda_store;
     table->gather_neighbours = cuda_gather_neighbours;

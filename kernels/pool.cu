@@ -31,18 +31,6 @@ static __device__ __forceinline__ void make_logits(int tokens, int columns, size
     __syncthreads();
 }
 
-static __device__ __forceinline__ real block_max(real value, real *room) {
-    value = warp_max(value);
-    if (threadIdx.x % WARP == 0)
-        room[threadIdx.x / WARP] = value;
-    __syncthreads();
-    real most = room[0];
-    for (int w = 1; w < WARPS; w++)
-        most = fmaxf(most, room[w]);
-    __syncthreads();
-    return most;
-}
-
 /* Softmax of x, also to p. */
 static __device__ __forceinline__ void softmax(int tokens, real *x, real *p, real *room) {
     const real least = -80;
