@@ -62,6 +62,11 @@ def write_small(folder, output, particles=256, frames=40):
     return path
 
 
+def full():
+    """Whether --full was given: the whole of cases that are otherwise sampled."""
+    return os.environ.get("EPFLOW_VERIFY_FULL") == "1"
+
+
 def equal(quantity, value, target):
     return quantity, value, target, value == target
 
@@ -306,6 +311,7 @@ def main():
                                      description="Runs epflow and holds its results against targets.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
     parser.add_argument("--list", action="store_true", help="names the cases and ends")
+    parser.add_argument("--full", action="store_true", help="the whole of cases that are otherwise sampled (long)")
     parser.add_argument("--keep", action="store_true", help="keeps the folders of the runs and names them")
     options = parser.parse_args()
     if options.list:
@@ -315,6 +321,7 @@ def main():
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"{unknown[0]} is not a case; there are {', '.join(CASES)}")
+    os.environ["EPFLOW_VERIFY_FULL"] = "1" if options.full else "0"
     short = 0
     for name in options.cases or CASES:
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"epflow-{name}-"))
