@@ -258,7 +258,7 @@ static enum status check_simulation(const struct reading *r, const char *name) {
                     "%s: simulation.frame_interval = %g is shorter than half a step of simulation.dt = %g",
                     place_of_pair(r, name, "simulation", "frame_interval", "simulation", "dt"),
                     s->frame_interval, s->dt);
-    if (config_burn_in_steps(c) + (double)config_interval_steps(c) * s->frames > 9e15)
+    if ((double)config_burn_in_steps(c) + (double)config_interval_steps(c) * s->frames > 9e15)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: the run has more than 9e15 steps: use fewer frames or a longer simulation.dt",
                     place_of_pair(r, name, "simulation", "frame_interval", "simulation", "burn_in"));

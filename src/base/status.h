@@ -22,8 +22,13 @@ enum status {
     STATUS_STOPPED = 75   /* stopped early on request, with a restart written: submit again */
 };
 
-/* Records a message, printf style, and returns status. The first message since status_clear() stays. */
+/* Records a message, printf style, and returns status. The first message since status_clear() stays. Where code is
+ * analysed (tools/lint), the analyser is shown which status comes back. */
+#ifdef EPFLOW_ANALYSIS
+#define FAIL(status, ...) (status_record((status), __FILE__, __LINE__, __VA_ARGS__), (status))
+#else
 #define FAIL(status, ...) status_record((status), __FILE__, __LINE__, __VA_ARGS__)
+#endif
 
 enum status status_record(enum status status, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -240,11 +240,12 @@ static enum status test_model(struct session *s, struct training_run *r) {
     row.error = result.error;
     row.residual = result.residual;
     struct test_log_row *test = realloc(r->state.test, (r->state.test_rows + 1) * sizeof *test);
-    if (!test)
+    if (test)
+        r->state.test = test; /* also where another rank fails: the old block is gone */
+    else
         status = FAIL(STATUS_FAILURE, "out of memory for the training log");
     TRY(comm_agree(s->comm, status));
-    r->state.test = test;
-    test[r->state.test_rows++] = row;
+    r->state.test[r->state.test_rows++] = row;
     say_result(s, row.step, &result, tested > 1 ? ", of all trajectories" : "");
     for (int m = 0; m < data->count && tested > 1; m++) {
         char of[SESSION_PATH + 64];

@@ -65,7 +65,10 @@ static void fill_networks(bool avx512) {
 }
 
 const char *ops_cpu_choose(enum simd_choice choice) {
-    const bool has_avx512 = __builtin_cpu_supports("x86-64-v4");
+    const bool has_avx512 =
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"); /* x86-64-v4; not every compiler knows the name */
     if (choice == SIMD_AUTO)
         choice = has_avx512 ? SIMD_AVX512 : SIMD_AVX2;
     if (choice == SIMD_AVX512 && !has_avx512)

@@ -27,8 +27,8 @@ static void edge_hidden(const struct ops *ops, const struct edges *edges, struct
                         const real *p, real *a, real *e) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, e += width) {
-        const real *restrict own = p + edges->receiver[range.first + m] * 2 * (size_t)width;
-        const real *restrict other = p + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        const real *restrict own = p + 2 * (size_t)width * edges->receiver[range.first + m];
+        const real *restrict other = p + 2 * (size_t)width * edges->sender[range.first + m] + width;
         for (int c = 0; c < width; c++)
             a[c] += own[c] + other[c];
         for (int c = 0; c < width; c++)
@@ -40,8 +40,8 @@ static void edge_hidden_tangent(const struct ops *ops, const struct edges *edges
                                 int width, const real *a, const real *dp, real *de) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, de += width) {
-        const real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
-        const real *restrict other = dp + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        const real *restrict own = dp + 2 * (size_t)width * edges->receiver[range.first + m];
+        const real *restrict other = dp + 2 * (size_t)width * edges->sender[range.first + m] + width;
         for (int c = 0; c < width; c++)
             de[c] = silu_slope(a[c]) * (de[c] + own[c] + other[c]);
     }
@@ -51,8 +51,8 @@ static void edge_hidden_backward(const struct ops *ops, const struct edges *edge
                                  int width, const real *a, real *de, real *dp) {
     (void)ops;
     for (size_t m = 0; m < range.count; m++, a += width, de += width) {
-        real *restrict own = dp + edges->receiver[range.first + m] * 2 * (size_t)width;
-        real *restrict other = dp + edges->sender[range.first + m] * 2 * (size_t)width + width;
+        real *restrict own = dp + 2 * (size_t)width * edges->receiver[range.first + m];
+        real *restrict other = dp + 2 * (size_t)width * edges->sender[range.first + m] + width;
         for (int c = 0; c < width; c++)
             de[c] *= silu_slope(a[c]);
         for (int c = 0; c < width; c++)

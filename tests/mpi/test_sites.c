@@ -186,7 +186,7 @@ static bool flow_of_first(struct trainer *t, const struct system_force *force, i
     if (local >= 0) {
         const uint32_t at = (uint32_t)local;
         const double g[2] = {f->particles->g[0][at], f->particles->g[1][at]}, none[2] = {0};
-        double values[12];
+        double values[4 * 2 + 5]; /* flow_numbers(2) */
         const struct score_rows rows = {1, g, none, none};
         const struct flow_rows flow = flow_rows_of(values, 1, 2);
         const struct score_input in = frame_windows(f, 1, &at, f->nearest + at * 18);
