@@ -112,7 +112,7 @@ const char *comm_library(void) {
     return name;
 }
 
-enum status comm_agree(struct comm *comm, enum status status) {
+enum status(comm_agree)(struct comm *comm, enum status status) {
     look(comm);
     struct {
         int status, rank;

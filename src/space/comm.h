@@ -48,6 +48,9 @@ const char *comm_library(void);
 
 /* Every rank returns the worst status of all, with the message of the lowest rank that has it. */
 enum status comm_agree(struct comm *comm, enum status status);
+#ifdef EPFLOW_ANALYSIS /* shows an analyser that what failed here has failed afterwards */
+#define comm_agree(comm, status) ((status) != STATUS_OK ? (status) : (comm_agree)((comm), (status)))
+#endif
 
 void comm_barrier(struct comm *comm);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes); /* from rank 0 */
