@@ -40,7 +40,6 @@ EXCEPTIONS = (
     ("cppcheck", "*", "compareBoolExpressionWithInt", "a loop from 0 to a bool, inclusive"),
     ("cppcheck", "*", "internalAstError", "cppcheck 2.10 does not read `? :` with compound literals"),
     ("cppcheck", "*", "uninitvar", "`a = b[i] = ...` sets both; " + NO_DIMENSION),
-    ("fanalyzer", "*/space/*", "*null*", NO_ANSWER),
     ("fanalyzer", "src/space/halo.c", "*possible-null*", "halo_is_valid, a predicate of debug builds"),
     ("fanalyzer", "src/checks/*", "*possible-null*", "small arrays of `epflow check`, which ends with a fault where "
      "there is no memory for them"),
