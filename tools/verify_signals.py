@@ -103,6 +103,46 @@ def limits(folder, source):
     yield at_most("slurm_end_time_s", seconds, 5.5)
 
 
+LARGE = """
+system: {particles: 20000, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
+simulation: {dt: 0.05, burn_in: 1, frames: 2, frame_interval: 1, refine: 0, seed: 7}
+network: {kind: window}
+training: {batch: 64, steps: 1, warm_up: 0, held_out: 0.5, test_particles: 0}
+output: {directory: %s}
+"""
+
+
+def long_frames(folder):
+    """A network so large that one frame takes many seconds: neither a test of training nor a frame is waited for."""
+    output, source = folder / "large", folder / "large.yaml"
+    source.write_text(LARGE % output)
+    yield finished("large_simulated", run(2, "simulate", source))
+    one_rank = WAYS["term_one_rank"][1]
+
+    def after(path):
+        since = []
+
+        def moment():
+            if path.exists() and not since:
+                since.append(time.monotonic())
+            return since and time.monotonic() - since[0] > 2
+        return moment
+    (output / "log.txt").unlink()
+    code, seconds = stop(after(output / "log.txt"), one_rank, 2, "train", source)
+    yield equal("test_of_training", code, 75)
+    yield at_most("test_of_training_s", seconds, BOUND / 2)
+    yield equal("untested_model", "there" if (output / "model.h5").exists() else "missing", "there")
+    code, seconds = stop(after(output / "evaluation.h5"), one_rank, 2, "evaluate", source)
+    yield equal("within_a_frame", code, 75)
+    yield at_most("within_a_frame_s", seconds, BOUND / 2)
+    yield equal("frames_written", frames_written(output / "evaluation.h5"), 0)
+    never = run(2, "evaluate", source, "--resume", "--set", "run.walltime=0.14")
+    yield equal("frame_without_end", never.returncode if "no frame was finished" in never.stderr else "silent", 1)
+    before = time.monotonic()
+    code, seconds = ended(started(2, "train", source, "--resume", "--set", "run.walltime=0.06"), before)
+    yield equal("test_is_made_up", code, 75)  # it goes on with the test, for which the time is too short
+
+
 def at_once(folder):
     """A second SIGINT; and a signal to what has nothing to lose."""
     big = verify.write_small(folder, "twice", particles=200000, frames=3)
@@ -138,4 +178,5 @@ def signals(folder):
     yield equal("alone_differences", said, "none")
     yield at_most("signal_to_end_s", max(slowest), BOUND)
     yield from limits(folder, source)
+    yield from long_frames(folder)
     yield from at_once(folder)
