@@ -104,12 +104,14 @@ int main(int argc, char **argv) {
         return status;
     }
     log_start(comm_rank(session.comm));
-    session_catch_signals();
+    session_catch_signals(comm_rank(session.comm) == 0);
     status = comm_agree(session.comm, usage_parse(argc, argv, &session, &command, &print));
     if (status == STATUS_OK && print && comm_rank(session.comm) == 0)
         usage_print(argc, argv);
     if (status == STATUS_OK && command)
         status = read_input(&session, command);
+    if (status == STATUS_OK && command && command->reads_input)
+        session_limit_time(&session);
     if (status == STATUS_OK && command)
         status = choose_loops(&session);
     if (status == STATUS_OK && command && command->computes && !session.dry_run)

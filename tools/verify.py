@@ -179,29 +179,6 @@ def pipeline(folder):
     yield equal("certificate_differences", said, "none")
 
 
-# ---- signals ----
-
-def signals(folder):
-    """USR1 and TERM end a run at its next step with a restart written, exit code 75; resumed, it is the same.
-
-    USR1 goes to mpirun, which passes it on; TERM to a run without mpirun, which would answer it with a code of
-    its own.
-    """
-    whole, stopped = folder / "whole", folder / "stopped"
-    yield finished("exit_code", run(2, "simulate", write_small(folder, "whole", frames=200)))
-    source = write_small(folder, "stopped", frames=200)
-    for name, number, ranks_used in (("usr1", signal.SIGUSR1, 2), ("term", signal.SIGTERM, 0)):
-        before = frames_written(stopped / "trajectory.h5")
-        code, came = run_until(lambda: frames_written(stopped / "trajectory.h5") > before + 2,
-                               lambda process: process.send_signal(number) or True, ranks_used, "simulate",
-                               source, "--resume")
-        yield equal(f"{name}_exit_code", code if came else "never_sent", 75)
-        yield equal(f"{name}_restart", "there" if (stopped / "restart.h5").exists() else "missing", "there")
-    yield finished("resumed_exit_code", run(3, "simulate", source, "--resume"))
-    said = differences(whole / "trajectory.h5", stopped / "trajectory.h5", "/particles")
-    yield equal("differences", said, "none")
-
-
 # ---- ranks ----
 
 def ranks(folder):
@@ -287,15 +264,18 @@ import verify_evaluation  # noqa: E402
 import verify_physics  # noqa: E402
 import verify_refine  # noqa: E402
 import verify_response  # noqa: E402
+import verify_signals  # noqa: E402
 import verify_simulation  # noqa: E402
+import verify_slurm  # noqa: E402
 
-CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
+CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks, "bad-input": bad_input,
          "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
          "refine": verify_refine.refine, "tiles": verify_refine.tiles, "learns": learns,
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
-         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels}
+         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels,
+         "slurm": verify_slurm.slurm}
 
 
 def measurements(case, folder):

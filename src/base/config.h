@@ -207,7 +207,8 @@ struct run_parameters {
     enum device_kind device;
     enum precision_kind precision; /* of matrix products on a GPU */
     enum simd_kind simd;           /* loops of a simulation on the CPU */
-    int chunk; /* network rows (tokens) computed at once, which bounds the memory; 0: the table's */
+    int chunk;       /* network rows (tokens) computed at once, which bounds the memory; 0: the table's */
+    double walltime; /* minutes after which a run stops with a restart written; 0: no limit */
 };
 
 struct config {

@@ -386,6 +386,10 @@ const struct parameter parameter_table[] = {
     {"run", "chunk", TYPE_INTEGER, AT(run, chunk), .unit = "tokens", .fallback = "0", BETWEEN(0, 1 << 24),
      .help = "network rows computed at once, which bounds the memory; 0: as many as suit the device, 1040 on "
              "a CPU"},
+    {"run", "walltime", TYPE_REAL, AT(run, walltime), .unit = "minutes", .fallback = "0", FROM(0),
+     .help =
+         "a run stops before so much wall-clock time is over, with a restart written; 0: no limit but the "
+         "end of a Slurm job (SLURM_JOB_END_TIME)"},
 };
 
 const int parameter_count = sizeof parameter_table / sizeof *parameter_table;

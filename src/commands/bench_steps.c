@@ -81,13 +81,9 @@ static enum status simulate(struct bench *b, struct simulation **out) {
     system_start(c, slice);
     TRY(comm_agree(b->comm, simulation_create(b->ops, b->comm, c, out)));
     TRY(simulation_load(*out, slice, 0));
-    for (int64_t m = 0; m < config_burn_in_steps(c) && !stop; m++) {
-        stop = session_stop_requested();
+    for (int64_t m = 0; m < config_burn_in_steps(c); m++)
         TRY(simulation_step(*out, &stop));
-    }
     TRY(simulation_settle(*out));
-    if (stop)
-        status = FAIL(STATUS_STOPPED, "stopped on request");
 out:
     slice_destroy(&slice);
     return status;

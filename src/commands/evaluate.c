@@ -194,27 +194,62 @@ out:
     return status;
 }
 
+static enum status evaluate_frame(struct session *s, struct evaluation_run *r, size_t m) {
+    enum status status = STATUS_OK;
+    int64_t step = 0;
+    TRY(compute_frame(s, r, m, &step));
+    TRY(digest(s, r));
+    TRY(write_frame(r, m, step));
+out:
+    return status;
+}
+
+/* The unfinished frame is dropped. Where not one frame fits into the time, going on would go on for ever. */
+static enum status stopped(struct session *s, const struct evaluation_run *r, size_t before, size_t m,
+                           double begun) {
+    const double tried = timer_now() - begun, all = s->limit > 0 ? s->limit - s->begun : INFINITY;
+    double hopeless = m == before && s->out_of_time && tried > 0.7 * all;
+    comm_broadcast(s->comm, &hopeless, sizeof hopeless);
+    if (hopeless > 0)
+        return FAIL(
+            STATUS_FAILURE,
+            "no frame was finished in the %.3g minutes that there were: give run.walltime or the job more "
+            "time, or more ranks",
+            all / 60);
+    log_info("stopped %s, with %zu of %zu frames written%s: go on with --resume", session_stop_reason(s), m,
+             r->shape.frames, m == before ? " (none by this run)" : "");
+    return STATUS_STOPPED;
+}
+
+/* Whether another frame is to be begun: not where it would not fit into the time. Collective. */
+static bool next_frame_fits(struct session *s, double longest) {
+    double short_of_time = session_time_left(s) < longest;
+    comm_broadcast(s->comm, &short_of_time, sizeof short_of_time);
+    if (short_of_time > 0)
+        s->out_of_time = true;
+    return !session_stop_agreed(s);
+}
+
 static enum status evaluate_frames(struct session *s, struct evaluation_run *r, size_t done) {
     enum status status = STATUS_OK;
     struct progress progress;
     const double n = (double)r->shape.particles, begun = timer_now();
+    double longest = 0;
     char rate[64];
-    for (size_t m = 0; m < done; m++)
+    for (size_t m = 0; m < done; m++) {
+        if (session_stop_agreed(s))
+            return stopped(s, r, done, done, begun);
         TRY(reread_frame(s, r, m));
+    }
     progress_start(&progress, "evaluation", (double)r->shape.frames * n, (double)done * n);
     for (size_t m = done; m < r->shape.frames; m++) {
-        int64_t step = 0;
-        TRY(compute_frame(s, r, m, &step));
-        TRY(digest(s, r));
-        TRY(write_frame(r, m, step));
+        const double frame_begun = timer_now();
+        status = next_frame_fits(s, longest) ? evaluate_frame(s, r, m) : STATUS_STOPPED;
+        if (status == STATUS_STOPPED)
+            return stopped(s, r, done, m, begun);
+        TRY(status);
+        longest = fmax(longest, timer_now() - frame_begun);
         progress_show(&progress, (double)(m + 1) * n, "particles");
-        double stop = session_stop_requested();
-        comm_max(s->comm, &stop, 1);
-        if (stop > 0 && m + 1 < r->shape.frames) {
-            log_info("stopped on request after frame %zu of %zu: go on with --resume", m + 1,
-                     r->shape.frames);
-            return STATUS_STOPPED;
-        }
     }
     snprintf(rate, sizeof rate, "%.4g particles/s",
              (double)(r->shape.frames - done) * n / (timer_now() - begun));
@@ -261,6 +296,8 @@ enum status command_evaluate(struct session *s) {
     TRY(open_sources(s, r));
     TRY(session_open_output(s));
     TRY(prepare(s, r));
+    scores_stop_by(r->model.scores, &(struct score_stop){session_stop_now, s});
+    session_enter(s);
     TRY(open_file(s, r, &done, &complete));
     if (complete) {
         log_info("%s is complete: nothing to evaluate", r->path);
@@ -270,6 +307,7 @@ enum status command_evaluate(struct session *s) {
     TRY(evaluation_results(s, r));
     session_print_timings(s, &r->timings, timer_now() - begun);
 out:
+    session_leave(s);
     if (r) {
         enum status closed = evaluation_close(&r->file);
         status = status == STATUS_OK ? closed : status;

@@ -24,8 +24,10 @@ enum status command_run(struct session *s) {
         TRY(remove_results(s));
     log_info("---- simulate");
     TRY(command_simulate(s));
+    TRY(session_next_stage(s));
     log_info("---- train");
     TRY(command_train(s));
+    TRY(session_next_stage(s));
     log_info("---- evaluate");
     TRY(command_evaluate(s));
 out:

@@ -1,8 +1,11 @@
 #include "commands/session.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -10,22 +13,107 @@
 
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t leaves_at_once = 1; /* nothing was computed that is not written */
+static volatile sig_atomic_t speaks;
 
 static void on_signal(int number) {
+    static const char text[] = "epflow: stopped on request, before anything was computed\n";
     stop_requested = 1;
+    if (leaves_at_once) {
+        const ssize_t said = speaks ? write(STDERR_FILENO, text, sizeof text - 1) : 0;
+        (void)said;
+        _exit(STATUS_STOPPED);
+    }
     if (number == SIGINT && interrupts++ > 0)
         _exit(130);
 }
 
-void session_catch_signals(void) {
+void session_catch_signals(bool aloud) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    speaks = aloud;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
 }
 
-bool session_stop_requested(void) {
-    return stop_requested != 0;
+void session_enter(struct session *s) {
+    leaves_at_once = 0;
+    s->looked = s->longest = s->expected = 0;
+}
+
+void session_leave(struct session *s) {
+    leaves_at_once = 1;
+    s->looked = 0;
+}
+
+/* Seconds until the end of the Slurm job that this runs in; INFINITY where there is none. */
+static double slurm_seconds(void) {
+    const char *text = getenv("SLURM_JOB_END_TIME");
+    char *end;
+    if (!text || !*text)
+        return INFINITY;
+    const long long moment = strtoll(text, &end, 10);
+    const double left = difftime((time_t)moment, time(NULL));
+    if (!*end && left > 0)
+        return left;
+    log_warning("SLURM_JOB_END_TIME = %s is no time to come: it is ignored", text);
+    return INFINITY;
+}
+
+void session_limit_time(struct session *s) {
+    const double wall = s->config.run.walltime > 0 ? 60 * s->config.run.walltime : INFINITY;
+    double left = fmin(wall, slurm_seconds());
+    comm_broadcast(s->comm, &left, sizeof left);
+    s->begun = timer_now();
+    s->limit = isfinite(left) ? s->begun + left : 0;
+}
+
+double session_time_left(const struct session *s) {
+    return s->limit > 0 ? s->limit - timer_now() : INFINITY;
+}
+
+void session_expect(struct session *s, double seconds) {
+    s->expected = seconds;
+}
+
+/* Rank 0 looks at the clock for all. */
+static bool time_is_over(struct session *s) {
+    if (s->limit <= 0 || comm_rank(s->comm) > 0)
+        return false;
+    const double now = timer_now(), slack = fmin(20, (s->limit - s->begun) / 10);
+    if (s->looked > 0)
+        s->longest = fmax(s->longest, now - s->looked);
+    s->looked = now;
+    s->out_of_time = s->out_of_time || now + 2 * fmax(s->longest, s->expected) + slack >= s->limit;
+    return s->out_of_time;
+}
+
+bool session_stop_requested(struct session *s) {
+    return time_is_over(s) || stop_requested;
+}
+
+bool session_stop_agreed(struct session *s) {
+    double stop = session_stop_requested(s);
+    comm_max(s->comm, &stop, 1);
+    return stop > 0;
+}
+
+bool session_stop_now(void *context) {
+    struct session *s = context;
+    if (session_stop_requested(s))
+        comm_notify(s->comm);
+    return comm_notified(s->comm);
+}
+
+const char *session_stop_reason(const struct session *s) {
+    return s->out_of_time && !stop_requested ? "before its time is over" : "on request";
+}
+
+enum status session_next_stage(struct session *s) {
+    if (!session_stop_agreed(s))
+        return STATUS_OK;
+    log_info("stopped %s, before the next stage: go on with --resume", session_stop_reason(s));
+    return STATUS_STOPPED;
 }
 
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]) {

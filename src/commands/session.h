@@ -19,12 +19,40 @@ struct session {
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;
+    /* seconds (timer_now): when the time of the run began and is over (0: never); the last look at it and the longest
+     * time between two; what the next may take */
+    double begun, limit, looked, longest, expected;
+    bool out_of_time;
 };
 
-/* Catches SIGTERM, SIGINT and SIGUSR1: the run stops at its next step with a restart written. A second SIGINT
- * leaves at once. */
-void session_catch_signals(void);
-bool session_stop_requested(void);
+/* Catches SIGTERM, SIGINT and SIGUSR1. Until session_enter they end this process at once, with exit code 75: nothing is
+ * lost. speaks: this process says so. */
+void session_catch_signals(bool speaks);
+
+/* From session_enter to session_leave signals only ask for a stop, so that what was computed can be written; a second
+ * SIGINT leaves at once, with exit code 130. */
+void session_enter(struct session *s);
+void session_leave(struct session *s);
+
+/* Reads run.walltime and Slurm's end time, whichever is earlier. Collective. */
+void session_limit_time(struct session *s);
+
+/* Whether this rank was asked to stop, or, on rank 0, the time is nearly over: twice the longest time between two calls
+ * (a step, a frame and a restart are among them) and a tenth of the limit, at most 20 s, must be left. Not collective. */
+bool session_stop_requested(struct session *s);
+/* The same on every rank. Collective. */
+bool session_stop_agreed(struct session *s);
+/* For work of which every rank has a part, looked at by each on its own: the first to stop lets the others know. context:
+ * the session. Not collective. */
+bool session_stop_now(void *context);
+/* Until the next call but one of session_stop_requested so many seconds may pass. */
+void session_expect(struct session *s, double seconds);
+/* Seconds until the time is over, INFINITY without a limit. */
+double session_time_left(const struct session *s);
+/* "on request", or "before its time is over", on rank 0. */
+const char *session_stop_reason(const struct session *s);
+/* Between stages: STATUS_STOPPED, with a message, where a stop was requested. Collective. */
+enum status session_next_stage(struct session *s);
 
 /* Path of a file in the output folder. */
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]);

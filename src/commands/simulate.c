@@ -22,6 +22,8 @@ struct run {
     double *position;    /* (slice, d) file convention */
     uint64_t frames;     /* written */
     double last_restart; /* seconds */
+    uint64_t first;      /* step and time at which this run began */
+    double begun;
     char path[SESSION_PATH], restart[SESSION_PATH], previous[SESSION_PATH];
     int timer_files;
 };
@@ -236,23 +238,30 @@ out:
 
 /* ---- the run ---- */
 
+/* What the fine steps before a frame will take, by what steps took so far. */
+static double fine_seconds(const struct session *s, const struct run *r) {
+    const double steps = (double)(r->simulation->step_law.step - r->first);
+    return (double)config_fine_steps(&s->config) * (timer_now() - r->begun) / steps;
+}
+
 /* Steps up to `target`. Stops early on request, with a restart written. */
 static enum status advance_to(struct session *s, struct run *r, uint64_t target, struct progress *progress) {
     enum status status = STATUS_OK;
     const double n = (double)config_total(&s->config.system);
     char detail[64];
     while (r->simulation->step_law.step < target) {
-        bool stop = session_stop_requested();
+        bool stop = session_stop_requested(s);
         TRY(simulation_step(r->simulation, &stop));
         uint64_t step = r->simulation->step_law.step;
         if (stop) {
             TRY(save_restart(s, r));
-            log_info("stopped on request at step %" PRIu64 "; %s is written: go on with --resume", step,
-                     r->restart);
+            log_info("stopped %s at step %" PRIu64 "; %s is written: go on with --resume",
+                     session_stop_reason(s), step, r->restart);
             return STATUS_STOPPED;
         }
         if (step % CHECK_STEPS != 0)
             continue;
+        session_expect(s, fine_seconds(s, r));
         if (session_interval_passed(s, s->config.simulation.restart_interval, &r->last_restart))
             TRY(save_restart(s, r));
         snprintf(detail, sizeof detail, "particle-steps, %" PRIu64 " frames", r->frames);
@@ -287,8 +296,8 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     struct trajectory_totals totals = {0};
     char rate[128];
     TRY(begin(s, r, resuming, step));
-    const uint64_t first = r->simulation->step_law.step;
-    r->last_restart = timer_now();
+    const uint64_t first = r->first = r->simulation->step_law.step;
+    r->last_restart = r->begun = timer_now();
     progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
     while (r->frames < frames)
         TRY(next_frame(s, r, &progress));
@@ -341,6 +350,7 @@ enum status command_simulate(struct session *s) {
         log_info("%s is complete: nothing to simulate", r.path);
         goto out;
     }
+    session_enter(s);
     TRY(session_open_output(s));
     TRY(comm_agree(s->comm, simulation_create(s->ops, s->comm, c, &r.simulation)));
     r.timer_files = timings_add(&r.simulation->timings, "files");
@@ -350,6 +360,7 @@ out:
         enum status closed = trajectory_close(&r.trajectory);
         status = status == STATUS_OK ? closed : status;
     }
+    session_leave(s);
     simulation_destroy(&r.simulation);
     slice_destroy(&r.slice);
     free(r.position);

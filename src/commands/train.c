@@ -259,7 +259,28 @@ out:
     return status;
 }
 
+/* Whether a test belongs to the step that was reached and is not made yet: an earlier run may have been stopped in it. */
+static bool test_is_due(const struct session *s, const struct training_run *r) {
+    const struct training_parameters *p = &s->config.training;
+    const int64_t step = r->trainer->optimizer->step;
+    const int64_t last = r->state.test_rows > 0 ? r->state.test[r->state.test_rows - 1].step : 0;
+    bool any = false;
+    for (int m = 0; m < r->data.count; m++)
+        any = any || r->data.file[m].held_out > 0;
+    return any && last < step && (step == p->steps || (p->test_interval > 0 && step % p->test_interval == 0));
+}
+
 /* ---- the run ---- */
+
+static enum status stop_here(struct session *s, struct training_run *r) {
+    enum status status = STATUS_OK;
+    TRY(save_model(s, r));
+    log_info("stopped %s at step %" PRId64 "; %s is written: go on with --resume", session_stop_reason(s),
+             r->trainer->optimizer->step, r->path);
+    status = STATUS_STOPPED;
+out:
+    return status;
+}
 
 static enum status train(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
@@ -272,29 +293,30 @@ static enum status train(struct session *s, struct training_run *r) {
     double loss = 0, drawn = 0;
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
-    while (o->step < p->steps) {
+    while (true) {
+        if (test_is_due(s, r)) {
+            status = test_model(s, r);
+            if (status == STATUS_STOPPED)
+                return stop_here(s, r);
+            TRY(status);
+        }
+        if (o->step == p->steps)
+            break;
         TRY(trainer_step(r->trainer, &r->data.train, &loss));
         drawn += (double)r->trainer->drawn;
         TRY(comm_agree(s->comm, log_step(s, r, loss)));
-        double stop = session_stop_requested();
-        comm_max(s->comm, &stop, 1);
-        bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
-        if ((stop > 0 || due) && o->step < p->steps)
+        const bool stop = session_stop_agreed(s);
+        const bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
+        if (stop && (o->step < p->steps || test_is_due(s, r)))
+            return stop_here(s, r);
+        if (due && o->step < p->steps)
             TRY(save_model(s, r));
-        if (stop > 0 && o->step < p->steps) {
-            log_info("stopped on request at step %" PRId64 "; %s is written: go on with --resume", o->step,
-                     r->path);
-            return STATUS_STOPPED;
-        }
-        if (p->test_interval > 0 && o->step % p->test_interval == 0 && o->step < p->steps)
-            TRY(test_model(s, r));
         snprintf(detail, sizeof detail, "steps, loss %.5g, rate %.3g", loss, o->rate);
         progress_show(&progress, (double)o->step, detail);
     }
     const double seconds = timer_now() - begun;
     snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
-    TRY(test_model(s, r));
     TRY(save_model(s, r));
     session_print_timings(s, &r->trainer->timings, seconds);
 out:
@@ -319,11 +341,14 @@ enum status command_train(struct session *s) {
     TRY(make_state(s, &r));
     if (s->resume && file_exists(s->comm, r.path))
         TRY(resume_model(s, &r));
-    if (r.trainer->optimizer->step < c->training.steps)
+    scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
+    session_enter(s);
+    if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r))
         TRY(train(s, &r));
     else
         log_info("%s is complete: nothing to train", r.path);
 out:
+    session_leave(s);
     trainer_destroy(&r.trainer);
     training_data_free(&r.data);
     real *const arrays[] = {r.state.weights, r.state.average, r.state.mu, r.state.nu};

@@ -35,6 +35,15 @@ size_t score_chunk(const struct score_model *model) {
     return model->chunk;
 }
 
+void score_stop_by(struct score_model *model, const struct score_stop *stop) {
+    model->stop = *stop;
+}
+
+enum status score_go_on(const struct score_model *model) {
+    const struct score_stop *stop = &model->stop;
+    return stop->asked && stop->asked(stop->context) ? FAIL(STATUS_STOPPED, "stopped on request") : STATUS_OK;
+}
+
 struct score_cost score_operations(const struct score_model *model) {
     return model->kind->operations(model);
 }

@@ -32,6 +32,7 @@ struct score_model {
     const struct score_kind *kind;
     const struct ops *ops;
     int d, outputs, neighbours, decoded;
+    struct score_stop stop; /* asked between chunks where no gradient is made */
     size_t chunk;
     struct tensors tensors;
     double bytes; /* of the workspace */

@@ -81,6 +81,11 @@ double scores_memory(const struct scores *s) {
     return bytes;
 }
 
+void scores_stop_by(struct scores *s, const struct score_stop *stop) {
+    for (int m = 0; m < s->parts; m++)
+        score_stop_by(s->part[m].model, stop);
+}
+
 /* ---- shifts ---- */
 
 /* What is added to output a (of x or of g) of row r; theory.md section 3. */
@@ -289,6 +294,7 @@ static enum status run_chunk(struct scores *s, int part, const real *weights, co
     const size_t rows = in->count * (size_t)s->decoded, d = (size_t)s->d;
     for (int group = 0; group < probe_groups(s, &plan); group++) {
         struct score_probes probes;
+        TRY(score_go_on(p->model));
         probe_fill(s, part, &plan, group, in->count, space->ids, &space->probes, &probes);
         TRY(score_probe(p->model, weights, in, &probes, space->s, space->probes.product));
         s->ops->to_host(s->ops, space->host, space->probes.product,

@@ -31,6 +31,8 @@ void scores_destroy(struct scores **scores);
 void scores_initialise(const struct scores *scores, uint64_t seed, real *weights);
 struct score_cost scores_operations(const struct scores *scores);
 double scores_memory(const struct scores *scores);
+/* Of scores_flow: score_stop_by for every part. */
+void scores_stop_by(struct scores *scores, const struct score_stop *stop);
 
 /* ---- rows: the decoded particles of some windows, host memory, float64 ---- */
 

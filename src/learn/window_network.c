@@ -329,8 +329,11 @@ static enum status run_pass(struct window_network *n, const struct pass *p) {
             ops->zero(ops, n->dtable, n->members * (size_t)n->width / 2 * sizeof(real));
         if (p->gradient && n->sharing)
             ops->zero(ops, n->dshares, n->members * 3 * (size_t)n->width * sizeof(real));
-        for (size_t at = 0; at < batch; at += n->windows)
+        for (size_t at = 0; at < batch; at += n->windows) {
+            if (!p->gradient)
+                TRY(score_go_on(&n->base));
             forward_chunk(n, p, first + at, at, batch - at < n->windows ? batch - at : n->windows);
+        }
         if (p->gradient)
             window_table_backward(n, p->weights, p->in, p->gradient);
     }

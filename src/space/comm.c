@@ -14,6 +14,7 @@ struct comm {
     MPI_Comm world;
     int rank, size;
     MPI_Request largest; /* the reduction under way */
+    bool notified;
     const struct device_messages *device;
 };
 
@@ -23,7 +24,7 @@ struct comm {
 #define MPI_REAL_TYPE MPI_FLOAT
 #endif
 
-enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7, TAG_CHANNEL = 8 };
+enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7, TAG_CHANNEL = 8, TAG_NOTICE = 9 };
 
 enum status comm_start(int *argc, char ***argv, struct comm **out) {
     *out = calloc(1, sizeof **out);
@@ -37,10 +38,43 @@ enum status comm_start(int *argc, char ***argv, struct comm **out) {
     return STATUS_OK;
 }
 
+void comm_notify(struct comm *comm) {
+    for (int r = 0; r < comm->size && !comm->notified; r++) {
+        MPI_Request request;
+        if (r == comm->rank)
+            continue;
+        MPI_Isend(NULL, 0, MPI_BYTE, r, TAG_NOTICE, comm->world, &request);
+        MPI_Request_free(&request);
+    }
+    comm->notified = true;
+}
+
+bool comm_notified(struct comm *comm) {
+    int there = 0;
+    if (comm->notified)
+        return true;
+    MPI_Iprobe(MPI_ANY_SOURCE, TAG_NOTICE, comm->world, &there, MPI_STATUS_IGNORE);
+    comm->notified = there != 0;
+    return comm->notified;
+}
+
+/* Those that nobody looked at: MPI wants every message received before it ends. */
+static void take_notices(struct comm *comm) {
+    int there = 1;
+    MPI_Barrier(comm->world);
+    while (there) {
+        MPI_Status status;
+        MPI_Iprobe(MPI_ANY_SOURCE, TAG_NOTICE, comm->world, &there, &status);
+        if (there)
+            MPI_Recv(NULL, 0, MPI_BYTE, status.MPI_SOURCE, TAG_NOTICE, comm->world, MPI_STATUS_IGNORE);
+    }
+}
+
 void comm_stop(struct comm **comm) {
     if (!*comm)
         return;
     comm_use_device(*comm, NULL);
+    take_notices(*comm);
     MPI_Comm_free(&(*comm)->world);
     MPI_Finalize();
     free(*comm);

@@ -1,7 +1,7 @@
 /* Messages between ranks: one handle for those between host memories (MPI, whose only caller this is beside HDF5, which
  * is handed the communicator) and those between the memories of devices (a table, see base/messages.h: NCCL's).
  *
- * Every function but comm_rank, comm_size, comm_fail and comm_handle is collective over all ranks of the handle.
+ * Every function but comm_rank, comm_size, comm_fail, comm_handle, comm_notify and comm_notified is collective over all ranks of the handle.
  * Reductions are in place. Arrays are in host memory where nothing else is said.
  */
 #ifndef EPFLOW_SPACE_COMM_H
@@ -51,6 +51,11 @@ enum status comm_agree(struct comm *comm, enum status status);
 #ifdef EPFLOW_ANALYSIS /* shows an analyser that what failed here has failed afterwards */
 #define comm_agree(comm, status) ((status) != STATUS_OK ? (status) : (comm_agree)((comm), (status)))
 #endif
+
+/* For what a rank must let the others know while they are at work: tells every rank, without waiting for any; and
+ * whether any rank has told, this one included. Neither is collective. */
+void comm_notify(struct comm *comm);
+bool comm_notified(struct comm *comm);
 
 void comm_barrier(struct comm *comm);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes); /* from rank 0 */

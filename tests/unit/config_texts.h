@@ -61,7 +61,7 @@ static const char everything[] =
     "             interface_density: 0.4, interface_width: 0, profile_extent: 9, profile_bin: 0.1,\n"
     "             contact_distance: 3}\n"
     "output: {directory: runs/über}\n"
-    "run: {device: cpu, chunk: 1}\n";
+    "run: {device: cpu, chunk: 1, walltime: 90}\n";
 
 /* A crystal, learnt by the composite loss. */
 static const char crystal[] =
