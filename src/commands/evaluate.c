@@ -72,7 +72,7 @@ static enum status prepare(struct session *s, struct evaluation_run *r) {
     const struct source *source = r->source[0];
     status = snapshot_create(&source->box, source->slice->n, s->comm, &r->snapshot);
     if (status == STATUS_OK)
-        status = field_grid_create(&source->box, p->grid, p->smoothing, &r->grid);
+        status = field_grid_create(&source->box, p->grid, p->smoothing, s->comm, &r->grid);
     if (status == STATUS_OK)
         status = certificate_create(r->snapshot, (int)r->shape.frames, &r->certificate);
     if (status == STATUS_OK)
@@ -149,8 +149,7 @@ static enum status digest(struct session *s, struct evaluation_run *r) {
     timer_begin(&r->timings, r->timer_fields);
     enum status status = fields_compute(r->grid, r->snapshot, s->ops, s->comm);
     if (status == STATUS_OK)
-        status = comm_agree(
-            s->comm, interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot));
+        status = interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot, s->comm);
     if (status == STATUS_OK) {
         profile_add(r->profile, r->grid, r->snapshot, s->comm);
         certificate_add(r->certificate, r->snapshot, s->comm);
@@ -167,7 +166,7 @@ static enum status write_frame(struct evaluation_run *r, size_t m, int64_t step)
     for (int c = 0; c < COLUMNS; c++)
         TRY(evaluation_write_column(r->file, m, c, snapshot->begin, snapshot->count, snapshot->column[c]));
     for (int f = 0; f < FIELDS; f++)
-        TRY(evaluation_write_field(r->file, m, f, r->grid->field[f]));
+        TRY(evaluation_write_field(r->file, m, f, r->grid->first, r->grid->count, r->grid->field[f]));
     TRY(evaluation_write_step(r->file, m, step, r->time[m]));
 out:
     timer_end(&r->timings, r->timer_files);

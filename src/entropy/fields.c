@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "entropy/layers.h"
+#include "ops/spread_formula.h"
+
 const struct field_info field_info[FIELDS] = {
     [FIELD_DENSITY] = {"density", "r0^-d", "particles per volume", false},
     [FIELD_EPR] = {"epr", "1/(time r0^d)", "entropy production rate per volume", false},
@@ -23,7 +26,18 @@ double particle_volume(int d) {
     return d == 1 ? 2 : d == 2 ? M_PI : 4 * M_PI / 3;
 }
 
-enum status field_grid_create(const struct box *box, double spacing, double width, struct field_grid **out) {
+/* This rank's share of the layers. */
+static void take_layers(struct field_grid *g, const struct comm *comm) {
+    const int slow = g->box.d - 1;
+    g->layers = (size_t)g->cells[slow];
+    g->layer = g->total / g->layers;
+    g->first = slice_begin(g->layers, comm_size(comm), comm_rank(comm));
+    g->count = slice_begin(g->layers, comm_size(comm), comm_rank(comm) + 1) - g->first;
+    g->held = g->count * g->layer;
+}
+
+enum status field_grid_create(const struct box *box, double spacing, double width, const struct comm *comm,
+                              struct field_grid **out) {
     struct field_grid *g = calloc(1, sizeof *g);
     bool good = g != NULL;
     *out = g;
@@ -37,9 +51,10 @@ enum status field_grid_create(const struct box *box, double spacing, double widt
             g->origin[a] = a < box->d && !box->periodic ? -box->side[a] / 2 : 0;
             g->total *= (size_t)g->cells[a];
         }
+        take_layers(g, comm);
         for (int f = 0; f < FIELDS; f++)
-            good = (g->field[f] = calloc(g->total * (size_t)field_columns(g, f), sizeof(double))) && good;
-        good = (g->distance = calloc(g->total, sizeof(double))) && good;
+            good = (g->field[f] = calloc(g->held * (size_t)field_columns(g, f) + 1, sizeof(double))) && good;
+        good = (g->distance = calloc((g->count + 2) * g->layer, sizeof(double))) && good;
     }
     if (good)
         return STATUS_OK;
@@ -60,41 +75,67 @@ void field_grid_destroy(struct field_grid **grid) {
 /* ---- all fields at once, as columns next to each other: the table's memory has them by cell, the grid one by one ---- */
 
 enum {
-    ROWS_AT_ONCE = 1 << 18, /* particles on their way to the table's memory */
-    CELLS_AT_ONCE = 1 << 16 /* on their way back */
+    ROWS_AT_ONCE = 1 << 18,  /* particles of all ranks on their way to the table's memory */
+    ROWS_AT_LEAST = 1 << 12, /* of one rank */
+    CELLS_AT_ONCE = 1 << 16  /* on their way back */
 };
 
-/* Memory of the table, and of the host. */
+/* What is spread into: the layers of this rank and, before and after them, those that their particles reach; all of
+ * the grid where that is no more. */
 struct spreading {
-    size_t columns;
-    double *position, *amount, *sum; /* (rows, d), (rows, columns), (cells, columns) */
-    double *host;                    /* for rows or cells at once */
+    struct spread_grid grid;
+    bool whole;
+    size_t skip, cells, columns; /* layers before the rank's first; cells in all */
+    int before, after;           /* layers that a particle reaches */
+    size_t rows;                 /* of this rank at once */
+    double *sum;                 /* (cells, columns), memory of the table */
+    double *host;                /* (rows, columns) amounts, or cells on their way back */
 };
 
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static void choose_layers(const struct field_grid *g, struct spreading *p) {
+    const int slow = g->box.d - 1;
+    p->grid = (struct spread_grid){.d = g->box.d, .width = g->width};
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        p->grid.cells[a] = g->cells[a];
+        p->grid.spacing[a] = g->spacing[a];
+        p->grid.origin[a] = g->origin[a];
+    }
+    const struct spread_axis axis = spread_axis_of(&p->grid, slow);
+    p->before = axis.reach;
+    p->after = axis.count - 1 - axis.reach;
+    p->skip = (size_t)axis.count; /* one more than they reach: a particle's layer is rounded */
+    p->whole = g->count + 2 * p->skip >= g->layers;
+    if (p->whole) {
+        p->skip = g->first;
+    } else {
+        p->grid.cells[slow] = (int)(g->count + 2 * p->skip);
+        p->grid.origin[slow] += ((double)g->first - (double)p->skip) * g->spacing[slow];
+    }
+    p->cells = g->count > 0 ? (size_t)p->grid.cells[slow] * g->layer : 0;
+}
+
 static enum status spreading_create(const struct field_grid *g, const struct snapshot *s,
-                                    const struct ops *ops, struct spreading *p) {
-    enum status status = STATUS_OK;
-    const size_t rows = smaller(s->count, ROWS_AT_ONCE), cells = smaller(g->total, CELLS_AT_ONCE);
-    *p = (struct spreading){0};
+                                    const struct ops *ops, int ranks, struct spreading *p) {
+    *p = (struct spreading){.rows = larger(ROWS_AT_ONCE / (size_t)ranks, ROWS_AT_LEAST)};
+    choose_layers(g, p);
     for (int f = 0; f < FIELDS; f++)
         p->columns += (size_t)field_columns(g, f);
-    p->host = malloc((rows > cells ? rows : cells) * p->columns * sizeof *p->host);
+    const size_t most = larger(smaller(s->count, p->rows), smaller(g->held, CELLS_AT_ONCE));
+    p->host = malloc((most + 1) * p->columns * sizeof *p->host);
     if (!p->host)
         return FAIL(STATUS_FAILURE, "out of memory for fields");
-    TRY(ops->allocate(ops, rows * (size_t)g->box.d * sizeof *p->position, (void **)&p->position));
-    TRY(ops->allocate(ops, rows * p->columns * sizeof *p->amount, (void **)&p->amount));
-    TRY(ops->allocate(ops, g->total * p->columns * sizeof *p->sum, (void **)&p->sum));
-out:
-    return status;
+    return ops->allocate(ops, p->cells * p->columns * sizeof *p->sum, (void **)&p->sum);
 }
 
 static void spreading_release(const struct ops *ops, struct spreading *p) {
-    ops->release(ops, p->position);
-    ops->release(ops, p->amount);
     ops->release(ops, p->sum);
     free(p->host);
 }
@@ -114,29 +155,66 @@ static void gather_amounts(const struct field_grid *g, const struct snapshot *s,
     }
 }
 
-static void spread(const struct field_grid *g, const struct snapshot *s, const struct ops *ops,
-                   const struct spreading *p) {
-    const size_t d = (size_t)g->box.d;
-    struct spread_grid grid = {.d = g->box.d, .width = g->width};
-    for (int a = 0; a < MAX_DIMENSION; a++) {
-        grid.cells[a] = g->cells[a];
-        grid.spacing[a] = g->spacing[a];
-        grid.origin[a] = g->origin[a];
-    }
-    for (size_t begin = 0; begin < s->count; begin += ROWS_AT_ONCE) {
-        const size_t count = smaller(s->count - begin, ROWS_AT_ONCE);
-        gather_amounts(g, s, begin, count, p);
-        ops->to_device(ops, p->position, s->column[COLUMN_POSITION] + begin * d, count * d * sizeof(double));
-        ops->to_device(ops, p->amount, p->host, count * p->columns * sizeof(double));
-        ops->spread(ops, &grid, count, (int)p->columns, p->position, p->amount, p->sum);
+/* The image of every particle whose cells all lie in what is spread into. */
+static void choose_images(const struct field_grid *g, const struct spreading *p, size_t count,
+                          double *position) {
+    const int slow = g->box.d - 1;
+    const struct spread_axis axis = spread_axis_of(&p->grid, slow);
+    for (size_t i = 0; i < count && !p->whole; i++) {
+        double *x = position + i * (size_t)g->box.d + slow;
+        const int first = spread_first(&axis, spread_place(&axis, *x));
+        if (first < 0)
+            *x += g->box.side[slow];
+        else if (first + axis.count > axis.cells)
+            *x -= g->box.side[slow];
     }
 }
 
+/* Received particles into the sums. */
+static enum status spread(const struct field_grid *g, const struct ops *ops, const struct spreading *p,
+                          size_t count, double *position, const double *amount) {
+    enum status status = STATUS_OK;
+    const size_t d = (size_t)g->box.d;
+    double *x = NULL, *y = NULL;
+    if (count == 0)
+        return STATUS_OK;
+    choose_images(g, p, count, position);
+    TRY(ops->allocate(ops, count * d * sizeof *x, (void **)&x));
+    TRY(ops->allocate(ops, count * p->columns * sizeof *y, (void **)&y));
+    ops->to_device(ops, x, position, count * d * sizeof *x);
+    ops->to_device(ops, y, amount, count * p->columns * sizeof *y);
+    ops->spread(ops, &p->grid, count, (int)p->columns, x, y, p->sum);
+out:
+    ops->release(ops, x);
+    ops->release(ops, y);
+    return status;
+}
+
+/* This rank's particles from `begin` on to the ranks whose layers they reach, and those that come from others. */
+static enum status spread_rows(const struct field_grid *g, const struct snapshot *s, const struct ops *ops,
+                               struct comm *comm, const struct spreading *p, size_t begin, size_t count) {
+    enum status status = STATUS_OK;
+    const double *x = s->column[COLUMN_POSITION] + begin * (size_t)g->box.d;
+    struct route route = {0};
+    void *position = NULL, *amount = NULL;
+    gather_amounts(g, s, begin, count, p);
+    TRY(comm_agree(comm, route_create(g, comm, count, x, p->before, p->after, &route)));
+    TRY(route_send(&route, comm, (size_t)g->box.d, x, &position));
+    TRY(route_send(&route, comm, p->columns, p->host, &amount));
+    TRY(comm_agree(comm, spread(g, ops, p, route.received, position, amount)));
+out:
+    route_release(&route);
+    free(position);
+    free(amount);
+    return status;
+}
+
 static void fetch_fields(struct field_grid *g, const struct ops *ops, const struct spreading *p) {
-    for (size_t begin = 0; begin < g->total; begin += CELLS_AT_ONCE) {
-        const size_t count = smaller(g->total - begin, CELLS_AT_ONCE);
+    const double *sum = p->sum + p->skip * g->layer * p->columns;
+    for (size_t begin = 0; begin < g->held; begin += CELLS_AT_ONCE) {
+        const size_t count = smaller(g->held - begin, CELLS_AT_ONCE);
         const double *from = p->host;
-        ops->to_host(ops, p->host, p->sum + begin * p->columns, count * p->columns * sizeof(double));
+        ops->to_host(ops, p->host, sum + begin * p->columns, count * p->columns * sizeof(double));
         for (int f = 0; f < FIELDS; f++) {
             const size_t columns = (size_t)field_columns(g, f);
             for (size_t c = 0; c < count; c++)
@@ -151,12 +229,15 @@ enum status fields_compute(struct field_grid *g, const struct snapshot *s, const
                            struct comm *comm) {
     enum status status = STATUS_OK;
     struct spreading p;
-    TRY(comm_agree(comm, spreading_create(g, s, ops, &p)));
-    spread(g, s, ops, &p);
+    double most = (double)s->count;
+    TRY(comm_agree(comm, spreading_create(g, s, ops, comm_size(comm), &p)));
+    comm_max(comm, &most, 1);
+    for (size_t begin = 0; begin < (size_t)most; begin += p.rows) {
+        const size_t from = smaller(begin, s->count);
+        TRY(spread_rows(g, s, ops, comm, &p, from, smaller(s->count - from, p.rows)));
+    }
     fetch_fields(g, ops, &p);
     TRY(comm_agree(comm, ops->synchronise(ops)));
-    for (int f = 0; f < FIELDS; f++)
-        comm_sum(comm, g->field[f], g->total * (size_t)field_columns(g, f));
 out:
     spreading_release(ops, &p);
     return status;

@@ -62,17 +62,18 @@ static void refine(size_t before, size_t after, const double *from, double *to) 
         }
 }
 
-/* The distances at points spread evenly over a cell; what interface_distance gives, for all of them at once. Returns how
- * many they are. */
+/* The distances at points spread evenly over a cell; what interface_distance gives, for all of them at once; cell: of
+ * this rank's layers. Returns how many they are. */
 static size_t distances_in(const struct field_grid *grid, size_t cell, double out[MOST_POINTS]) {
     const int d = grid->box.d;
     double around[MOST_POINTS], *from = around, *to = out;
     size_t at[MAX_DIMENSION][NEAR] = {{0}}, stride = 1, count = 0, before = 1, after = 1;
     for (int a = 0; a < d; a++) {
         const size_t n = (size_t)grid->cells[a], c = cell / stride % n;
-        at[a][0] = (c > 0 ? c - 1 : n - 1) * stride;
-        at[a][1] = c * stride;
-        at[a][2] = (c + 1 < n ? c + 1 : 0) * stride;
+        const bool layer = a == d - 1; /* whose neighbours are there, before and after */
+        at[a][0] = (layer ? c : c > 0 ? c - 1 : n - 1) * stride;
+        at[a][1] = (layer ? c + 1 : c) * stride;
+        at[a][2] = (layer ? c + 2 : c + 1 < n ? c + 1 : 0) * stride;
         stride *= n;
         after *= NEAR;
     }
@@ -94,7 +95,7 @@ static size_t distances_in(const struct field_grid *grid, size_t cell, double ou
 }
 
 /* Volume in each bin, from points spread evenly over every cell: distances are told in the same way as for
- * particles, so the density does not see the grid. Every rank takes a share of the cells. */
+ * particles, so the density does not see the grid. Every rank takes its layers. */
 static void add_volumes(struct profile *p, const struct field_grid *grid, struct comm *comm, double *volume) {
     double cell = grid->box.groups > 0 ? grid->box.groups : 1, diagonal = 0; /* copies share the box */
     for (int a = 0; a < grid->box.d; a++) {
@@ -102,9 +103,9 @@ static void add_volumes(struct profile *p, const struct field_grid *grid, struct
         diagonal += grid->spacing[a] * grid->spacing[a];
     }
     const double most = p->extent + 2 * sqrt(diagonal); /* beyond it cells around are beyond the bins, too */
-    for (size_t c = (size_t)comm_rank(comm); c < grid->total; c += (size_t)comm_size(comm)) {
+    for (size_t c = 0; c < grid->held; c++) {
         double distance[MOST_POINTS];
-        if (fabs(grid->distance[c]) > most)
+        if (fabs(grid->distance[grid->layer + c]) > most)
             continue;
         const size_t points = distances_in(grid, c, distance);
         for (size_t m = 0; m < points; m++) {

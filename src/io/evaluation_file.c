@@ -212,7 +212,8 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
     TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
     TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
     TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
-    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    TRY(write_result(
+        e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     for (int m = 0; m < s->tables; m++)
         TRY(make_table(e, &s->table[m]));
     TRY(h5_write_integer(e->file, "/", "complete", 0));
@@ -348,20 +349,18 @@ enum status evaluation_read_column(struct evaluation *e, size_t frame, int colum
     return h5_read(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
 }
 
-/* Every rank writes its share of the slowest axis of the grid. */
-enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, const double *grid) {
+enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, size_t first, size_t layers,
+                                   const double *rows) {
     char path[160];
-    size_t dims[H5_RANK], offset[H5_RANK] = {frame}, count[H5_RANK], row = 1;
+    size_t dims[H5_RANK], offset[H5_RANK] = {frame}, count[H5_RANK];
     int rank = field_dims(e->shape, field, dims);
-    const size_t ranks = (size_t)comm_size(e->comm), own = (size_t)comm_rank(e->comm);
+    const int axis = e->shape->d == 1 ? 2 : 1; /* a line is stored as one row of a plane */
     field_path(e, field, path);
     memcpy(count, dims, sizeof count);
     count[0] = 1;
-    offset[1] = dims[1] * own / ranks;
-    count[1] = dims[1] * (own + 1) / ranks - offset[1];
-    for (int a = 2; a < rank; a++)
-        row *= dims[a];
-    return h5_write(e->file, path, H5_FLOAT64, rank, offset, count, grid + offset[1] * row);
+    offset[axis] = first;
+    count[axis] = layers;
+    return h5_write(e->file, path, H5_FLOAT64, rank, offset, count, rows);
 }
 
 enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time) {

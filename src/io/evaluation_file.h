@@ -79,8 +79,9 @@ enum status evaluation_write_column(struct evaluation *e, size_t frame, int colu
                                     size_t count, const double *rows);
 enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
                                    double *rows);
-/* The whole grid, the same on every rank (cells..., columns), x fastest. */
-enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, const double *grid);
+/* This rank's part of a grid (layers, cells of the faster axes..., columns), x fastest: from cell `first` of axis d - 1 on. */
+enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, size_t first, size_t layers,
+                                   const double *rows);
 /* Last of a frame: what makes it count. */
 enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time);
 /* At the end: profiles (values of shape's table, and the bins' centres), identities and tables by class of shape,

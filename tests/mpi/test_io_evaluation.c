@@ -74,7 +74,9 @@ static void write_evaluation_frame(struct evaluation *e, const struct evaluation
     for (int f = 0; f < 2; f++) {
         for (int i = 0; i < NX * NY * 2; i++)
             grid[i] = (double)frame * 1000 + f * 100 + i;
-        assert_int_equal(evaluation_write_field(e, frame, f, grid), STATUS_OK);
+        const size_t first = slice_begin(NY, ranks, rank), layers = slice_begin(NY, ranks, rank + 1) - first,
+                     row = NX * (size_t)s->field[f].columns;
+        assert_int_equal(evaluation_write_field(e, frame, f, first, layers, grid + first * row), STATUS_OK);
     }
     free(rows);
     assert_int_equal(evaluation_write_step(e, frame, 200 + 40 * (int64_t)frame, 10 + 2 * (double)frame),

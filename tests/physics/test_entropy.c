@@ -4,6 +4,7 @@
 #include "../mpi/ranks.h"
 #include "entropy/certificate.h"
 #include "entropy/classes.h"
+#include "entropy/layers.h"
 #include "entropy/profile.h"
 
 /* ---- a slab: a square lattice of spacing 1.5 for |x - middle| < half, across the box's edge, else nothing ---- */
@@ -38,7 +39,7 @@ static void test_fields(void **state) {
     struct field_grid *g = NULL;
     for (double width = 0; width < 40; width = 3 * width + 0.4) {
         double want[FIELDS][2] = {{0}};
-        assert_int_equal(field_grid_create(&box, 1.3, width, &g), STATUS_OK);
+        assert_int_equal(field_grid_create(&box, 1.3, width, comm, &g), STATUS_OK);
         assert_int_equal(fields_compute(g, s, ops_cpu(), comm), STATUS_OK);
         for (size_t i = 0; i < s->count; i++) {
             want[FIELD_DENSITY][0] += 1;
@@ -53,9 +54,10 @@ static void test_fields(void **state) {
         for (int f = 0; f < FIELDS; f++)
             for (int a = 0; a < field_columns(g, f); a++) {
                 double sum = 0;
-                for (size_t c = 0; c < g->total; c++)
+                for (size_t c = 0; c < g->held; c++)
                     sum += g->field[f][c * (size_t)field_columns(g, f) + (size_t)a] * g->spacing[0] *
                            g->spacing[1];
+                comm_sum(comm, &sum, 1);
                 assert_below(fabs(sum - want[f][a]), 1e-9 * (1 + fabs(want[f][a])));
             }
         field_grid_destroy(&g);
@@ -71,10 +73,10 @@ static void test_interface(void **state) {
     struct profile *p = NULL;
     const double inside = 1 / (STEP * STEP),
                  level = 0.5 * M_PI * inside; /* half of the slab's packing fraction */
-    assert_int_equal(field_grid_create(&box, 0.5, 1, &g), STATUS_OK);
+    assert_int_equal(field_grid_create(&box, 0.5, 1, comm, &g), STATUS_OK);
     assert_int_equal(profile_create(10, 1, 2, &p), STATUS_OK);
     assert_int_equal(fields_compute(g, s, ops_cpu(), comm), STATUS_OK);
-    assert_int_equal(interface_compute(g, level, 3, s), STATUS_OK);
+    assert_int_equal(interface_compute(g, level, 3, s, comm), STATUS_OK);
     for (size_t i = 0; i < s->count; i++) {
         double away = fabs(s->column[COLUMN_POSITION][2 * i] - MIDDLE), want = HALF - fmin(away, SIDE - away);
         assert_below(fabs(s->column[COLUMN_INTERFACE_DISTANCE][i] - want), 0.5);
@@ -82,8 +84,9 @@ static void test_interface(void **state) {
             assert_int_equal(s->column[COLUMN_PHASE][i], want < 3 ? PHASE_INTERFACE : PHASE_DENSE);
     }
     /* the point farthest from the slab is 18 away from either face, one of them across the edge */
-    double far = interface_distance(g, (double[]){MIDDLE + SIDE / 2, 7});
-    assert_below(fabs(far + SIDE / 2 - HALF), 0.5);
+    const double point[] = {MIDDLE + SIDE / 2, 7};
+    if (layer_of(g, point[1]) - g->first < g->count)
+        assert_below(fabs(interface_distance(g, point) + SIDE / 2 - HALF), 0.5);
     for (int frame = 0; frame < 2; frame++)
         profile_add(p, g, s, comm);
     double *density = calloc((size_t)p->bins, sizeof *density),
@@ -105,6 +108,126 @@ static void test_interface(void **state) {
     profile_destroy(&p);
     field_grid_destroy(&g);
     snapshot_destroy(&s);
+}
+
+/* ---- layers: every cell and every particle against sums and searches over all of them ---- */
+
+/* Particle i of a cloud that is dense at one end: the same on every rank. */
+static void cloud(const struct box *box, size_t i, double x[], double *sigma) {
+    double unit[4];
+    for (int m = 0; m < 4; m++) {
+        uint32_t word[4];
+        rng_words(5, STREAM_START, (uint32_t)i, (uint64_t)m, 0, word);
+        unit[m] = rng_uniform(word[0]);
+    }
+    for (int a = 0; a < box->d; a++)
+        x[a] = box->side[a] * (i % 4 == 0 ? unit[a] : 0.4 * unit[a] * unit[a]) -
+               (box->periodic ? 0 : box->side[a] / 2);
+    *sigma = unit[3];
+}
+
+/* Weight of a particle for a cell of one axis: the formula of fields.h, on a line. */
+static double weight_of(const struct field_grid *g, int a, double x, int cell) {
+    const double place = (x - g->origin[a]) / g->spacing[a] - 0.5,
+                 width = fmax(g->width / g->spacing[a], 0.5);
+    const int reach = (int)ceil(3 * g->width / g->spacing[a]), first = (int)floor(place) - reach,
+              n = g->cells[a];
+    double sum = 0, own = 0;
+    for (int c = first; c < first + 2 * reach + 2; c++) {
+        const double height = exp(-(c - place) * (c - place) / (2 * width * width));
+        sum += height;
+        own += ((c % n) + n) % n == cell ? height : 0;
+    }
+    return own / (sum * g->spacing[a]);
+}
+
+/* Cell c of the whole grid on every axis. */
+static void axes_of(const struct field_grid *g, size_t c, int at[]) {
+    for (int a = 0; a < MAX_DIMENSION; a++) {
+        at[a] = (int)(c % (size_t)g->cells[a]);
+        c /= (size_t)g->cells[a];
+    }
+}
+
+/* The distance of a cell to the nearest one of the other kind, half a cell before it; dense: of all cells. */
+static double nearest_other(const struct field_grid *g, const double *dense, size_t c) {
+    double least = INFINITY, half = INFINITY;
+    int here[MAX_DIMENSION], there[MAX_DIMENSION];
+    axes_of(g, c, here);
+    for (size_t o = 0; o < g->total; o++) {
+        double square = 0;
+        if (dense[o] == dense[c])
+            continue;
+        axes_of(g, o, there);
+        for (int a = 0; a < g->box.d; a++) {
+            int away = abs(here[a] - there[a]);
+            away = g->box.periodic && g->cells[a] - away < away ? g->cells[a] - away : away;
+            square += away * g->spacing[a] * away * g->spacing[a];
+            half = fmin(half, g->spacing[a] / 2);
+        }
+        least = fmin(least, square);
+    }
+    return (dense[c] > 0 ? 1 : -1) * (sqrt(least) - half);
+}
+
+static void check_layers(int d, bool periodic, double side, double spacing, double width) {
+    enum { CLOUD = 200 };
+    const struct box box = {.d = d, .periodic = periodic, .side = {side, 0.8 * side, 0.7 * side}};
+    const double level = 2 * CLOUD / pow(side, d);
+    struct snapshot *s = NULL;
+    struct field_grid *g = NULL;
+    assert_int_equal(snapshot_create(&box, CLOUD, comm, &s), STATUS_OK);
+    for (size_t i = 0; i < s->count; i++)
+        cloud(&box, s->begin + i, s->column[COLUMN_POSITION] + i * (size_t)d, s->column[COLUMN_SIGMA] + i);
+    assert_int_equal(field_grid_create(&box, spacing, width, comm, &g), STATUS_OK);
+    assert_int_equal(fields_compute(g, s, ops_cpu(), comm), STATUS_OK);
+    assert_int_equal(interface_compute(g, level * particle_volume(d), 1, s, comm), STATUS_OK);
+    double *dense = calloc(g->total, sizeof *dense), held = (double)g->held;
+    const size_t begin = g->first * g->layer;
+    for (size_t c = 0; c < g->held; c++) {
+        double density = 0, epr = 0, x[MAX_DIMENSION], sigma;
+        int at[MAX_DIMENSION];
+        axes_of(g, begin + c, at);
+        for (size_t i = 0; i < CLOUD; i++) {
+            double weight = 1;
+            cloud(&box, i, x, &sigma);
+            for (int a = 0; a < d; a++)
+                weight *= weight_of(g, a, x[a], at[a]);
+            density += weight;
+            epr += weight * sigma;
+        }
+        assert_below(fabs(g->field[FIELD_DENSITY][c] - density), 1e-12 * (1 + density));
+        assert_below(fabs(g->field[FIELD_EPR][c] - epr), 1e-12 * (1 + epr));
+        dense[begin + c] = g->field[FIELD_DENSITY][c] > level;
+    }
+    comm_sum(comm, &held, 1);
+    assert_true(held == (double)g->total);
+    comm_sum(comm, dense, g->total);
+    for (size_t c = 0; c < g->held; c++)
+        assert_below(fabs(g->distance[g->layer + c] - nearest_other(g, dense, begin + c)), 1e-9);
+    for (size_t c = 0; c < g->layer && g->count > 0; c++) { /* the layers around */
+        const size_t after = (g->first + g->count) % g->layers,
+                     before = (g->first + g->layers - 1) % g->layers;
+        assert_below(fabs(g->distance[c] - nearest_other(g, dense, before * g->layer + c)), 1e-9);
+        assert_below(
+            fabs(g->distance[(g->count + 1) * g->layer + c] - nearest_other(g, dense, after * g->layer + c)),
+            1e-9);
+    }
+    free(dense);
+    field_grid_destroy(&g);
+    snapshot_destroy(&s);
+}
+
+/* Also where layers are fewer than ranks, and where a particle reaches round the axis. */
+static void test_layers(void **state) {
+    (void)state;
+    check_layers(1, true, 60, 0.5, 0.7);
+    check_layers(2, true, 60, 1.5, 0.4);
+    check_layers(2, false, 60, 1.5, 0.4);
+    check_layers(2, true, 20, 1, 4);
+    check_layers(2, true, 20, 9, 0);
+    check_layers(3, true, 16, 0.9, 0.4);
+    check_layers(3, false, 12, 1.1, 1);
 }
 
 /* ---- the certificate on an exact score ---- */
@@ -264,9 +387,12 @@ static void test_blocks(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),      cmocka_unit_test(test_interface),
-        cmocka_unit_test(test_certificate), cmocka_unit_test(test_resolved_fraction),
-        cmocka_unit_test(test_classes),     cmocka_unit_test(test_blocks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields),
+                                       cmocka_unit_test(test_interface),
+                                       cmocka_unit_test(test_layers),
+                                       cmocka_unit_test(test_certificate),
+                                       cmocka_unit_test(test_resolved_fraction),
+                                       cmocka_unit_test(test_classes),
+                                       cmocka_unit_test(test_blocks)};
     return run_on_ranks(argc, argv, tests, sizeof tests / sizeof *tests);
 }
