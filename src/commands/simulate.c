@@ -24,7 +24,7 @@ struct run {
     double last_restart; /* seconds */
     uint64_t first;      /* step and time at which this run began */
     double begun;
-    char path[SESSION_PATH], restart[SESSION_PATH], previous[SESSION_PATH];
+    char path[SESSION_PATH], restart[SESSION_PATH], previous[SESSION_PATH], failed[SESSION_PATH];
     int timer_files;
 };
 
@@ -170,6 +170,7 @@ static enum status begin(struct session *s, struct run *r, bool resuming, uint64
     } else {
         TRY(file_remove(s->comm, r->restart)); /* of a run that this one replaces */
         TRY(file_remove(s->comm, r->previous));
+        TRY(file_remove(s->comm, r->failed));
         struct box box = system_box(&c->system);
         struct trajectory_shape shape = {.particles = r->slice->n,
                                          .d = box.d,
@@ -234,6 +235,27 @@ static enum status save_frame(struct session *s, struct run *r, const struct sim
 out:
     timer_end(&r->simulation->timings, r->timer_files);
     return status;
+}
+
+/* The state that the numbers went wrong after goes into a file of its own, which is a restart; the last good one stays.
+ * The message says where, or why it could not be written: what is returned stays STATUS_NUMBERS. */
+static enum status set_aside(struct session *s, struct run *r) {
+    enum status status = STATUS_OK;
+    char message[1024], place[128];
+    snprintf(message, sizeof message, "%s", status_message());
+    snprintf(place, sizeof place, "%s", status_place());
+    status_clear();
+    TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
+    struct restart restart = restart_of(r);
+    TRY(restart_write(s->comm, r->failed, NULL, r->slice->n, r->slice->d, &s->config, s->device, &restart));
+    log_info("the state at step %" PRIu64 ", before the one that failed, is in %s; %s is as it was",
+             restart.step, r->failed, r->restart);
+out:
+    if (status != STATUS_OK)
+        log_warning("the state could not be set aside: %s", status_message());
+    status_clear();
+    status_adopt(message, place);
+    return STATUS_NUMBERS;
 }
 
 /* ---- the run ---- */
@@ -338,6 +360,7 @@ enum status command_simulate(struct session *s) {
     session_path(s, "trajectory.h5", r.path);
     session_path(s, "restart.h5", r.restart);
     session_path(s, "restart.previous.h5", r.previous);
+    session_path(s, "failed.h5", r.failed);
     TRY(session_refuse_existing(s, r.path));
     TRY(comm_agree(s->comm,
                    slice_create((size_t)config_total(&c->system), c->system.dimension, s->comm, &r.slice)));
@@ -354,7 +377,9 @@ enum status command_simulate(struct session *s) {
     TRY(session_open_output(s));
     TRY(comm_agree(s->comm, simulation_create(s->ops, s->comm, c, &r.simulation)));
     r.timer_files = timings_add(&r.simulation->timings, "files");
-    TRY(simulate(s, &r, resuming, step));
+    status = simulate(s, &r, resuming, step);
+    if (status == STATUS_NUMBERS)
+        status = set_aside(s, &r);
 out:
     if (r.trajectory) {
         enum status closed = trajectory_close(&r.trajectory);

@@ -41,7 +41,7 @@ static enum status to_midpoint(struct simulation *s) {
         for (int a = 0; a < s->box.d; a++)
             s->ops->copy(s->ops, s->q_start[a], p->q[a], p->owned * sizeof *p->q[a]);
         move(s, s->fine_law.dt / 2, NULL, &result);
-        TRY(simulation_agree(s, &result, "refine_dt", &displacement));
+        TRY(simulation_agree(s, &result, s->fine_law.dt / 2, &displacement));
         if (displacement <= simulation_lists_last(s))
             return simulation_refresh(s, displacement);
         for (int a = 0; a < s->box.d; a++)
@@ -66,7 +66,7 @@ static enum status fine_step(struct simulation *s) {
     simulation_pair_forces(s);
     move(s, s->fine_law.dt, s->particles->image, &result);
     kick(s);
-    TRY(simulation_agree(s, &result, "refine_dt", &displacement));
+    TRY(simulation_agree(s, &result, s->fine_law.dt, &displacement));
     TRY(simulation_refresh(s, displacement));
 out:
     return status;

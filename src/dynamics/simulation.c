@@ -95,11 +95,9 @@ static enum status reserve(struct simulation *s) {
         TRY(ops_replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
         if (s->fine_steps > 0)
             TRY(ops_replace(ops, n * sizeof *s->q_start[a], &s->q_start[a]));
-        if (comm_size(s->comm) > 1) {
-            TRY(ops_replace(ops, n * sizeof *old->q[a], &old->q[a]));
-            TRY(ops_replace(ops, n * sizeof *old->image[a], &old->image[a]));
-            TRY(ops_replace(ops, n * sizeof *old->g[a], &old->g[a]));
-        }
+        TRY(ops_replace(ops, n * sizeof *old->q[a], &old->q[a]));
+        TRY(ops_replace(ops, n * sizeof *old->image[a], &old->image[a]));
+        TRY(ops_replace(ops, n * sizeof *old->g[a], &old->g[a]));
     }
     s->capacity = n;
 out:
@@ -127,11 +125,25 @@ void simulation_remember(struct simulation *s) {
     s->snapshot.step = s->step_law.step;
     s->snapshot.displacement = s->displacement;
     s->snapshot.since_list = s->since_list;
-    for (int a = 0; a < s->box.d && comm_size(s->comm) > 1; a++) {
+    for (int a = 0; a < s->box.d; a++) {
         s->ops->copy(s->ops, s->snapshot.q[a], p->q[a], p->owned * sizeof *p->q[a]);
         s->ops->copy(s->ops, s->snapshot.image[a], p->image[a], p->owned * sizeof *p->image[a]);
         s->ops->copy(s->ops, s->snapshot.g[a], p->g[a], p->owned * sizeof *p->g[a]);
     }
+}
+
+/* Whether the ranks own all particles together. */
+static enum status check_none_lost(struct simulation *s) {
+    const int64_t all = config_total(&s->system);
+    int64_t held = (int64_t)s->particles->owned;
+    comm_sum_integer(s->comm, &held, 1);
+    if (held == all)
+        return STATUS_OK;
+    return FAIL(
+        STATUS_NUMBERS,
+        "step %llu: the ranks hold %lld particles, not %lld: some were lost, or are there twice, while "
+        "they moved between ranks: go on from the last restart with --resume",
+        (unsigned long long)s->step_law.step, (long long)held, (long long)all);
 }
 
 /* Halo and pair list for the particles as they are owned now. */
@@ -218,6 +230,7 @@ enum status simulation_rebuild(struct simulation *s) {
         TRY(balance(s));
         TRY(particles_migrate(s->particles, s->domain, s->comm,
                               s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
+        TRY(check_none_lost(s));
     }
     TRY(build_lists(s));
 out:
@@ -283,25 +296,13 @@ static bool hear(struct simulation *s) {
     return !(t->number[TOLD_MOVED] > t->bound);
 }
 
-static enum status all_well(struct simulation *s, const char *dt) {
-    const struct told *t = &s->told;
-    if (t->number[TOLD_BAD] == 0)
-        return STATUS_OK;
-    return FAIL(STATUS_NUMBERS,
-                "particle %.0f at step %llu: it moved more than a quarter of the box at once, its force or "
-                "propulsion is not finite%s: use a smaller simulation.%s%s",
-                t->number[TOLD_BAD] - 1, (unsigned long long)t->step,
-                s->box.periodic ? "" : ", or it left the middle half of the open box", dt,
-                s->box.periodic ? "" : " or a larger system.box");
-}
-
-enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
+enum status simulation_agree(struct simulation *s, const struct step_result *result, double dt,
                              double *displacement) {
     comm_fail(s->comm, s->ops->synchronise(s->ops));
     tell(s, result, true, false, INFINITY);
     hear(s);
     *displacement = s->displacement;
-    return all_well(s, dt);
+    return s->told.number[TOLD_BAD] > 0 ? simulation_explain_move(s, dt) : STATUS_OK;
 }
 
 /* ---- steps ---- */
@@ -367,6 +368,7 @@ enum status simulation_refresh(struct simulation *s, double displacement) {
 }
 
 static enum status do_again(struct simulation *s);
+static enum status all_well(struct simulation *s);
 
 /* A step, and lists or messages for the next. Forces are of lists that last if no particle went farther in the last step
  * than was expected; whether that is so is heard after this one. How far particles are from where the lists were made is
@@ -386,7 +388,7 @@ static enum status advance(struct simulation *s, bool stop) {
     timer_end(&s->timings, s->timer_step);
     if (!hear(s))
         return do_again(s);
-    TRY(all_well(s, "dt"));
+    TRY(all_well(s));
     const double bound = t->caution * t->number[TOLD_MOVED];
     const bool far = s->displacement + bound > simulation_lists_last(s);
     const bool long_ago = s->step_law.step - s->snapshot.step >= REMEMBER;
@@ -395,7 +397,7 @@ static enum status advance(struct simulation *s, bool stop) {
     tell(s, &result, measured, stop, wait || s->law.kind == PAIRS_SPRINGS ? INFINITY : bound);
     if (wait) {
         hear(s);
-        TRY(all_well(s, "dt"));
+        TRY(all_well(s));
         t->careful = false;
     }
     if (long_ago)
@@ -405,12 +407,9 @@ out:
     return status;
 }
 
-/* A particle went farther than expected, and a pair may have been missed: all steps since the lists were made once more,
- * each waiting for what it is told. */
-static enum status do_again(struct simulation *s) {
-    enum status status = STATUS_OK;
+/* The particles as they were at the snapshot. */
+static void go_back(struct simulation *s) {
     struct particles *p = s->particles;
-    const uint64_t target = s->step_law.step;
     for (int a = 0; a < s->box.d; a++) {
         s->ops->copy(s->ops, p->q[a], s->snapshot.q[a], p->owned * sizeof *p->q[a]);
         s->ops->copy(s->ops, p->image[a], s->snapshot.image[a], p->owned * sizeof *p->image[a]);
@@ -420,13 +419,44 @@ static enum status do_again(struct simulation *s) {
     s->displacement = s->snapshot.displacement;
     s->since_list = s->snapshot.since_list;
     s->since_close = INFINITY;
-    s->told.caution *= 1.5;
-    s->repeats++;
     begin_messages(s);
+}
+
+/* Steps up to `target`, each waiting for what it is told. */
+static enum status go_on(struct simulation *s, uint64_t target) {
+    enum status status = STATUS_OK;
     while (s->step_law.step < target) {
         s->told.careful = true;
         TRY(advance(s, false));
     }
+out:
+    return status;
+}
+
+/* A particle went farther than expected, and a pair may have been missed: all steps since the lists were made once
+ * more. */
+static enum status do_again(struct simulation *s) {
+    const uint64_t target = s->step_law.step;
+    go_back(s);
+    s->told.caution *= 1.5;
+    s->repeats++;
+    return go_on(s, target);
+}
+
+/* Of the step that was heard of. Where a particle left the range of numbers in it: back to the state before it, which
+ * the snapshot leads to again, and the reason. */
+static enum status all_well(struct simulation *s) {
+    enum status status = STATUS_OK;
+    struct told *t = &s->told;
+    if (t->number[TOLD_BAD] == 0)
+        return STATUS_OK;
+    const uint64_t bad = t->step;
+    end_messages(s);
+    end_reduction(s);
+    memset(t->number, 0, sizeof t->number);
+    go_back(s);
+    TRY(go_on(s, bad - 1));
+    status = simulation_explain_step(s);
 out:
     return status;
 }
@@ -442,7 +472,7 @@ enum status simulation_settle(struct simulation *s) {
     enum status status = STATUS_OK;
     end_messages(s);
     hear(s);
-    TRY(all_well(s, "dt"));
+    TRY(all_well(s));
     /* Where one went farther than expected nothing need be done again: no force was computed since. */
     if (s->displacement > simulation_lists_last(s))
         TRY(simulation_rebuild(s));

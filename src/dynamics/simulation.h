@@ -68,7 +68,7 @@ struct simulation {
     size_t capacity;
     uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
     struct told told;          /* what ranks tell each other of every step */
-    struct snapshot snapshot;  /* where steps can be done again from; several ranks only */
+    struct snapshot snapshot;  /* where steps can be done again from */
     uint64_t repeats;          /* how often they had to be */
     struct skin_search search;
     uint64_t balanced, balance_interval; /* step when ranks were compared last, steps to the next time */
@@ -86,7 +86,8 @@ void simulation_destroy(struct simulation **simulation);
 enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step);
 
 /* One step on every rank. *stop: in, this rank wants to stop; out, some rank wanted to by now, or a step ago (the same
- * on every rank). Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers in this step or the last.
+ * on every rank). Fails (STATUS_NUMBERS) naming a particle that left the range of the numbers, its rank, the step and the
+ * cause, and then holds the state before that step, which step_law.step is the number of.
  * Ghosts, and whether this step went well, are known only after simulation_settle. Collective. */
 enum status simulation_step(struct simulation *s, bool *stop);
 

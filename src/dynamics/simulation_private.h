@@ -16,10 +16,15 @@ void simulation_tune_skin(struct simulation *s);
 /* Forces of the pairs at the present positions; ends the halo's messages meanwhile. */
 void simulation_pair_forces(struct simulation *s);
 
-/* Tells the ranks of a move that was just made, and waits for what they tell: how far particles went since the lists
- * were made, and whether all is well; dt names the parameter to blame. Collective. */
-enum status simulation_agree(struct simulation *s, const struct step_result *result, const char *dt,
+/* Tells the ranks of a move of `dt` that was just made, and waits for what they tell: how far particles went since the
+ * lists were made, and whether all is well. Collective. */
+enum status simulation_agree(struct simulation *s, const struct step_result *result, double dt,
                              double *displacement);
+
+/* Why a particle cannot make the step that the state is before, or the move of `dt` of fine steps that was just tried,
+ * whose start the particles are put back to. failure.c. Fail, naming the particle of the lowest id that cannot. Collective. */
+enum status simulation_explain_step(struct simulation *s);
+enum status simulation_explain_move(struct simulation *s, double dt);
 
 /* How far particles may move before lists are made anew. */
 double simulation_lists_last(const struct simulation *s);
