@@ -284,6 +284,7 @@ sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases 
 import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
+import verify_inject  # noqa: E402
 import verify_physics  # noqa: E402
 import verify_refine  # noqa: E402
 import verify_response  # noqa: E402
@@ -295,7 +296,7 @@ CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": 
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
-         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels}
+         "inject": verify_inject.injected, "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels}
 
 
 def measurements(case, folder):
