@@ -207,8 +207,9 @@ out:
 static enum status stopped(struct session *s, const struct evaluation_run *r, size_t before, size_t m,
                            double begun) {
     const double tried = timer_now() - begun, all = s->limit > 0 ? s->limit - s->begun : INFINITY;
-    double hopeless = m == before && s->out_of_time && tried > 0.7 * all;
+    double hopeless = m == before && s->out_of_time && tried > 0.4 * all;
     comm_broadcast(s->comm, &hopeless, sizeof hopeless);
+    status_clear(); /* of what was interrupted */
     if (hopeless > 0)
         return FAIL(
             STATUS_FAILURE,
