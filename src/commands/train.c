@@ -156,7 +156,7 @@ static void move_state(struct session *s, struct training_run *r, bool to_host) 
     }
 }
 
-static enum status save_model(struct session *s, struct training_run *r) {
+static enum status save_model(struct session *s, struct training_run *r, const char *path) {
     move_state(s, r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
@@ -165,7 +165,7 @@ static enum status save_model(struct session *s, struct training_run *r) {
         data.path[m] = r->data.file[m].path;
         data.identity[m] = r->data.file[m].identity;
     }
-    return model_write(s->comm, r->path, &s->config, s->device, &data, r->trainer->scores->tensors.count,
+    return model_write(s->comm, path, &s->config, s->device, &data, r->trainer->scores->tensors.count,
                        r->tensor, &r->state);
 }
 
@@ -279,7 +279,7 @@ static enum status train(struct session *s, struct training_run *r) {
         comm_max(s->comm, &stop, 1);
         bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
         if ((stop > 0 || due) && o->step < p->steps)
-            TRY(save_model(s, r));
+            TRY(save_model(s, r, r->path));
         if (stop > 0 && o->step < p->steps) {
             log_info("stopped on request at step %" PRId64 "; %s is written: go on with --resume", o->step,
                      r->path);
@@ -294,10 +294,27 @@ static enum status train(struct session *s, struct training_run *r) {
     snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
     TRY(test_model(s, r));
-    TRY(save_model(s, r));
+    TRY(save_model(s, r, r->path));
     session_print_timings(s, &r->trainer->timings, seconds);
 out:
     return status;
+}
+
+/* Weights and optimizer before the step in which the numbers went wrong, into a file of their own; model.h5 stays as it
+ * was. What is returned stays STATUS_NUMBERS, with its message. */
+static enum status set_aside(struct session *s, struct training_run *r) {
+    char path[SESSION_PATH], message[1024], place[128];
+    session_path(s, "failed-model.h5", path);
+    snprintf(message, sizeof message, "%s", status_message());
+    snprintf(place, sizeof place, "%s", status_place());
+    status_clear();
+    if (save_model(s, r, path) == STATUS_OK)
+        log_info("the model at step %" PRId64 ", before the one that failed, is in %s", r->state.step, path);
+    else
+        log_warning("the model could not be set aside: %s", status_message());
+    status_clear();
+    status_adopt(message, place);
+    return STATUS_NUMBERS;
 }
 
 enum status command_train(struct session *s) {
@@ -318,10 +335,14 @@ enum status command_train(struct session *s) {
     TRY(make_state(s, &r));
     if (s->resume && file_exists(s->comm, r.path))
         TRY(resume_model(s, &r));
-    if (r.trainer->optimizer->step < c->training.steps)
-        TRY(train(s, &r));
-    else
+    if (r.trainer->optimizer->step < c->training.steps) {
+        status = train(s, &r);
+        if (status == STATUS_NUMBERS)
+            status = set_aside(s, &r);
+        TRY(status);
+    } else {
         log_info("%s is complete: nothing to train", r.path);
+    }
 out:
     trainer_destroy(&r.trainer);
     training_data_free(&r.data);
