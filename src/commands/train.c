@@ -156,7 +156,7 @@ static void move_state(struct session *s, struct training_run *r, bool to_host) 
     }
 }
 
-static enum status save_model(struct session *s, struct training_run *r) {
+static enum status save_model(struct session *s, struct training_run *r, const char *path) {
     move_state(s, r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
@@ -165,7 +165,7 @@ static enum status save_model(struct session *s, struct training_run *r) {
         data.path[m] = r->data.file[m].path;
         data.identity[m] = r->data.file[m].identity;
     }
-    return model_write(s->comm, r->path, &s->config, s->device, &data, r->trainer->scores->tensors.count,
+    return model_write(s->comm, path, &s->config, s->device, &data, r->trainer->scores->tensors.count,
                        r->tensor, &r->state);
 }
 
@@ -274,7 +274,7 @@ static bool test_is_due(const struct session *s, const struct training_run *r) {
 
 static enum status stop_here(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
-    TRY(save_model(s, r));
+    TRY(save_model(s, r, r->path));
     log_info("stopped %s at step %" PRId64 "; %s is written: go on with --resume", session_stop_reason(s),
              r->trainer->optimizer->step, r->path);
     status = STATUS_STOPPED;
@@ -310,17 +310,34 @@ static enum status train(struct session *s, struct training_run *r) {
         if (stop && (o->step < p->steps || test_is_due(s, r)))
             return stop_here(s, r);
         if (due && o->step < p->steps)
-            TRY(save_model(s, r));
+            TRY(save_model(s, r, r->path));
         snprintf(detail, sizeof detail, "steps, loss %.5g, rate %.3g", loss, o->rate);
         progress_show(&progress, (double)o->step, detail);
     }
     const double seconds = timer_now() - begun;
     snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
-    TRY(save_model(s, r));
+    TRY(save_model(s, r, r->path));
     session_print_timings(s, &r->trainer->timings, seconds);
 out:
     return status;
+}
+
+/* Weights and optimizer before the step in which the numbers went wrong, into a file of their own; model.h5 stays as it
+ * was. What is returned stays STATUS_NUMBERS, with its message. */
+static enum status set_aside(struct session *s, struct training_run *r) {
+    char path[SESSION_PATH], message[1024], place[128];
+    session_path(s, "failed-model.h5", path);
+    snprintf(message, sizeof message, "%s", status_message());
+    snprintf(place, sizeof place, "%s", status_place());
+    status_clear();
+    if (save_model(s, r, path) == STATUS_OK)
+        log_info("the model at step %" PRId64 ", before the one that failed, is in %s", r->state.step, path);
+    else
+        log_warning("the model could not be set aside: %s", status_message());
+    status_clear();
+    status_adopt(message, place);
+    return STATUS_NUMBERS;
 }
 
 enum status command_train(struct session *s) {
@@ -343,10 +360,14 @@ enum status command_train(struct session *s) {
         TRY(resume_model(s, &r));
     scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);
-    if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r))
-        TRY(train(s, &r));
-    else
+    if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
+        status = train(s, &r);
+        if (status == STATUS_NUMBERS)
+            status = set_aside(s, &r);
+        TRY(status);
+    } else {
         log_info("%s is complete: nothing to train", r.path);
+    }
 out:
     session_leave(s);
     trainer_destroy(&r.trainer);

@@ -213,11 +213,11 @@ enum status trainer_step(struct trainer *t, const struct dataset *dataset, doubl
     }
     sum_over_ranks(t, loss);
     timer_begin(&t->timings, t->timer_optimizer);
-    status = optimizer_step(t->optimizer, t->gradient);
-    if (status == STATUS_OK && !isfinite(*loss))
-        status =
-            FAIL(STATUS_NUMBERS, "the loss is not finite at training step %llu: use a smaller training.rate",
-                 (unsigned long long)step + 1);
+    status = isfinite(*loss)
+                 ? optimizer_step(t->optimizer, t->gradient)
+                 : FAIL(STATUS_NUMBERS,
+                        "the loss is not finite at training step %llu: use a smaller training.rate",
+                        (unsigned long long)step + 1);
     timer_end(&t->timings, t->timer_optimizer);
 out:
     free(ids);

@@ -72,7 +72,8 @@ enum status trainer_create(const struct ops *ops, struct comm *comm, const struc
 void trainer_destroy(struct trainer **trainer);
 
 /* Step optimizer->step + 1: its frames and their batches are functions of the seed and the step, not of the ranks.
- * *loss: the mean over the frames of means over their batches. Collective. */
+ * *loss: the mean over the frames of means over their batches. Fails (STATUS_NUMBERS) where it or the gradient is not
+ * finite; the weights are those before the step then. Collective. */
 enum status trainer_step(struct trainer *trainer, const struct dataset *dataset, double *loss);
 
 /* The gradient of a given batch (ids of particles of `frame`, over all ranks; by configuration: all particles of one
