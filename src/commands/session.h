@@ -19,6 +19,7 @@ struct session {
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;
+    bool locked; /* the output folder, by this run */
 };
 
 /* Catches SIGTERM, SIGINT and SIGUSR1: the run stops at its next step with a restart written. A second SIGINT
@@ -29,7 +30,11 @@ bool session_stop_requested(void);
 /* Path of a file in the output folder. */
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]);
 
-/* Makes the output folder and opens its log. Collective. */
+/* Locks the output folder, if it is there, against other runs: before a command looks at what is in it. Refused
+ * (STATUS_BAD_INPUT) where another run has it. Collective. */
+enum status session_lock_output(struct session *s);
+
+/* Makes the output folder, locks it, and opens its log. Collective. */
 enum status session_open_output(struct session *s);
 
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.
