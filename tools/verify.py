@@ -288,6 +288,7 @@ import verify_physics  # noqa: E402
 import verify_refine  # noqa: E402
 import verify_response  # noqa: E402
 import verify_simulation  # noqa: E402
+import verify_storage  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": bad_input,
          "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
@@ -295,6 +296,7 @@ CASES = {"pipeline": pipeline, "signals": signals, "ranks": ranks, "bad-input": 
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
+         "storage": verify_storage.storage,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels}
 
 
