@@ -269,6 +269,7 @@ import verify_response  # noqa: E402
 import verify_signals  # noqa: E402
 import verify_simulation  # noqa: E402
 import verify_slurm  # noqa: E402
+import verify_storage  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks, "bad-input": bad_input,
          "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
@@ -277,7 +278,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
          "inject": verify_inject.injected, "numbers": verify_numbers.numbers, "emulation": verify_cuda.emulation,
-         "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm}
+         "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm, "storage": verify_storage.storage}
 
 
 def measurements(case, folder):

@@ -105,8 +105,10 @@ enum status command_check(struct session *s) {
     const bool evaluated = file_exists(s->comm, evaluation);
     if (file_exists(s->comm, trajectory) || !evaluated)
         TRY(check_trajectory(s, trajectory));
-    if (evaluated)
+    if (evaluated) {
+        TRY(session_lock_output(s)); /* for check.h5 */
         TRY(compare_evaluation(s, evaluation));
+    }
 out:
     return status;
 }

@@ -291,6 +291,7 @@ enum status command_evaluate(struct session *s) {
         status = FAIL(STATUS_FAILURE, "out of memory for an evaluation");
     TRY(comm_agree(s->comm, status));
     session_path(s, "evaluation.h5", r->path);
+    TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r->path));
     TRY(model_load(s, &r->model));
     TRY(open_sources(s, r));

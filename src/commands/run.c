@@ -20,6 +20,8 @@ out:
 enum status command_run(struct session *s) {
     enum status status = STATUS_OK;
     TRY(simulate_refuse_data(s)); /* before results are removed */
+    if (!s->dry_run)
+        TRY(session_lock_output(s));
     if (s->overwrite && !s->dry_run)
         TRY(remove_results(s));
     log_info("---- simulate");

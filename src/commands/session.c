@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "io/file.h"
+#include "io/lock.h"
 
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t interrupts;
@@ -120,10 +121,16 @@ void session_path(const struct session *s, const char *name, char out[SESSION_PA
     file_join(s->config.output.directory, name, out);
 }
 
+enum status session_lock_output(struct session *s) {
+    return s->locked ? STATUS_OK : lock_folder(s->comm, s->config.output.directory, false, &s->locked);
+}
+
 enum status session_open_output(struct session *s) {
     enum status status = STATUS_OK;
     char path[SESSION_PATH];
     TRY(file_make_directory(s->comm, s->config.output.directory));
+    if (!s->locked)
+        TRY(lock_folder(s->comm, s->config.output.directory, true, &s->locked));
     session_path(s, "log.txt", path);
     TRY(comm_agree(s->comm, log_open(path)));
 out:

@@ -23,6 +23,7 @@ struct session {
      * time between two; what the next may take */
     double begun, limit, looked, longest, expected;
     bool out_of_time;
+    bool locked; /* the output folder, by this run */
 };
 
 /* Catches SIGTERM, SIGINT and SIGUSR1. Until session_enter they end this process at once, with exit code 75: nothing is
@@ -57,7 +58,11 @@ enum status session_next_stage(struct session *s);
 /* Path of a file in the output folder. */
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]);
 
-/* Makes the output folder and opens its log. Collective. */
+/* Locks the output folder, if it is there, against other runs: before a command looks at what is in it. Refused
+ * (STATUS_BAD_INPUT) where another run has it. Collective. */
+enum status session_lock_output(struct session *s);
+
+/* Makes the output folder, locks it, and opens its log. Collective. */
 enum status session_open_output(struct session *s);
 
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.

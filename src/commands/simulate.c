@@ -361,6 +361,7 @@ enum status command_simulate(struct session *s) {
     session_path(s, "restart.h5", r.restart);
     session_path(s, "restart.previous.h5", r.previous);
     session_path(s, "failed.h5", r.failed);
+    TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r.path));
     TRY(comm_agree(s->comm,
                    slice_create((size_t)config_total(&c->system), c->system.dimension, s->comm, &r.slice)));

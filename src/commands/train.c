@@ -349,6 +349,7 @@ enum status command_train(struct session *s) {
         return STATUS_OK;
     r.setup = learning_setup(c, &r.force);
     session_path(s, "model.h5", r.path);
+    TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r.path));
     TRY(training_data_load(s, &r.setup, r.force.law.cutoff, &r.data));
     TRY(session_open_output(s));

@@ -246,6 +246,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     TRY(make_fields(e));
     TRY(make_end(e, epr_convention, noise));
     TRY(h5_sync(e->file));
+    TRY(h5_reserve(e->file));
 out:
     if (status != STATUS_OK)
         evaluation_close(out);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/h5_private.h"
@@ -156,6 +157,26 @@ enum status h5_sync(struct h5_file *file) {
             close(descriptor);
     }
     return h5_checked(file, good, "", "writing to the disk");
+}
+
+/* fallocate, not posix_fallocate, which writes into every block where the file system (NFS 3) cannot reserve: there the
+ * room is found missing only when it is written to. */
+enum status h5_reserve(struct h5_file *file) {
+    enum status status = STATUS_OK;
+    if (comm_rank(file->comm) == 0) {
+        struct stat about;
+        int descriptor = open(file->path, O_RDWR);
+        bool good =
+            descriptor >= 0 && fstat(descriptor, &about) == 0 &&
+            (fallocate(descriptor, 0, 0, about.st_size) == 0 || errno == EOPNOTSUPP || errno == ENOSYS);
+        if (!good)
+            status = FAIL(STATUS_STORAGE,
+                          "%s: no room for the whole of it (%.3g GB): %s; make room, then start again",
+                          file->path, descriptor >= 0 ? (double)about.st_size / 1e9 : 0.0, strerror(errno));
+        if (descriptor >= 0)
+            close(descriptor);
+    }
+    return comm_agree(file->comm, status);
 }
 
 const char *h5_path(const struct h5_file *file) {

@@ -219,6 +219,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     TRY(write_units(t));
     TRY(fill_marks(t));
     TRY(h5_sync(t->file));
+    TRY(h5_reserve(t->file));
 out:
     if (status != STATUS_OK)
         trajectory_close(out);
