@@ -80,6 +80,9 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
     snprintf(file->path, sizeof file->path, "%s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL);
+    /* From version 1.8 on the library keeps checksums of everything but the numbers. Not later: those formats mark a
+     * file as being written, and after a kill it would not open. */
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
     file->id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
                       : H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
     H5Pclose(access);
