@@ -16,6 +16,10 @@ enum status status_record(enum status status, const char *file, int line, const 
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    /* It may quote a file: nothing in it is to move the cursor of a terminal. */
+    for (char *at = message; *at; at++)
+        if (((unsigned char)*at < 0x20 && *at != '\n') || *at == 0x7f)
+            *at = '?';
     return status;
 }
 

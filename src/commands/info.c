@@ -67,6 +67,9 @@ static enum status say_text(struct h5_file *file, const char *what, const char *
     if (!h5_has_attribute(file, object, name))
         return STATUS_OK;
     TRY(h5_read_text(file, object, name, sizeof text, text));
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?'; /* a file is not to move the cursor */
     printf("%-22s %s\n", what, text);
 out:
     return status;
@@ -180,6 +183,8 @@ static enum status read_classes(struct h5_file *file, const char *table, bool ed
             snprintf(out->name[k], sizeof out->name[k], "to %.3g", edge[k + 1]);
     } else {
         TRY(read_column(file, table, "names", H5_TEXT32, &out->classes, out->name));
+        for (size_t k = 0; k < out->classes; k++)
+            out->name[k][sizeof out->name[k] - 1] = '\0';
     }
     for (int m = 0; m < CLASS_COLUMNS; m++)
         TRY(read_column(file, table, names[m], H5_FLOAT64, &out->classes, out->column[m]));

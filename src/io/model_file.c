@@ -5,6 +5,8 @@
  */
 #include "io/model_file.h"
 
+#include "io/checksum.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +102,16 @@ out:
 
 /* ---- tensors ---- */
 
+/* Of the values as float32, which is what either build reads; the same on every rank. */
+static uint64_t tensor_checksum(size_t count, const real *values) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const float value = (float)values[i];
+        sum += checksum_rows(i, 1, sizeof value, &value);
+    }
+    return sum;
+}
+
 static int tensor_shape(const struct model_tensor *t, size_t shape[2]) {
     const bool vector = t->rows == 1;
     shape[0] = (size_t)(vector ? t->columns : t->rows);
@@ -119,12 +131,14 @@ static enum status write_tree(struct comm *comm, struct h5_file *file, const cha
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
         TRY(h5_dataset(file, path, H5_REAL, rank, shape, NULL, NULL));
         TRY(h5_write(file, path, H5_REAL, rank, zero, first ? shape : zero, values + tensor[m].offset));
+        const size_t count = shape[0] * (rank > 1 ? shape[1] : 1);
+        TRY(checksum_write(file, comm, path, first ? tensor_checksum(count, values + tensor[m].offset) : 0));
     }
 out:
     return status;
 }
 
-static enum status read_tree(struct h5_file *file, const char *tree, int tensors,
+static enum status read_tree(struct comm *comm, struct h5_file *file, const char *tree, int tensors,
                              const struct model_tensor *tensor, real *values) {
     enum status status = STATUS_OK;
     const size_t zero[2] = {0, 0};
@@ -135,6 +149,9 @@ static enum status read_tree(struct h5_file *file, const char *tree, int tensors
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
         TRY(h5_expect(file, path, H5_FLOAT32, rank, shape)); /* or float64: either build reads either */
         TRY(h5_read(file, path, H5_REAL, rank, zero, shape, values + tensor[m].offset));
+        const size_t count = shape[0] * (rank > 1 ? shape[1] : 1);
+        const bool first = comm_rank(comm) == 0;
+        TRY(checksum_verify(file, comm, path, first ? tensor_checksum(count, values + tensor[m].offset) : 0));
     }
 out:
     return status;
@@ -229,7 +246,7 @@ enum status model_read(struct comm *comm, const char *path, int tensors, const s
     TRY(h5_read_integer(file, "/", "step", &state->step));
     for (int tree = 0; tree < TREES; tree++)
         if (tree_of(state, tree))
-            TRY(read_tree(file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
+            TRY(read_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
     TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log,
                    (void **)&state->log));
     TRY(read_table(comm, file, TEST_COLUMNS, test_columns, &state->test_rows, sizeof *state->test,

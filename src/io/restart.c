@@ -1,5 +1,10 @@
 /* restart.h5. Positions are the integers themselves: a float64 position would lose 11 of their bits. */
+#include "io/checksum.h"
 #include "io/trajectory.h"
+
+static uint64_t own_part(const struct restart *r, int d, const void *rows, size_t size) {
+    return checksum_rows(r->begin, r->count, (size_t)d * size, rows);
+}
 
 enum status restart_write(struct comm *comm, const char *path, const char *previous, size_t particles, int d,
                           const struct config *config, const char *device, const struct restart *r) {
@@ -19,6 +24,9 @@ enum status restart_write(struct comm *comm, const char *path, const char *previ
     TRY(h5_write(file, "/q", H5_UINT64, 2, offset, count, r->q));
     TRY(h5_write(file, "/image", H5_INT32, 2, offset, count, r->image));
     TRY(h5_write(file, "/g", H5_FLOAT64, 2, offset, count, r->g));
+    TRY(checksum_write(file, comm, "/q", own_part(r, d, r->q, sizeof *r->q)));
+    TRY(checksum_write(file, comm, "/image", own_part(r, d, r->image, sizeof *r->image)));
+    TRY(checksum_write(file, comm, "/g", own_part(r, d, r->g, sizeof *r->g)));
     TRY(file_finish(comm, &file, path, previous));
 out:
     h5_close(&file);
@@ -42,6 +50,9 @@ enum status restart_read(struct comm *comm, const char *path, size_t particles, 
     TRY(h5_read(file, "/q", H5_UINT64, 2, offset, count, r->q));
     TRY(h5_read(file, "/image", H5_INT32, 2, offset, count, r->image));
     TRY(h5_read(file, "/g", H5_FLOAT64, 2, offset, count, r->g));
+    TRY(checksum_verify(file, comm, "/q", own_part(r, d, r->q, sizeof *r->q)));
+    TRY(checksum_verify(file, comm, "/image", own_part(r, d, r->image, sizeof *r->image)));
+    TRY(checksum_verify(file, comm, "/g", own_part(r, d, r->g, sizeof *r->g)));
     if (step < 0 || frames < 0)
         status = FAIL(STATUS_STORAGE, "%s: its step is negative: the file is damaged", path);
     r->step = (uint64_t)step;

@@ -16,12 +16,16 @@
 #include <string.h>
 
 #include "base/provenance.h"
+#include "io/checksum.h"
 #include "io/foreign.h"
 
 #define GROUP "/particles/trajectory"
 #define SCALARS "/parameters/scalars"
 #define STEP GROUP "/position/step"
 #define TIME GROUP "/position/time"
+/* Per frame (frames, CHECKSUMS) of position, propulsion and image: of the d components that are read. */
+#define CHECKSUM "/parameters/checksums/frames"
+enum { CHECKSUMS = 3 };
 enum { END_TIME = 32 }; /* H5_TEXT32 */
 
 struct trajectory {
@@ -29,6 +33,7 @@ struct trajectory {
     struct h5_file *file;    /* NULL for a foreign one */
     struct foreign *foreign; /* NULL for a file of epflow's own */
     struct trajectory_shape shape;
+    bool checked; /* has checksums; files of earlier versions do not */
     bool refined; /* has the sums of the states before the fine steps, too */
 };
 
@@ -133,6 +138,9 @@ static enum status make_elements(struct trajectory *t) {
     TRY(make_scalars(t, false));
     if (t->refined)
         TRY(make_scalars(t, true));
+    TRY(h5_dataset(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frames, CHECKSUMS}, NULL,
+                   "sums over particles of a hash of position, propulsion, image"));
+    t->checked = true;
     TRY(h5_dataset(t->file, "/provenance/frames_written", H5_INT64, 1, (size_t[]){1}, NULL, NULL));
     TRY(h5_dataset(t->file, "/provenance/end_time", H5_TEXT32, 1, (size_t[]){1}, NULL, NULL));
 out:
@@ -246,6 +254,9 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     TRY(h5_expect(t->file, GROUP "/position/value", H5_FLOAT64, 3, (size_t[]){frames, n, 3}));
     TRY(h5_expect(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, (size_t[]){frames, n, d}));
     TRY(h5_expect(t->file, GROUP "/image/value", H5_INT32, 3, (size_t[]){frames, n, 3}));
+    t->checked = h5_has(t->file, CHECKSUM);
+    if (t->checked)
+        TRY(h5_expect(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frames, CHECKSUMS}));
     t->refined = config_refine_steps(config) > 0;
     for (int m = 0; m < SCALAR_COUNT; m++)
         for (int euler = 0; euler <= t->refined; euler++)
@@ -319,6 +330,44 @@ struct h5_file *trajectory_file(struct trajectory *t) {
     return t->file;
 }
 
+/* ---- checksums ---- */
+
+static void frame_checksums(struct trajectory *t, const struct trajectory_frame *f, uint64_t sum[CHECKSUMS]) {
+    const size_t d = (size_t)t->shape.d;
+    sum[0] = checksum_sum(t->comm, checksum_rows(f->begin, f->count, d * sizeof *f->position, f->position));
+    sum[1] = checksum_sum(t->comm, checksum_rows(f->begin, f->count, d * sizeof *f->g, f->g));
+    sum[2] = checksum_sum(t->comm, checksum_rows(f->begin, f->count, d * sizeof *f->image, f->image));
+}
+
+static enum status write_checksums(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
+    uint64_t sum[CHECKSUMS];
+    if (!t->checked)
+        return STATUS_OK;
+    frame_checksums(t, f, sum);
+    return h5_write(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, 0},
+                    (size_t[]){comm_rank(t->comm) == 0, CHECKSUMS}, sum);
+}
+
+/* Where the ranks have read the whole of the frame. */
+static enum status verify_checksums(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
+    static const char *const name[CHECKSUMS] = {"position", "propulsion", "image"};
+    uint64_t sum[CHECKSUMS], stored[CHECKSUMS];
+    int64_t rows = (int64_t)f->count;
+    comm_sum_integer(t->comm, &rows, 1);
+    if (!t->checked || (size_t)rows != t->shape.particles)
+        return STATUS_OK;
+    frame_checksums(t, f, sum);
+    enum status status =
+        h5_read(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, 0}, (size_t[]){1, CHECKSUMS}, stored);
+    for (int m = 0; m < CHECKSUMS && status == STATUS_OK; m++)
+        if (sum[m] != stored[m])
+            status = FAIL(STATUS_STORAGE,
+                          "%s: dataset " GROUP "/%s/value, frame %zu: its checksum does not agree with its "
+                          "contents: the file is damaged",
+                          h5_path(t->file), name[m], frame);
+    return status;
+}
+
 /* ---- frames ---- */
 
 enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
@@ -344,6 +393,7 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
             if (has_scalar(t, m, euler))
                 TRY(write_one(t, scalar_path(m, euler, path), H5_FLOAT64, frame,
                               (const char *)(euler ? &f->euler : &f->scalars) + scalar_table[m].offset));
+    TRY(write_checksums(t, frame, f));
     TRY(write_one(t, TIME, H5_FLOAT64, frame, &f->time));
     TRY(h5_sync(t->file));
     TRY(write_one(t, STEP, H5_INT64, frame, &f->step));
@@ -373,6 +423,7 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
+    TRY(verify_checksums(t, frame, f));
     for (int m = 0; m < SCALAR_COUNT; m++) {
         double *scalar = (double *)(void *)((char *)&f->scalars + scalar_table[m].offset);
         *scalar = NAN;
