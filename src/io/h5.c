@@ -42,27 +42,11 @@ static herr_t note_failure(hid_t stack, void *unused) {
 
 enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what) {
     enum status status = STATUS_OK;
-    double somewhere = good;
-    good = good && !file->failed;
-    file->failed = false;
     if (!good)
         status = FAIL(STATUS_STORAGE, "%s: %s%s%s failed%s%s", file->path, what, object[0] ? " " : "", object,
                       reason[0] ? ": " : "", reason);
     reason[0] = '\0';
-    status = comm_agree(file->comm, status);
-    if (status == STATUS_OK || !file->same)
-        return status;
-    comm_max(file->comm, &somewhere, 1);
-    if (somewhere > 0)
-        comm_end(file->comm, status);
-    return status;
-}
-
-bool h5_answer(struct h5_file *file, htri_t answer) {
-    double found[2] = {answer<0, answer> 0};
-    comm_max(file->comm, found, 2);
-    file->failed = file->failed || found[0] > 0;
-    return found[0] == 0 && found[1] > 0;
+    return comm_agree(file->comm, status);
 }
 
 /* ---- files ---- */
@@ -94,23 +78,16 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
         return status;
     }
     file->comm = comm;
-    file->same = true;
     snprintf(file->path, sizeof file->path, "%s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    bool good =
-        access >= 0 && H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL) >= 0;
-    file->collective = H5Pcreate(H5P_DATASET_XFER);
-    good = good && file->collective >= 0 && H5Pset_dxpl_mpio(file->collective, H5FD_MPIO_COLLECTIVE) >= 0;
-    file->id = -1;
-    if ((status = h5_checked(file, good, "", "preparing to open the file")) != STATUS_OK)
-        goto out;
+    H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL);
     file->id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
                       : H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    file->collective = H5Pcreate(H5P_DATASET_XFER);
+    H5Pset_dxpl_mpio(file->collective, H5FD_MPIO_COLLECTIVE);
     status = h5_checked(file, file->id >= 0, "",
                         create ? "creating the file" : "opening the file (was it made to its end?)");
-    file->same = writable;
-out:
-    H5Pclose(access);
     if (status != STATUS_OK)
         h5_close(&file);
     *out = file;
@@ -192,14 +169,14 @@ bool h5_has(struct h5_file *file, const char *object) {
         at += strspn(at, "/");
         at += strcspn(at, "/");
         snprintf(part, sizeof part, "%.*s", (int)(at - object), object);
-        if (strspn(part, "/") != strlen(part) && !h5_answer(file, H5Lexists(file->id, part, H5P_DEFAULT)))
+        if (strspn(part, "/") != strlen(part) && H5Lexists(file->id, part, H5P_DEFAULT) <= 0)
             return false;
     }
-    return h5_answer(file, H5Oexists_by_name(file->id, object, H5P_DEFAULT));
+    return H5Oexists_by_name(file->id, object, H5P_DEFAULT) > 0;
 }
 
 bool h5_has_attribute(struct h5_file *file, const char *object, const char *name) {
-    return h5_has(file, object) && h5_answer(file, H5Aexists_by_name(file->id, object, name, H5P_DEFAULT));
+    return h5_has(file, object) && H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
 }
 
 static hid_t link_properties(void) {
@@ -338,34 +315,25 @@ static bool block_is_inside(hid_t set, int rank, const size_t offset[], const si
     return inside;
 }
 
-/* The elements of a block, in memory and in the file; a rank without elements takes part with nothing. */
-static bool select_block(hid_t in_memory, hid_t in_file, bool nothing, const hsize_t offset[],
-                         const hsize_t count[]) {
-    if (in_memory < 0 || in_file < 0)
-        return false;
-    if (nothing)
-        return H5Sselect_none(in_file) >= 0 && H5Sselect_none(in_memory) >= 0;
-    return H5Sselect_hyperslab(in_file, H5S_SELECT_SET, offset, NULL, count, NULL) >= 0;
-}
-
-/* One transfer of all ranks, which begin it together or not at all. */
-static enum status transfer(struct h5_file *file, const char *path, hid_t set, enum h5_type type, int rank,
-                            const hsize_t offset[], const hsize_t count[], void *out, const void *in) {
+/* One transfer of all ranks; a rank without elements takes part with nothing. */
+static bool transfer(struct h5_file *file, hid_t set, enum h5_type type, int rank, const hsize_t offset[],
+                     const hsize_t count[], void *out, const void *in) {
     hsize_t elements = 1;
     for (int a = 0; a < rank; a++)
         elements *= count[a];
     hid_t in_file = H5Dget_space(set),
           in_memory = H5Screate_simple(1, &(hsize_t){elements ? elements : 1}, NULL);
-    bool good = native(type) >= 0 && select_block(in_memory, in_file, elements == 0, offset, count);
-    enum status status = h5_checked(file, good, path, "preparing a transfer of dataset");
-    if (status == STATUS_OK) {
-        herr_t moved = out ? H5Dread(set, native(type), in_memory, in_file, file->collective, out)
-                           : H5Dwrite(set, native(type), in_memory, in_file, file->collective, in);
-        status = h5_checked(file, moved >= 0, path, out ? "reading dataset" : "writing dataset");
+    if (elements == 0) {
+        H5Sselect_none(in_file);
+        H5Sselect_none(in_memory);
+    } else {
+        H5Sselect_hyperslab(in_file, H5S_SELECT_SET, offset, NULL, count, NULL);
     }
+    herr_t moved = out ? H5Dread(set, native(type), in_memory, in_file, file->collective, out)
+                       : H5Dwrite(set, native(type), in_memory, in_file, file->collective, in);
     H5Sclose(in_file);
     H5Sclose(in_memory);
-    return status;
+    return moved >= 0;
 }
 
 /* In parts below 2 GiB, which is what one MPI-IO call may move: some rows of the first axis along which the
@@ -398,8 +366,9 @@ static enum status move(struct h5_file *file, const char *path, enum h5_type typ
     for (size_t call = 0, done = 0; call < (size_t)calls && status == STATUS_OK; call++) {
         part[axis] = all - done < rows ? all - done : rows;
         from[axis] = part[axis] > 0 ? offset[axis] + done : 0;
-        status = transfer(file, path, set, type, rank, from, part, out ? out + done * row : NULL,
-                          in ? in + done * row : NULL);
+        good = transfer(file, set, type, rank, from, part, out ? out + done * row : NULL,
+                        in ? in + done * row : NULL) &&
+               good;
         done += part[axis];
     }
     if (set >= 0)

@@ -10,18 +10,11 @@ struct h5_file {
     struct comm *comm;
     hid_t id;
     hid_t collective; /* transfer property list */
-    bool same;        /* every rank must do the same to it, as to a file that is written or not yet open */
-    bool failed;      /* a question about what is in it had no answer; told by h5_checked */
     char path[1024];
 };
 
-/* Records what failed with the library's own reason, and agrees with the other ranks. Where it failed on some only, and
- * every rank must do the same, all end here: the library's copies of a file differ then, and it would wait for ever in
- * the next call, also in closing. Collective. */
+/* Records what failed with the library's own reason, and agrees with the other ranks. Collective. */
 enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what);
-
-/* The same answer of the library on every rank: true, or false also where one has none. Collective. */
-bool h5_answer(struct h5_file *file, htri_t answer);
 
 /* A fixed-length text of so many bytes, padded by NUL; close it. */
 hid_t h5_text_type(size_t size);

@@ -89,13 +89,7 @@ void comm_abort(struct comm *comm, int code) {
 void comm_fail(struct comm *comm, enum status status) {
     if (status == STATUS_OK)
         return;
-    log_rank("epflow: error: %s", status_message());
-    comm_abort(comm, status);
-}
-
-void comm_end(struct comm *comm, enum status status) {
-    log_error(status_message(), status_place());
-    MPI_Barrier(comm->world); /* nobody ends the others before it was said */
+    log_rank("error: %s", status_message());
     comm_abort(comm, status);
 }
 
@@ -291,7 +285,7 @@ enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, co
     }
     MPI_Request few[2 * FEW], *request = few;
     if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))
-        comm_fail(comm, FAIL(STATUS_FAILURE, "out of memory for messages among %d ranks", pattern->peers));
+        comm_abort(comm, STATUS_FAILURE); /* the peers wait for messages: nothing can be agreed on */
     for (int p = 0; p < pattern->peers; p++) {
         size_t at = pattern->receive_offset[p], bytes = pattern->receive_offset[p + 1] - at;
         MPI_Irecv((char *)receive + at, (int)bytes, MPI_BYTE, pattern->peer[p], TAG_PEERS, comm->world,

@@ -30,10 +30,6 @@ void comm_abort(struct comm *comm, int code);
  * Returns if status is STATUS_OK. Not collective. */
 void comm_fail(struct comm *comm, enum status status);
 
-/* For what was agreed on, where nothing collective may follow, not even the closing of files: says what was recorded,
- * once, and ends every rank. Does not return. */
-void comm_end(struct comm *comm, enum status status);
-
 /* From now on messages between the memories of devices go by this table, or, if NULL or with one rank, by MPI (device
  * memory is the host's then). A rank whose device fails ends all of them (comm_fail) at its next call here. The table stays the caller's, and is stopped before comm_stop. */
 enum status comm_use_device(struct comm *comm, const struct device_messages *messages);
