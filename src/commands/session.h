@@ -29,7 +29,7 @@ bool session_stop_requested(void);
 /* Path of a file in the output folder. */
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]);
 
-/* Makes the output folder and opens its log. Collective. */
+/* Makes the output folder, opens its log, and removes what a killed run left half written. Collective. */
 enum status session_open_output(struct session *s);
 
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.

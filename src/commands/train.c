@@ -24,8 +24,8 @@ struct training_run {
     char path[SESSION_PATH];
     int64_t log_every;
     double last_checkpoint;
-    struct training_log_row sum; /* since the last row; step counts the steps */
-    double sum_drawn, sum_started;
+    double sum_drawn, sum_started; /* since the last row of the log, in this run */
+    int64_t sum_steps;
 };
 
 /* "denoising, Gaussian noise 0.01 on g" */
@@ -192,24 +192,25 @@ out:
 
 static enum status log_step(struct session *s, struct training_run *r, double loss) {
     const struct optimizer *o = r->trainer->optimizer;
-    r->sum.loss += loss;
-    r->sum.gradient_norm += o->norm;
+    struct training_log_row *sum = &r->state.sum;
+    sum->loss += loss;
+    sum->gradient_norm += o->norm;
+    sum->step++;
     r->sum_drawn += (double)r->trainer->drawn;
-    r->sum.step++;
     if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
         return STATUS_OK;
     struct training_log_row *log = realloc(r->state.log, (r->state.log_rows + 1) * sizeof *log);
     if (!log)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
-    const double now = timer_now(), steps = (double)r->sum.step;
+    const double now = timer_now(), steps = (double)sum->step;
     r->state.log = log;
     log[r->state.log_rows++] =
         (struct training_log_row){.step = o->step,
-                                  .loss = r->sum.loss / steps,
-                                  .gradient_norm = r->sum.gradient_norm / steps,
+                                  .loss = sum->loss / steps,
+                                  .gradient_norm = sum->gradient_norm / steps,
                                   .rate = o->rate,
                                   .particles_per_second = r->sum_drawn / fmax(now - r->sum_started, 1e-9)};
-    r->sum = (struct training_log_row){0};
+    *sum = (struct training_log_row){0};
     r->sum_drawn = 0;
     r->sum_started = now;
     return STATUS_OK;
@@ -258,6 +259,14 @@ out:
     return status;
 }
 
+/* Also where an earlier run was stopped between a checkpoint and its test. */
+static bool test_is_due(const struct session *s, const struct training_run *r) {
+    const int64_t step = r->trainer->optimizer->step, interval = s->config.training.test_interval;
+    const size_t rows = r->state.test_rows;
+    const bool tested = rows > 0 && r->state.test[rows - 1].step == step;
+    return interval > 0 && step > 0 && step % interval == 0 && !tested;
+}
+
 /* ---- the run ---- */
 
 static enum status train(struct session *s, struct training_run *r) {
@@ -272,6 +281,8 @@ static enum status train(struct session *s, struct training_run *r) {
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
     while (o->step < p->steps) {
+        if (test_is_due(s, r))
+            TRY(test_model(s, r));
         TRY(trainer_step(r->trainer, &r->data.train, &loss));
         drawn += (double)r->trainer->drawn;
         TRY(comm_agree(s->comm, log_step(s, r, loss)));
@@ -285,8 +296,6 @@ static enum status train(struct session *s, struct training_run *r) {
                      r->path);
             return STATUS_STOPPED;
         }
-        if (p->test_interval > 0 && o->step % p->test_interval == 0 && o->step < p->steps)
-            TRY(test_model(s, r));
         snprintf(detail, sizeof detail, "steps, loss %.5g, rate %.3g", loss, o->rate);
         progress_show(&progress, (double)o->step, detail);
     }
@@ -310,13 +319,14 @@ enum status command_train(struct session *s) {
     r.setup = learning_setup(c, &r.force);
     session_path(s, "model.h5", r.path);
     TRY(session_refuse_existing(s, r.path));
-    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, &r.data));
+    const bool resuming = s->resume && file_exists(s->comm, r.path);
+    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, resuming ? r.path : NULL, &r.data));
     TRY(session_open_output(s));
     if (s->overwrite)
         TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
-    if (s->resume && file_exists(s->comm, r.path))
+    if (resuming)
         TRY(resume_model(s, &r));
     if (r.trainer->optimizer->step < c->training.steps)
         TRY(train(s, &r));

@@ -212,7 +212,8 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
     TRY(h5_write_real(e->file, "/certificate", "sigma", noise[1]));
     TRY(h5_write_real(e->file, "/certificate", "noise_x", noise[0]));
     TRY(h5_write_real(e->file, "/certificate", "noise_g", noise[1]));
-    TRY(write_result(e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
+    TRY(write_result(
+        e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     for (int m = 0; m < s->tables; m++)
         TRY(make_table(e, &s->table[m]));
     TRY(h5_write_integer(e->file, "/", "complete", 0));
@@ -236,7 +237,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
-    TRY(h5_create(comm, path, &e->file));
+    TRY(file_begin(comm, path, &e->file));
     TRY(file_describe(e->file, "evaluation", config, comm, device));
     TRY(h5_write_text(e->file, "/provenance", "trajectories", trajectories));
     TRY(h5_write_text(e->file, "/provenance", "model", model));
@@ -244,7 +245,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     TRY(make_columns(e));
     TRY(make_fields(e));
     TRY(make_end(e, epr_convention, noise));
-    TRY(h5_sync(e->file));
+    TRY(file_appear(comm, &e->file, path));
 out:
     if (status != STATUS_OK)
         evaluation_close(out);

@@ -209,7 +209,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     struct trajectory *t = *out;
     t->shape = *shape;
     t->refined = config_refine_steps(config) > 0;
-    TRY(h5_create(comm, path, &t->file));
+    TRY(file_begin(comm, path, &t->file));
     TRY(write_h5md(t));
     TRY(file_describe(t->file, "trajectory", config, comm, device));
     TRY(h5_group(t->file, GROUP));
@@ -218,7 +218,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     TRY(h5_write_real(t->file, "/parameters/simulation", "r_c", r_c));
     TRY(write_units(t));
     TRY(fill_marks(t));
-    TRY(h5_sync(t->file));
+    TRY(file_appear(comm, &t->file, path));
 out:
     if (status != STATUS_OK)
         trajectory_close(out);
