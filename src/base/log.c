@@ -23,6 +23,17 @@ void log_start(int rank) {
     own_rank = rank;
 }
 
+/* A machine that went down may have left half a line. */
+static void end_half_line(const char *path) {
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return;
+    const bool half = fseek(f, -1, SEEK_END) == 0 && fgetc(f) != '\n';
+    fclose(f);
+    if (half)
+        fputc('\n', file);
+}
+
 enum status log_open(const char *path) {
     if (own_rank != 0)
         return STATUS_OK;
@@ -30,6 +41,7 @@ enum status log_open(const char *path) {
     file = fopen(path, "a");
     if (!file)
         return FAIL(STATUS_STORAGE, "%s cannot be written: is the folder there, and writable?", path);
+    end_half_line(path);
     return STATUS_OK;
 }
 

@@ -188,9 +188,9 @@ enum status evaluation_results(struct session *s, struct evaluation_run *r) {
                                              .resolved = t.resolved.value,
                                              .resolved_error = t.resolved.error,
                                              .particles = (double)r->shape.particles};
-    TRY(evaluation_finish(r->file, r->profile_values, &result));
-    session_path(s, "fields.xdmf", path);
+    session_path(s, "fields.xdmf", path); /* before the evaluation is complete, which nothing follows */
     TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
+    TRY(evaluation_finish(r->file, r->profile_values, &result));
     say_result(s, r, &t);
     say_phases(r, &t);
     say_identities(r);

@@ -8,6 +8,19 @@
 static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,system.beta,system.trap,"
                               "system.gamma,system.eps,system.spring,system.spring_kind,system.tether";
 
+static void hold_out(struct source *source, double held_out) {
+    source->held_out = (size_t)llround(held_out * (double)source->frames);
+    if (held_out > 0 && source->held_out == 0 && source->frames > 1)
+        source->held_out = 1;
+}
+
+void source_limit(struct source *source, size_t frames, double held_out) {
+    if (frames == 0 || frames >= source->frames)
+        return;
+    source->frames = frames;
+    hold_out(source, held_out);
+}
+
 static enum status check(const struct session *s, struct source *source, double held_out, bool whole,
                          const struct network_parameters *network) {
     const struct system_parameters *system = &source->config.system;
@@ -22,9 +35,7 @@ static enum status check(const struct session *s, struct source *source, double 
                     source->path, (long long)system->particles, neighbours);
     if (source->frames == 0)
         return FAIL(STATUS_BAD_INPUT, "%s has no frame yet", source->path);
-    source->held_out = (size_t)llround(held_out * (double)source->frames);
-    if (held_out > 0 && source->held_out == 0 && source->frames > 1)
-        source->held_out = 1;
+    hold_out(source, held_out);
     return STATUS_OK;
 }
 

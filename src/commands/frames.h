@@ -28,6 +28,8 @@ struct source {
  * number of particles of the input. `network` stays where it is until source_close. Collective. */
 enum status source_open(struct session *s, const char *path, double held_out, bool whole,
                         const struct network_parameters *network, struct source **out);
+/* Goes on with the first `frames` frames alone, if there are more. */
+void source_limit(struct source *source, size_t frames, double held_out);
 void source_close(struct source **source);
 
 /* Reads a frame and hands it to its owners: see frame_create. step and time may be NULL. Collective. */

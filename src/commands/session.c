@@ -125,6 +125,21 @@ enum status session_lock_output(struct session *s) {
     return s->locked ? STATUS_OK : lock_folder(s->comm, s->config.output.directory, false, &s->locked);
 }
 
+/* What a killed run was writing: nothing reads it. */
+static enum status remove_parts(struct session *s) {
+    static const char *const name[] = {"trajectory.h5", "restart.h5",  "model.h5",
+                                       "evaluation.h5", "fields.xdmf", "check.h5"};
+    enum status status = STATUS_OK;
+    char path[SESSION_PATH], part[FILE_PATH];
+    for (size_t m = 0; m < sizeof name / sizeof *name; m++) {
+        session_path(s, name[m], path);
+        file_part(path, part);
+        TRY(file_remove(s->comm, part));
+    }
+out:
+    return status;
+}
+
 enum status session_open_output(struct session *s) {
     enum status status = STATUS_OK;
     char path[SESSION_PATH];
@@ -133,6 +148,7 @@ enum status session_open_output(struct session *s) {
         TRY(lock_folder(s->comm, s->config.output.directory, true, &s->locked));
     session_path(s, "log.txt", path);
     TRY(comm_agree(s->comm, log_open(path)));
+    TRY(remove_parts(s));
 out:
     return status;
 }

@@ -62,7 +62,7 @@ void session_path(const struct session *s, const char *name, char out[SESSION_PA
  * (STATUS_BAD_INPUT) where another run has it. Collective. */
 enum status session_lock_output(struct session *s);
 
-/* Makes the output folder, locks it, and opens its log. Collective. */
+/* Makes the output folder, locks it, opens its log, and removes what a killed run left half written. Collective. */
 enum status session_open_output(struct session *s);
 
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.

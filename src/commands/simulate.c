@@ -91,43 +91,46 @@ static struct restart restart_of(struct run *r) {
                             .g = r->slice->g};
 }
 
-/* A trajectory without a restart: nothing of it need be kept if the run was stopped early (the same frames are
- * written again), but it must be of this run. Says whether it is complete. */
-static enum status inspect_trajectory(struct session *s, struct run *r, bool *complete) {
+/* The trajectory must be of this run. *written: its frames; nothing of them need be kept, as the same are written
+ * again after the restart. */
+static enum status inspect_trajectory(struct session *s, struct run *r, size_t *written) {
     enum status status = STATUS_OK;
     struct trajectory *t = NULL;
-    size_t written = 0;
-    *complete = false;
-    if (!h5_is_hdf5(s->comm, r->path)) /* killed while it was made */
+    *written = 0;
+    if (!h5_is_hdf5(s->comm, r->path)) /* killed while an earlier version made it */
         return STATUS_OK;
     TRY(trajectory_open(s->comm, r->path, &t));
     TRY(file_same_parameters(trajectory_file(t), s->comm, &s->config, RUN_PARAMETERS ",simulation.frames",
                              HINT_RESUME));
-    TRY(trajectory_written(t, &written));
-    *complete = written == (size_t)s->config.simulation.frames;
-    if (written < r->frames)
-        status =
-            FAIL(STATUS_STORAGE, "%s has %zu frames, fewer than its restart: start anew with --overwrite",
-                 r->path, written);
+    TRY(trajectory_written(t, written));
 out:
     trajectory_close(&t);
     return status;
 }
 
-/* The newest restart that can be read, or a trajectory that needs none; *found is false where there is neither. */
-static enum status find_restart(struct session *s, struct run *r, bool *found, uint64_t *step) {
-    enum status status = STATUS_OK;
+/* One of the two restarts. Damaged, cut off or ahead of the trajectory, it is STATUS_STORAGE: the other may do. */
+static enum status read_restart(struct session *s, struct run *r, const char *path, size_t written,
+                                struct restart *restart) {
     const struct config *c = &s->config;
+    enum status status = restart_read(s->comm, path, r->slice->n, c->system.dimension, c, restart);
+    if (status == STATUS_BAD_INPUT && !h5_is_hdf5(s->comm, path))
+        status = FAIL(STATUS_STORAGE, "%s is damaged: it is not HDF5", path);
+    if (status == STATUS_OK && restart->frames > written)
+        status = FAIL(STATUS_STORAGE, "%s has %zu frames, and %s is of a run that had written %" PRIu64,
+                      r->path, written, path, restart->frames);
+    return status;
+}
+
+/* The newest restart that can be used; *found is false where there is none at all. */
+static enum status choose_restart(struct session *s, struct run *r, size_t written, bool *found,
+                                  uint64_t *step) {
+    enum status status = STATUS_OK;
     const char *candidates[] = {r->restart, r->previous};
-    bool complete = false;
-    *found = false;
-    if (!s->resume || !file_exists(s->comm, r->path))
-        return STATUS_OK;
     for (int m = 0; m < 2 && !*found; m++) {
         struct restart restart = restart_of(r);
         if (!file_exists(s->comm, candidates[m]))
             continue;
-        status = restart_read(s->comm, candidates[m], r->slice->n, c->system.dimension, c, &restart);
+        status = read_restart(s, r, candidates[m], written, &restart);
         if (status == STATUS_STORAGE && m == 0 && file_exists(s->comm, candidates[1])) {
             log_warning("%s; trying %s", status_message(), candidates[1]);
             status_clear();
@@ -137,15 +140,32 @@ static enum status find_restart(struct session *s, struct run *r, bool *found, u
         *found = true;
         *step = restart.step;
         r->frames = restart.frames;
-        log_info("resuming from %s: step %" PRIu64 ", %" PRIu64 " of %d frames", candidates[m], restart.step,
-                 restart.frames, c->simulation.frames);
+        log_info("resuming from %s: step %" PRIu64 ", %" PRIu64 " of %d frames (%zu are in %s)",
+                 candidates[m], restart.step, restart.frames, s->config.simulation.frames, written, r->path);
     }
-    TRY(inspect_trajectory(s, r, &complete));
-    if (!*found && complete) {
+out:
+    if (status == STATUS_STORAGE)
+        log_warning("no restart in %s can be used: start anew with --overwrite", s->config.output.directory);
+    return status;
+}
+
+/* Where a run goes on: from a restart, or at the end of a trajectory that needs none; *found is false where it starts
+ * from the beginning. */
+static enum status find_restart(struct session *s, struct run *r, bool *found, uint64_t *step) {
+    enum status status = STATUS_OK;
+    const uint64_t frames = (uint64_t)s->config.simulation.frames;
+    size_t written = 0;
+    *found = false;
+    if (!s->resume || !file_exists(s->comm, r->path))
+        return STATUS_OK;
+    TRY(session_open_output(s)); /* what is found is worth recording */
+    TRY(inspect_trajectory(s, r, &written));
+    TRY(choose_restart(s, r, written, found, step));
+    if (!*found && written == frames) {
         *found = true;
-        r->frames = (uint64_t)c->simulation.frames;
+        r->frames = frames;
     } else if (!*found) {
-        log_info("no restart in %s yet: starting from the beginning", c->output.directory);
+        log_info("no restart in %s yet: starting from the beginning", s->config.output.directory);
     }
 out:
     return status;

@@ -24,8 +24,8 @@ struct training_run {
     char path[SESSION_PATH];
     int64_t log_every;
     double last_checkpoint;
-    struct training_log_row sum; /* since the last row; step counts the steps */
-    double sum_drawn, sum_started;
+    double sum_drawn, sum_started; /* since the last row of the log, in this run */
+    int64_t sum_steps;
 };
 
 /* "denoising, Gaussian noise 0.01 on g" */
@@ -192,24 +192,25 @@ out:
 
 static enum status log_step(struct session *s, struct training_run *r, double loss) {
     const struct optimizer *o = r->trainer->optimizer;
-    r->sum.loss += loss;
-    r->sum.gradient_norm += o->norm;
+    struct training_log_row *sum = &r->state.sum;
+    sum->loss += loss;
+    sum->gradient_norm += o->norm;
+    sum->step++;
     r->sum_drawn += (double)r->trainer->drawn;
-    r->sum.step++;
     if (o->step % r->log_every != 0 && o->step != s->config.training.steps)
         return STATUS_OK;
     struct training_log_row *log = realloc(r->state.log, (r->state.log_rows + 1) * sizeof *log);
     if (!log)
         return FAIL(STATUS_FAILURE, "out of memory for the training log");
-    const double now = timer_now(), steps = (double)r->sum.step;
+    const double now = timer_now(), steps = (double)sum->step;
     r->state.log = log;
     log[r->state.log_rows++] =
         (struct training_log_row){.step = o->step,
-                                  .loss = r->sum.loss / steps,
-                                  .gradient_norm = r->sum.gradient_norm / steps,
+                                  .loss = sum->loss / steps,
+                                  .gradient_norm = sum->gradient_norm / steps,
                                   .rate = o->rate,
                                   .particles_per_second = r->sum_drawn / fmax(now - r->sum_started, 1e-9)};
-    r->sum = (struct training_log_row){0};
+    *sum = (struct training_log_row){0};
     r->sum_drawn = 0;
     r->sum_started = now;
     return STATUS_OK;
@@ -351,13 +352,14 @@ enum status command_train(struct session *s) {
     session_path(s, "model.h5", r.path);
     TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r.path));
-    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, &r.data));
+    const bool resuming = s->resume && file_exists(s->comm, r.path);
+    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, resuming ? r.path : NULL, &r.data));
     TRY(session_open_output(s));
     if (s->overwrite)
         TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
-    if (s->resume && file_exists(s->comm, r.path))
+    if (resuming)
         TRY(resume_model(s, &r));
     scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);

@@ -95,13 +95,17 @@ static enum status check_crystal(const struct session *s, const struct source *s
                 side[0][0]);
 }
 
-/* Opens it and fills in what it holds. */
-static enum status look_into(struct session *s, const struct trainer_setup *setup, struct training_file *file,
-                             struct source **out) {
+/* Opens it and fills in what it holds, of its first `frames` frames (0: of all). */
+static enum status look_into(struct session *s, const struct trainer_setup *setup, size_t frames,
+                             struct training_file *file, struct source **out) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &s->config.training;
     TRY(source_open(s, file->path, p->held_out, training_by_configuration(setup), &setup->network, out));
     const struct source *source = *out;
+    if (frames > 0 && frames < source->frames)
+        log_info("%s has grown to %zu frames: going on with the first %zu, of which the training is",
+                 file->path, source->frames, frames);
+    source_limit(*out, frames, p->held_out);
     TRY(check_crystal(s, source));
     /* Of n successive frames there are n - 1 pairs. */
     const size_t last = p->loss == LOSS_VELOCITY ? 1 : 0, training = source->frames - source->held_out;
@@ -152,7 +156,7 @@ enum status training_data_plan(struct session *s, const struct trainer_setup *se
             *held += (double)config_total(&s->config.system) * s->config.simulation.frames;
             continue;
         }
-        TRY(look_into(s, setup, file, &source));
+        TRY(look_into(s, setup, 0, file, &source));
         describe(s, file);
         *held += (double)(file->particles * file->copies) * (double)(file->training + file->held_out);
         source_close(&source);
@@ -199,13 +203,31 @@ out:
     return status;
 }
 
+/* How many frames of file number `index` the model in `path` is trained on; 0 where it does not say. */
+static enum status frames_then(struct session *s, const char *path, int index, size_t *frames) {
+    enum status status = STATUS_OK;
+    char *then = calloc(1, MODEL_IDENTITY);
+    if (!then)
+        status = FAIL(STATUS_FAILURE, "out of memory for what %s was trained on", path);
+    TRY(comm_agree(s->comm, status));
+    TRY(model_read_identity(s->comm, path, index, then));
+    if (sscanf(then, "frames = %zu", frames) != 1)
+        *frames = 0;
+out:
+    free(then);
+    return status;
+}
+
 static enum status load_file(struct session *s, const struct trainer_setup *setup, double cutoff, int index,
-                             struct training_data *data) {
+                             const char *resumed, struct training_data *data) {
     enum status status = STATUS_OK;
     struct training_file *file = &data->file[index];
     struct dataset_part *train = &data->train.part[index], *held_out = &data->held_out.part[index];
     struct source *source = NULL;
-    TRY(look_into(s, setup, file, &source));
+    size_t frames = 0;
+    if (resumed)
+        TRY(frames_then(s, resumed, index, &frames));
+    TRY(look_into(s, setup, frames, file, &source));
     train->weight = held_out->weight = file->share;
     TRY(load_frames(s, setup, cutoff, source, 0, file->training, train));
     TRY(load_frames(s, setup, cutoff, source, source->frames - source->held_out, file->held_out, held_out));
@@ -216,7 +238,7 @@ out:
 }
 
 enum status training_data_load(struct session *s, const struct trainer_setup *setup, double cutoff,
-                               struct training_data *data) {
+                               const char *resumed, struct training_data *data) {
     enum status status = STATUS_OK;
     list_files(s, data);
     data->train.part = calloc((size_t)data->count, sizeof *data->train.part);
@@ -226,7 +248,7 @@ enum status training_data_load(struct session *s, const struct trainer_setup *se
     TRY(comm_agree(s->comm, status));
     data->train.parts = data->held_out.parts = data->count;
     for (int m = 0; m < data->count; m++)
-        TRY(load_file(s, setup, cutoff, m, data));
+        TRY(load_file(s, setup, cutoff, m, resumed, data));
 out:
     return status;
 }

@@ -28,10 +28,11 @@ struct training_data {
  * the input would make. Collective. */
 enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held);
 
-/* Reads all frames. The halos reach `cutoff` where the loss needs forces. *data: zeros, freed by training_data_free
+/* Reads all frames; where a training goes on from the model in `resumed` (else NULL), those that it had: a trajectory may
+ * have grown since. The halos reach `cutoff` where the loss needs forces. *data: zeros, freed by training_data_free
  * (after failures too). Collective. */
 enum status training_data_load(struct session *s, const struct trainer_setup *setup, double cutoff,
-                               struct training_data *data);
+                               const char *resumed, struct training_data *data);
 void training_data_free(struct training_data *data);
 
 /* Refuses trajectories that differ from those that the model in `path` was trained on. Collective. */

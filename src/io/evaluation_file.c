@@ -237,7 +237,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     if (status != STATUS_OK)
         return status;
     struct evaluation *e = *out;
-    TRY(h5_create(comm, path, &e->file));
+    TRY(file_begin(comm, path, &e->file));
     TRY(file_describe(e->file, "evaluation", config, comm, device));
     TRY(h5_write_text(e->file, "/provenance", "trajectories", trajectories));
     TRY(h5_write_text(e->file, "/provenance", "model", model));
@@ -247,6 +247,7 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     TRY(make_end(e, epr_convention, noise));
     TRY(h5_sync(e->file));
     TRY(h5_reserve(e->file));
+    TRY(file_appear(comm, &e->file, path));
 out:
     if (status != STATUS_OK)
         evaluation_close(out);

@@ -4,7 +4,8 @@
  * attributes of /parameters become settings "section.key=value", and config_restore reads them as it reads the
  * command line. A parameter that the file does not have (an older version made it) takes its default.
  *
- * Small files appear at once: PATH.part is written, flushed, fsynced, and renamed over PATH. The one before
+ * Files appear at once: PATH.part is written, flushed, fsynced, and renamed over PATH; small files when they are
+ * complete, large ones when they are there at their full size. The one before
  * is kept under a second name that is made before the renaming, so that PATH itself is never missing.
  */
 #include "io/file.h"
@@ -200,13 +201,13 @@ out:
 
 /* ---- files ---- */
 
-static void part_path(const char *path, char out[FILE_PATH]) {
+void file_part(const char *path, char out[FILE_PATH]) {
     snprintf(out, FILE_PATH, "%s.part", path);
 }
 
 enum status file_begin(struct comm *comm, const char *path, struct h5_file **out) {
     char part[FILE_PATH];
-    part_path(path, part);
+    file_part(path, part);
     return h5_create(comm, part, out);
 }
 
@@ -224,8 +225,7 @@ static bool sync_folder(const char *path) {
     return good;
 }
 
-/* PATH.part becomes PATH; what PATH was, `previous`. */
-static enum status replace(const char *part, const char *path, const char *previous) {
+enum status file_replace(const char *part, const char *path, const char *previous) {
     bool keep = previous && access(path, F_OK) == 0;
     if (keep) {
         unlink(previous);
@@ -244,14 +244,26 @@ static enum status replace(const char *part, const char *path, const char *previ
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
     enum status status = STATUS_OK;
     char part[FILE_PATH];
-    part_path(path, part);
+    file_part(path, part);
     TRY(h5_write_integer(*file, "/", "complete", 1));
     TRY(h5_sync(*file));
     TRY(h5_close(file));
-    TRY(comm_agree(comm, comm_rank(comm) == 0 ? replace(part, path, previous) : STATUS_OK));
+    TRY(comm_agree(comm, comm_rank(comm) == 0 ? file_replace(part, path, previous) : STATUS_OK));
 out:
     if (*file)
         h5_close(file);
+    return status;
+}
+
+enum status file_appear(struct comm *comm, struct h5_file **file, const char *path) {
+    enum status status = STATUS_OK;
+    char part[FILE_PATH];
+    file_part(path, part);
+    TRY(h5_sync(*file));
+    TRY(h5_close(file));
+    TRY(comm_agree(comm, comm_rank(comm) == 0 ? file_replace(part, path, NULL) : STATUS_OK));
+    TRY(h5_open(comm, path, true, file));
+out:
     return status;
 }
 

@@ -24,6 +24,16 @@ enum status file_write_value(struct h5_file *file, const char *group, const stru
 enum status file_begin(struct comm *comm, const char *path, struct h5_file **out);
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous);
 
+/* For what is written in place: what file_begin made appears as PATH with all it has so far, on the disk, and stays
+ * open. Collective. */
+enum status file_appear(struct comm *comm, struct h5_file **file, const char *path);
+
+/* PATH.part: what is not complete. */
+void file_part(const char *path, char out[FILE_PATH]);
+
+/* Rank 0's PART becomes PATH, which is on the disk then; what PATH was, `previous` (NULL: is gone). Not collective. */
+enum status file_replace(const char *part, const char *path, const char *previous);
+
 /* Opens a file and refuses one that is not of epflow and of this kind (NULL: any), or, for restart and model,
  * not complete. A missing or foreign file is STATUS_BAD_INPUT. Collective. */
 enum status file_open(struct comm *comm, const char *path, const char *kind, bool writable,

@@ -169,6 +169,31 @@ static enum status write_section(const struct config_value *v, void *file) {
     return file_write_value(file, group, v);
 }
 
+/* The row of the log that has begun, without its times. */
+#define ROW "/training/log"
+
+static enum status write_row(struct h5_file *file, const struct training_log_row *sum) {
+    enum status status = STATUS_OK;
+    TRY(h5_group(file, ROW));
+    TRY(h5_write_integer(file, ROW, "begun_steps", sum->step));
+    TRY(h5_write_real(file, ROW, "begun_loss", sum->loss));
+    TRY(h5_write_real(file, ROW, "begun_gradient_norm", sum->gradient_norm));
+out:
+    return status;
+}
+
+static enum status read_row(struct h5_file *file, struct training_log_row *sum) {
+    enum status status = STATUS_OK;
+    *sum = (struct training_log_row){0};
+    if (!h5_has_attribute(file, ROW, "begun_steps"))
+        return STATUS_OK; /* of an earlier version */
+    TRY(h5_read_integer(file, ROW, "begun_steps", &sum->step));
+    TRY(h5_read_real(file, ROW, "begun_loss", &sum->loss));
+    TRY(h5_read_real(file, ROW, "begun_gradient_norm", &sum->gradient_norm));
+out:
+    return status;
+}
+
 #define TRAJECTORIES "/training/trajectories"
 
 /* Their paths, and in a group of one attribute each what they are. */
@@ -203,6 +228,7 @@ enum status model_write(struct comm *comm, const char *path, const struct config
     TRY(write_data(file, data));
     for (int tree = 0; tree < TREES; tree++)
         TRY(write_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
+    TRY(write_row(file, &state->sum));
     TRY(write_table(comm, file, LOG_COLUMNS, log_columns, state->log_rows, sizeof *state->log, state->log));
     TRY(write_table(comm, file, TEST_COLUMNS, test_columns, state->test_rows, sizeof *state->test,
                     state->test));
@@ -247,6 +273,7 @@ enum status model_read(struct comm *comm, const char *path, int tensors, const s
     for (int tree = 0; tree < TREES; tree++)
         if (tree_of(state, tree))
             TRY(read_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
+    TRY(read_row(file, &state->sum));
     TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log,
                    (void **)&state->log));
     TRY(read_table(comm, file, TEST_COLUMNS, test_columns, &state->test_rows, sizeof *state->test,

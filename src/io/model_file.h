@@ -26,7 +26,8 @@ struct test_log_row {
 };
 
 struct model_state {
-    int64_t step; /* training steps done */
+    int64_t step;                /* training steps done */
+    struct training_log_row sum; /* of the steps since the last row, whose number is sum.step; rate: 0 */
     size_t log_rows, test_rows;
     struct training_log_row *log;
     struct test_log_row *test;

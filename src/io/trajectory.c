@@ -217,7 +217,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     struct trajectory *t = *out;
     t->shape = *shape;
     t->refined = config_refine_steps(config) > 0;
-    TRY(h5_create(comm, path, &t->file));
+    TRY(file_begin(comm, path, &t->file));
     TRY(write_h5md(t));
     TRY(file_describe(t->file, "trajectory", config, comm, device));
     TRY(h5_group(t->file, GROUP));
@@ -228,6 +228,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     TRY(fill_marks(t));
     TRY(h5_sync(t->file));
     TRY(h5_reserve(t->file));
+    TRY(file_appear(comm, &t->file, path));
 out:
     if (status != STATUS_OK)
         trajectory_close(out);

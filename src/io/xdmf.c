@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/evaluation_file.h"
 
@@ -90,7 +91,9 @@ static void write_grid(FILE *f, const struct evaluation_shape *s, const char *h5
 enum status evaluation_write_xdmf(struct comm *comm, const char *path, const char *h5_name,
                                   const struct evaluation_shape *shape, const double *time) {
     enum status status = STATUS_OK;
-    FILE *f = comm_rank(comm) == 0 ? fopen(path, "w") : NULL;
+    char part[FILE_PATH];
+    file_part(path, part);
+    FILE *f = comm_rank(comm) == 0 ? fopen(part, "w") : NULL;
     if (f) {
         fprintf(f, "<?xml version=\"1.0\"?>\n<Xdmf Version=\"3.0\">\n  <Domain>\n"
                    "    <Grid Name=\"fields\" GridType=\"Collection\" CollectionType=\"Temporal\">\n");
@@ -99,9 +102,11 @@ enum status evaluation_write_xdmf(struct comm *comm, const char *path, const cha
         fprintf(f, "    </Grid>\n  </Domain>\n</Xdmf>\n");
     }
     if (comm_rank(comm) == 0) {
-        bool good = f && !ferror(f);
+        bool good = f && fflush(f) == 0 && !ferror(f) && fsync(fileno(f)) == 0;
         if ((f && fclose(f) != 0) || !good)
-            status = FAIL(STATUS_STORAGE, "%s cannot be written: %s", path, strerror(errno));
+            status = FAIL(STATUS_STORAGE, "%s cannot be written: %s", part, strerror(errno));
+        else
+            status = file_replace(part, path, NULL);
     }
     return comm_agree(comm, status);
 }

@@ -5,8 +5,10 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 
@@ -26,11 +28,20 @@ struct comm {
 
 enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7, TAG_CHANNEL = 8, TAG_NOTICE = 9 };
 
+/* Ranks whose mpirun was killed go on for a second or more until the MPI library notices, and would write into the
+ * files of a run that was resumed meanwhile: the system ends them at once. (Only what mpirun started: elsewhere the
+ * parent is a shell, which may end before its program.) */
+static void end_with_mpirun(void) {
+    if (getenv("OMPI_COMM_WORLD_SIZE"))
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 enum status comm_start(int *argc, char ***argv, struct comm **out) {
     *out = calloc(1, sizeof **out);
     if (!*out)
         return FAIL(STATUS_FAILURE, "out of memory at start");
     (*out)->largest = MPI_REQUEST_NULL;
+    end_with_mpirun();
     MPI_Init(argc, argv);
     MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->world);
     MPI_Comm_rank((*out)->world, &(*out)->rank);
