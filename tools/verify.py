@@ -262,6 +262,7 @@ import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
 import verify_inject  # noqa: E402
+import verify_kills  # noqa: E402
 import verify_numbers  # noqa: E402
 import verify_physics  # noqa: E402
 import verify_refine  # noqa: E402
@@ -277,8 +278,8 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
-         "inject": verify_inject.injected, "numbers": verify_numbers.numbers, "emulation": verify_cuda.emulation,
-         "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm, "storage": verify_storage.storage}
+         "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
+         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm, "storage": verify_storage.storage}
 
 
 def measurements(case, folder):
