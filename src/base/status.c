@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static char message[2048];
-static char place[128];
+#include "base/text.h"
+
+static char message[STATUS_MESSAGE];
+static char place[STATUS_PLACE];
 
 enum status status_record(enum status status, const char *file, int line, const char *format, ...) {
     if (message[0] != '\0')
@@ -16,10 +18,7 @@ enum status status_record(enum status status, const char *file, int line, const 
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    /* It may quote a file: nothing in it is to move the cursor of a terminal. */
-    for (char *at = message; *at; at++)
-        if (((unsigned char)*at < 0x20 && *at != '\n') || *at == 0x7f)
-            *at = '?';
+    text_plain(message, true);
     return status;
 }
 
@@ -34,6 +33,16 @@ const char *status_place(void) {
 void status_adopt(const char *other_message, const char *other_place) {
     snprintf(message, sizeof message, "%s", other_message);
     snprintf(place, sizeof place, "%s", other_place);
+}
+
+void status_hold(struct status_note *note) {
+    snprintf(note->message, sizeof note->message, "%s", message);
+    snprintf(note->place, sizeof note->place, "%s", place);
+    status_clear();
+}
+
+void status_put_back(const struct status_note *note) {
+    status_adopt(note->message, note->place);
 }
 
 void status_clear(void) {

@@ -42,6 +42,14 @@ void status_adopt(const char *message, const char *place);
 
 void status_clear(void);
 
+/* Takes what is recorded out of the way, so that what is done next may record; and puts it back in place of that. */
+enum { STATUS_MESSAGE = 2048, STATUS_PLACE = 128 };
+struct status_note {
+    char message[STATUS_MESSAGE], place[STATUS_PLACE];
+};
+void status_hold(struct status_note *note);
+void status_put_back(const struct status_note *note);
+
 /* In a function with `enum status status` and a label `out`. */
 #define TRY(call)                                                                                            \
     do {                                                                                                     \

@@ -54,3 +54,9 @@ void text_bytes(double bytes, char *out, size_t size) {
         bytes /= 1024;
     snprintf(out, size, u == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[u]);
 }
+
+void text_plain(char *text, bool lines) {
+    for (char *at = text; *at; at++)
+        if (((unsigned char)*at < 0x20 && !(lines && *at == '\n')) || *at == 0x7f)
+            *at = '?';
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "commands/commands.h"
 #include "io/file.h"
 #include "io/trajectory.h"
@@ -67,9 +68,7 @@ static enum status say_text(struct h5_file *file, const char *what, const char *
     if (!h5_has_attribute(file, object, name))
         return STATUS_OK;
     TRY(h5_read_text(file, object, name, sizeof text, text));
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?'; /* a file is not to move the cursor */
+    text_plain(text, false);
     printf("%-22s %s\n", what, text);
 out:
     return status;

@@ -143,12 +143,15 @@ out:
 enum status session_open_output(struct session *s) {
     enum status status = STATUS_OK;
     char path[SESSION_PATH];
+    if (s->opened)
+        return STATUS_OK;
     TRY(file_make_directory(s->comm, s->config.output.directory));
     if (!s->locked)
         TRY(lock_folder(s->comm, s->config.output.directory, true, &s->locked));
     session_path(s, "log.txt", path);
     TRY(comm_agree(s->comm, log_open(path)));
     TRY(remove_parts(s));
+    s->opened = true;
 out:
     return status;
 }

@@ -23,7 +23,7 @@ struct session {
      * time between two; what the next may take */
     double begun, limit, looked, longest, expected;
     bool out_of_time;
-    bool locked; /* the output folder, by this run */
+    bool locked, opened; /* the output folder, by this run */
 };
 
 /* Catches SIGTERM, SIGINT and SIGUSR1. Until session_enter they end this process at once, with exit code 75: nothing is
@@ -62,7 +62,8 @@ void session_path(const struct session *s, const char *name, char out[SESSION_PA
  * (STATUS_BAD_INPUT) where another run has it. Collective. */
 enum status session_lock_output(struct session *s);
 
-/* Makes the output folder, locks it, opens its log, and removes what a killed run left half written. Collective. */
+/* Makes the output folder, locks it, opens its log, and removes what a killed run left half written;
+ * the stages after the first find that done. Collective. */
 enum status session_open_output(struct session *s);
 
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.

@@ -261,10 +261,8 @@ out:
  * The message says where, or why it could not be written: what is returned stays STATUS_NUMBERS. */
 static enum status set_aside(struct session *s, struct run *r) {
     enum status status = STATUS_OK;
-    char message[1024], place[128];
-    snprintf(message, sizeof message, "%s", status_message());
-    snprintf(place, sizeof place, "%s", status_place());
-    status_clear();
+    struct status_note failure;
+    status_hold(&failure);
     TRY(particles_to_slice(r->simulation->particles, s->comm, r->slice));
     struct restart restart = restart_of(r);
     TRY(restart_write(s->comm, r->failed, NULL, r->slice->n, r->slice->d, &s->config, s->device, &restart));
@@ -273,8 +271,7 @@ static enum status set_aside(struct session *s, struct run *r) {
 out:
     if (status != STATUS_OK)
         log_warning("the state could not be set aside: %s", status_message());
-    status_clear();
-    status_adopt(message, place);
+    status_put_back(&failure);
     return STATUS_NUMBERS;
 }
 
@@ -338,15 +335,15 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     struct trajectory_totals totals = {0};
     char rate[128];
     TRY(begin(s, r, resuming, step));
-    const uint64_t first = r->first = r->simulation->step_law.step;
+    r->first = r->simulation->step_law.step;
     r->last_restart = r->begun = timer_now();
-    progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)first);
+    progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)r->first);
     while (r->frames < frames)
         TRY(next_frame(s, r, &progress));
     TRY(save_restart(s, r));
     TRY(trajectory_finish(r->trajectory));
     TRY(totals_read(r->trajectory, s->comm, c, (size_t)frames, &totals));
-    double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - first);
+    double seconds = timer_now() - begun, done = n * (double)(r->simulation->step_law.step - r->first);
     snprintf(rate, sizeof rate,
              "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps, skin %.2f r0", done,
              done / seconds / 1e6, done / n / (double)r->simulation->builds, r->simulation->skin);

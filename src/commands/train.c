@@ -25,7 +25,6 @@ struct training_run {
     int64_t log_every;
     double last_checkpoint;
     double sum_drawn, sum_started; /* since the last row of the log, in this run */
-    int64_t sum_steps;
 };
 
 /* "denoising, Gaussian noise 0.01 on g" */
@@ -327,17 +326,15 @@ out:
 /* Weights and optimizer before the step in which the numbers went wrong, into a file of their own; model.h5 stays as it
  * was. What is returned stays STATUS_NUMBERS, with its message. */
 static enum status set_aside(struct session *s, struct training_run *r) {
-    char path[SESSION_PATH], message[1024], place[128];
+    char path[SESSION_PATH];
+    struct status_note failure;
     session_path(s, "failed-model.h5", path);
-    snprintf(message, sizeof message, "%s", status_message());
-    snprintf(place, sizeof place, "%s", status_place());
-    status_clear();
+    status_hold(&failure);
     if (save_model(s, r, path) == STATUS_OK)
         log_info("the model at step %" PRId64 ", before the one that failed, is in %s", r->state.step, path);
     else
         log_warning("the model could not be set aside: %s", status_message());
-    status_clear();
-    status_adopt(message, place);
+    status_put_back(&failure);
     return STATUS_NUMBERS;
 }
 

@@ -24,24 +24,22 @@ uint64_t checksum_rows(size_t begin, size_t count, size_t bytes, const void *row
     return sum;
 }
 
-uint64_t checksum_sum(struct comm *comm, uint64_t own) {
-    int64_t sum;
-    memcpy(&sum, &own, sizeof sum);
-    comm_sum_integer(comm, &sum, 1);
-    return (uint64_t)sum;
+void checksum_sum(struct comm *comm, int count, uint64_t sums[]) {
+    comm_sum_integer(comm, (int64_t *)sums, count);
 }
 
 enum status checksum_write(struct h5_file *file, struct comm *comm, const char *path, uint64_t own) {
-    return h5_write_integer(file, path, "checksum", (int64_t)checksum_sum(comm, own));
+    checksum_sum(comm, 1, &own);
+    return h5_write_integer(file, path, "checksum", (int64_t)own);
 }
 
 enum status checksum_verify(struct h5_file *file, struct comm *comm, const char *path, uint64_t own) {
     int64_t stored = 0;
-    const uint64_t found = checksum_sum(comm, own);
     if (!h5_has_attribute(file, path, "checksum"))
         return STATUS_OK; /* of an earlier version */
+    checksum_sum(comm, 1, &own);
     enum status status = h5_read_integer(file, path, "checksum", &stored);
-    if (status == STATUS_OK && (uint64_t)stored != found)
+    if (status == STATUS_OK && (uint64_t)stored != own)
         status = FAIL(STATUS_STORAGE,
                       "%s: dataset %s: its checksum does not agree with its contents: the file is damaged",
                       h5_path(file), path);

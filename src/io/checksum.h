@@ -7,8 +7,8 @@
 
 /* This rank's part: rows begin ... begin + count - 1 of `bytes` each. */
 uint64_t checksum_rows(size_t begin, size_t count, size_t bytes, const void *rows);
-/* The sum over all ranks. Collective. */
-uint64_t checksum_sum(struct comm *comm, uint64_t own);
+/* From the parts of this rank to the sums over all ranks. Collective. */
+void checksum_sum(struct comm *comm, int count, uint64_t sums[]);
 
 /* Attribute `checksum` of a dataset, from the parts of the ranks; and its comparison with what was read (a dataset of
  * an earlier version has none): STATUS_STORAGE where they differ. Collective. */

@@ -245,8 +245,6 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
     TRY(make_columns(e));
     TRY(make_fields(e));
     TRY(make_end(e, epr_convention, noise));
-    TRY(h5_sync(e->file));
-    TRY(h5_reserve(e->file));
     TRY(file_appear(comm, &e->file, path));
 out:
     if (status != STATUS_OK)

@@ -130,12 +130,11 @@ static enum status read_setting(const struct config_value *v, void *context) {
 /* What config_restore finds wrong, as a message about the file. */
 static enum status parse_settings(const struct settings *s, struct config *out) {
     enum status status = config_restore(h5_path(s->file), s->count, (const char *const *)s->text, out);
-    char message[2048];
+    struct status_note found;
     if (status == STATUS_OK)
         return status;
-    snprintf(message, sizeof message, "%s", status_message());
-    status_clear();
-    return FAIL(status, "%s: the parameters in it cannot be used: %s", h5_path(s->file), message);
+    status_hold(&found);
+    return FAIL(status, "%s: the parameters in it cannot be used: %s", h5_path(s->file), found.message);
 }
 
 enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out) {
@@ -241,14 +240,22 @@ enum status file_replace(const char *part, const char *path, const char *previou
     return STATUS_OK;
 }
 
-enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
+/* What file_begin made, as it is, becomes PATH. */
+static enum status publish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
     enum status status = STATUS_OK;
     char part[FILE_PATH];
     file_part(path, part);
-    TRY(h5_write_integer(*file, "/", "complete", 1));
     TRY(h5_sync(*file));
     TRY(h5_close(file));
     TRY(comm_agree(comm, comm_rank(comm) == 0 ? file_replace(part, path, previous) : STATUS_OK));
+out:
+    return status;
+}
+
+enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
+    enum status status = STATUS_OK;
+    TRY(h5_write_integer(*file, "/", "complete", 1));
+    TRY(publish(comm, file, path, previous));
 out:
     if (*file)
         h5_close(file);
@@ -257,11 +264,8 @@ out:
 
 enum status file_appear(struct comm *comm, struct h5_file **file, const char *path) {
     enum status status = STATUS_OK;
-    char part[FILE_PATH];
-    file_part(path, part);
-    TRY(h5_sync(*file));
-    TRY(h5_close(file));
-    TRY(comm_agree(comm, comm_rank(comm) == 0 ? file_replace(part, path, NULL) : STATUS_OK));
+    TRY(h5_reserve(*file));
+    TRY(publish(comm, file, path, NULL));
     TRY(h5_open(comm, path, true, file));
 out:
     return status;

@@ -24,8 +24,8 @@ enum status file_write_value(struct h5_file *file, const char *group, const stru
 enum status file_begin(struct comm *comm, const char *path, struct h5_file **out);
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous);
 
-/* For what is written in place: what file_begin made appears as PATH with all it has so far, on the disk, and stays
- * open. Collective. */
+/* For what is written in place: what file_begin made, laid out at its full size, gets the room for it on the disk,
+ * appears as PATH with all it has so far, and stays open. Collective. */
 enum status file_appear(struct comm *comm, struct h5_file **file, const char *path);
 
 /* PATH.part: what is not complete. */

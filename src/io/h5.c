@@ -139,8 +139,9 @@ enum status h5_sync(struct h5_file *file) {
 /* fallocate, not posix_fallocate, which writes into every block where the file system (NFS 3) cannot reserve: there the
  * room is found missing only when it is written to. */
 enum status h5_reserve(struct h5_file *file) {
-    enum status status = STATUS_OK;
-    if (comm_rank(file->comm) == 0) {
+    enum status status =
+        h5_checked(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "", "laying out the file");
+    if (status == STATUS_OK && comm_rank(file->comm) == 0) {
         struct stat about;
         int descriptor = open(file->path, O_RDWR);
         bool good =

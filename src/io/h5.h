@@ -33,7 +33,7 @@ enum status h5_open(struct comm *comm, const char *path, bool writable, struct h
 enum status h5_close(struct h5_file **file);
 /* Flushed by the library, and fsynced to the disk. */
 enum status h5_sync(struct h5_file *file);
-/* Takes the room on the disk for all of a file that is laid out and synced, where the file system can: a full disk is
+/* Takes the room on the disk for all of a file that is laid out, where the file system can: a full disk is
  * found before the work, not in the midst of it. */
 enum status h5_reserve(struct h5_file *file);
 const char *h5_path(const struct h5_file *file);

@@ -3,7 +3,6 @@
 
 #include "base/fault.h"
 
-/* The library's own messages come from its own failures: a file name that does not exist makes one. */
 #define HANDLE(name, parameters, arguments) FAULT_INSTEAD(hid_t, -1, name, parameters, arguments)
 #define ANSWER(name, parameters, arguments) FAULT_INSTEAD(int, -1, name, parameters, arguments)
 

@@ -102,9 +102,11 @@ out:
 
 /* ---- tensors ---- */
 
-/* Of the values as float32, which is what either build reads; the same on every rank. */
-static uint64_t tensor_checksum(size_t count, const real *values) {
+/* Of a tensor's values as float32, which is what either build reads. Every rank has them all: rank 0's part. */
+static uint64_t tensor_checksum(const struct comm *comm, const struct model_tensor *t, const real *values) {
+    const size_t count = comm_rank(comm) == 0 ? (size_t)t->rows * (size_t)t->columns : 0;
     uint64_t sum = 0;
+    values += t->offset;
     for (size_t i = 0; i < count; i++) {
         const float value = (float)values[i];
         sum += checksum_rows(i, 1, sizeof value, &value);
@@ -131,8 +133,7 @@ static enum status write_tree(struct comm *comm, struct h5_file *file, const cha
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
         TRY(h5_dataset(file, path, H5_REAL, rank, shape, NULL, NULL));
         TRY(h5_write(file, path, H5_REAL, rank, zero, first ? shape : zero, values + tensor[m].offset));
-        const size_t count = shape[0] * (rank > 1 ? shape[1] : 1);
-        TRY(checksum_write(file, comm, path, first ? tensor_checksum(count, values + tensor[m].offset) : 0));
+        TRY(checksum_write(file, comm, path, tensor_checksum(comm, &tensor[m], values)));
     }
 out:
     return status;
@@ -149,9 +150,7 @@ static enum status read_tree(struct comm *comm, struct h5_file *file, const char
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
         TRY(h5_expect(file, path, H5_FLOAT32, rank, shape)); /* or float64: either build reads either */
         TRY(h5_read(file, path, H5_REAL, rank, zero, shape, values + tensor[m].offset));
-        const size_t count = shape[0] * (rank > 1 ? shape[1] : 1);
-        const bool first = comm_rank(comm) == 0;
-        TRY(checksum_verify(file, comm, path, first ? tensor_checksum(count, values + tensor[m].offset) : 0));
+        TRY(checksum_verify(file, comm, path, tensor_checksum(comm, &tensor[m], values)));
     }
 out:
     return status;

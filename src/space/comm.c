@@ -26,7 +26,7 @@ struct comm {
 #define MPI_REAL_TYPE MPI_FLOAT
 #endif
 
-enum { MESSAGE = 2048, PLACE = 128, TAG_PEERS = 7, TAG_CHANNEL = 8, TAG_NOTICE = 9 };
+enum { TAG_PEERS = 7, TAG_CHANNEL = 8, TAG_NOTICE = 9 };
 
 /* Ranks whose mpirun was killed go on for a second or more until the MPI library notices, and would write into the
  * files of a run that was resumed meanwhile: the system ends them at once. (Only what mpirun started: elsewhere the
@@ -165,13 +165,11 @@ enum status(comm_agree)(struct comm *comm, enum status status) {
     MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world);
     if (worst.status == STATUS_OK)
         return STATUS_OK;
-    char text[MESSAGE + PLACE] = "";
-    if (comm->rank == worst.rank) {
-        strncpy(text, status_message(), MESSAGE - 1);
-        strncpy(text + MESSAGE, status_place(), PLACE - 1);
-    }
-    MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, comm->world);
-    status_adopt(text, text + MESSAGE);
+    struct status_note note = {0};
+    if (comm->rank == worst.rank)
+        status_hold(&note);
+    MPI_Bcast(&note, sizeof note, MPI_CHAR, worst.rank, comm->world);
+    status_put_back(&note);
     return (enum status)worst.status;
 }
 
