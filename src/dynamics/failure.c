@@ -191,8 +191,6 @@ enum status simulation_explain_step(struct simulation *s) {
 }
 
 enum status simulation_explain_move(struct simulation *s, double dt) {
-    struct particles *p = s->particles;
-    for (int a = 0; a < s->box.d; a++)
-        s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
+    simulation_undo_move(s);
     return explain(s, &s->fine_law, dt, false);
 }

@@ -29,6 +29,12 @@ static void reach_farther(struct simulation *s, double moved) {
     simulation_start_skin(s, fmin(needed, s->search.most));
 }
 
+void simulation_undo_move(struct simulation *s) {
+    struct particles *p = s->particles;
+    for (int a = 0; a < s->box.d; a++)
+        s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
+}
+
 /* From the start of a fine step, kept in q_start, to its midpoint. Where the lists do not reach that far they are
  * made anew at the start: what they hold must not depend on when they were made. */
 static enum status to_midpoint(struct simulation *s) {
@@ -44,8 +50,7 @@ static enum status to_midpoint(struct simulation *s) {
         TRY(simulation_agree(s, &result, s->fine_law.dt / 2, &displacement));
         if (displacement <= simulation_lists_last(s))
             return simulation_refresh(s, displacement);
-        for (int a = 0; a < s->box.d; a++)
-            s->ops->copy(s->ops, p->q[a], s->q_start[a], p->owned * sizeof *p->q[a]);
+        simulation_undo_move(s);
         reach_farther(s, s->told.number[TOLD_MOVED]);
         TRY(simulation_rebuild(s));
     }

@@ -26,6 +26,9 @@ enum status simulation_agree(struct simulation *s, const struct step_result *res
 enum status simulation_explain_step(struct simulation *s);
 enum status simulation_explain_move(struct simulation *s, double dt);
 
+/* Puts the particles back to where the fine step began. fine_steps.c. */
+void simulation_undo_move(struct simulation *s);
+
 /* How far particles may move before lists are made anew. */
 double simulation_lists_last(const struct simulation *s);
 

@@ -89,7 +89,9 @@ struct spreading {
     int before, after;           /* layers that a particle reaches */
     size_t rows;                 /* of this rank at once */
     double *sum;                 /* (cells, columns), memory of the table */
-    double *host;                /* (rows, columns) amounts, or cells on their way back */
+    double *position, *amount;   /* (room, d), (room, columns) of received particles, memory of the table */
+    size_t room;
+    double *host; /* (rows, columns) amounts, or cells on their way back */
 };
 
 static size_t smaller(size_t a, size_t b) {
@@ -137,6 +139,8 @@ static enum status spreading_create(const struct field_grid *g, const struct sna
 
 static void spreading_release(const struct ops *ops, struct spreading *p) {
     ops->release(ops, p->sum);
+    ops->release(ops, p->position);
+    ops->release(ops, p->amount);
     free(p->host);
 }
 
@@ -170,29 +174,38 @@ static void choose_images(const struct field_grid *g, const struct spreading *p,
     }
 }
 
+/* Room for as many received particles. */
+static enum status reserve(const struct field_grid *g, const struct ops *ops, struct spreading *p,
+                           size_t count) {
+    enum status status = STATUS_OK;
+    if (count <= p->room)
+        return STATUS_OK;
+    p->room = 0;
+    TRY(ops_replace(ops, count * (size_t)g->box.d * sizeof *p->position, &p->position));
+    TRY(ops_replace(ops, count * p->columns * sizeof *p->amount, &p->amount));
+    p->room = count;
+out:
+    return status;
+}
+
 /* Received particles into the sums. */
-static enum status spread(const struct field_grid *g, const struct ops *ops, const struct spreading *p,
+static enum status spread(const struct field_grid *g, const struct ops *ops, struct spreading *p,
                           size_t count, double *position, const double *amount) {
     enum status status = STATUS_OK;
-    const size_t d = (size_t)g->box.d;
-    double *x = NULL, *y = NULL;
     if (count == 0)
         return STATUS_OK;
     choose_images(g, p, count, position);
-    TRY(ops->allocate(ops, count * d * sizeof *x, (void **)&x));
-    TRY(ops->allocate(ops, count * p->columns * sizeof *y, (void **)&y));
-    ops->to_device(ops, x, position, count * d * sizeof *x);
-    ops->to_device(ops, y, amount, count * p->columns * sizeof *y);
-    ops->spread(ops, &p->grid, count, (int)p->columns, x, y, p->sum);
+    TRY(reserve(g, ops, p, count));
+    ops->to_device(ops, p->position, position, count * (size_t)g->box.d * sizeof *position);
+    ops->to_device(ops, p->amount, amount, count * p->columns * sizeof *amount);
+    ops->spread(ops, &p->grid, count, (int)p->columns, p->position, p->amount, p->sum);
 out:
-    ops->release(ops, x);
-    ops->release(ops, y);
     return status;
 }
 
 /* This rank's particles from `begin` on to the ranks whose layers they reach, and those that come from others. */
 static enum status spread_rows(const struct field_grid *g, const struct snapshot *s, const struct ops *ops,
-                               struct comm *comm, const struct spreading *p, size_t begin, size_t count) {
+                               struct comm *comm, struct spreading *p, size_t begin, size_t count) {
     enum status status = STATUS_OK;
     const double *x = s->column[COLUMN_POSITION] + begin * (size_t)g->box.d;
     struct route route = {0};

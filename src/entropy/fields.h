@@ -24,9 +24,9 @@ struct field_grid {
     size_t first, count;   /* this rank's layers */
     size_t held;           /* their cells */
     double *field[FIELDS]; /* (held) or (held, d) */
-    double *
-        distance; /* (1 + count + 1, layer) to the interface, positive in the dense phase; round the axis also
-                              the layers before and after this rank's */
+    /* (1 + count + 1, layer) to the interface, positive in the dense phase; round the axis also the layers before and
+     * after this rank's */
+    double *distance;
 };
 
 /* Cells of about `spacing`. Not collective. */

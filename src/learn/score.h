@@ -53,6 +53,8 @@ void score_initialise(const struct score_model *model, uint64_t seed, real *weig
 
 int score_neighbours(const struct score_model *model); /* n */
 int score_decoded(const struct score_model *model);    /* D, particles that a window decodes */
+size_t score_chunk(const struct score_model *model);   /* most windows of a probe */
+
 /* Asked between chunks of rows when scores and divergences are computed for many: true ends that early, with
  * STATUS_STOPPED and results that are of no use. asked = NULL: never. */
 struct score_stop {
@@ -61,7 +63,7 @@ struct score_stop {
 };
 void score_stop_by(struct score_model *model, const struct score_stop *stop);
 enum status score_go_on(const struct score_model *model);
-size_t score_chunk(const struct score_model *model); /* most windows of a probe */
+
 /* Floating-point operations (2 per multiply-add) really done, a window: one forward pass, one forward pass with
  * divergence, one sign of a training step. What is done once per particle counts as one per window. */
 struct score_cost {
