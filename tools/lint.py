@@ -77,9 +77,8 @@ def source_name(name):
     return os.path.relpath(path.resolve(), ROOT)
 
 
-def said(command, **options):
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                          **options)
+def said(command):
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
 
 
@@ -149,8 +148,8 @@ def sorted_out(tool, text):
     for match in filter(None, map(FINDING.match, text.splitlines())):
         name = source_name(match["file"])
         key = (name, int(match["line"]), match["check"])
-        if any(tool == t and fnmatch.fnmatch(name, f) and fnmatch.fnmatch(c.replace("[CWE-", ""), p)
-               for t, f, p, _ in EXCEPTIONS for c in [match["check"]]):
+        if any(tool == t and fnmatch.fnmatch(name, f) and fnmatch.fnmatch(match["check"], p)
+               for t, f, p, _ in EXCEPTIONS):
             excepted.add(key)
         else:
             counted[key] = match["text"]

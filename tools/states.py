@@ -1,14 +1,13 @@
 """Phase-separated particles of the paper's system, as the tools that time simulations start from, and their speed."""
 import math
 import os
-import pathlib
 import re
 import shlex
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
+from running import EPFLOW
+
 CORES = sorted(os.sched_getaffinity(0))
 V0, GAMMA, BETA, DT, CUTOFF = 0.025, 1e-4, 7.5, 0.1, 3.2
 TOLERANCE = math.log1p(math.exp(BETA * (2 - CUTOFF))) / BETA  # the force at the cut

@@ -24,11 +24,8 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"  # files are looked into while the
 import h5py
 import numpy as np
 
+from running import CROWDED, ROOT, command, errors, ranks_of, run
 from verify_speed import network_speed
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
-CROWDED = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 # A system that moves fast: particles cross between ranks, lists and rank boxes are made anew.
 SMALL = """
@@ -44,17 +41,6 @@ output: {directory: %(output)s}
 
 
 # ---- running ----
-
-def command(ranks, *arguments):
-    program = [EPFLOW, *map(str, arguments)]
-    return program if ranks == 0 else ["mpirun", "-n", str(ranks), *program]
-
-
-def run(ranks, *arguments, **options):
-    """Runs epflow to its end, on so many ranks (0: without mpirun)."""
-    return subprocess.run(command(ranks, *arguments), env={**os.environ, **CROWDED}, capture_output=True,
-                          text=True, check=False, **options)
-
 
 def write_small(folder, output, particles=256, frames=40):
     path = folder / f"{output}.yaml"
@@ -115,13 +101,6 @@ def frames_written(path):
     return int(np.sum(np.cumprod(steps[0] >= 0))) if steps else 0
 
 
-def rank_of(mpirun):
-    """A process that this mpirun started."""
-    children = pathlib.Path(f"/proc/{mpirun}/task/{mpirun}/children").read_text().split()
-    ranks = [int(c) for c in children if pathlib.Path(f"/proc/{c}/comm").read_text().strip() == "epflow"]
-    return ranks[0] if ranks else None
-
-
 def run_until(moment, interrupt, ranks, *arguments):
     """Runs and, at the moment, calls interrupt(process). The exit code, and whether it came to that."""
     with open(os.devnull, "w") as nothing:
@@ -135,10 +114,10 @@ def run_until(moment, interrupt, ranks, *arguments):
 
 def kill_a_rank(process):
     """Without warning. False if there was none any more."""
-    victim = rank_of(process.pid)
-    if victim:
-        os.kill(victim, signal.SIGKILL)
-    return victim is not None
+    victims = ranks_of(process.pid)
+    if victims:
+        os.kill(victims[0], signal.SIGKILL)
+    return bool(victims)
 
 
 def pipeline(folder):
@@ -215,13 +194,13 @@ BAD_INPUTS = (  # what, command line before and after the input file, words of t
 
 def judge_bad(what, folder, output, words, *arguments):
     result = run(2, *arguments, cwd=folder)
-    errors = [line for line in result.stderr.splitlines() if line.startswith("epflow: error:")]
+    messages = errors(result.stderr)
     problems = []
     if result.returncode != 2:
         problems.append(f"exit code {result.returncode}")
-    if len(errors) != 1:
-        problems.append(f"{len(errors)} messages")
-    elif words not in errors[0]:
+    if len(messages) != 1:
+        problems.append(f"{len(messages)} messages")
+    elif words not in messages[0]:
         problems.append("unclear message")
     if output.exists():
         problems.append("folder made")
@@ -279,7 +258,8 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
-         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm, "storage": verify_storage.storage}
+         "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
+         "storage": verify_storage.storage}
 
 
 def measurements(case, folder):

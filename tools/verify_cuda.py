@@ -10,7 +10,8 @@ import time
 import h5py
 import numpy as np
 
-from verify import EPFLOW, ROOT, at_least, at_most, differences, equal, finished, run, write_small
+from running import EPFLOW
+from verify import ROOT, at_least, at_most, differences, equal, finished, run, write_small
 
 BUILD = pathlib.Path(EPFLOW).parent
 LIBRARY = BUILD / "libepflow_cuda.so"

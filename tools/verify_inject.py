@@ -16,12 +16,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
 
-from verify import CROWDED, EPFLOW, equal, full
+from running import CROWDED, EPFLOW, command
+from verify import equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
 RANKS, SECONDS = 2, 10
@@ -46,8 +46,8 @@ TOLERATED = {
     ("fflush", "to_file"): "a line of the log",
     ("fclose", "log_stop"): "the log is closed",
     ("stat", "file_make_directory"): "asked only after mkdir has failed",
-    ("unlink", "replace"): "the link that takes its place fails, and the file is renamed then",
-    ("link", "replace"): "renamed then: a file system without hard links",
+    ("unlink", "file_replace"): "the link that takes its place fails, and the file is renamed then",
+    ("link", "file_replace"): "renamed then: a file system without hard links",
 }
 
 RESULTS = {"trajectory.h5": ["/particles"], "model.h5": ["/weights", "/average"],
@@ -57,9 +57,8 @@ RESULTS = {"trajectory.h5": ["/particles"], "model.h5": ["/weights", "/average"]
 # ---- one run ----
 
 def run(arguments, fault):
-    """Exit code (None: had to be ended), what was said, seconds."""
-    begun = time.monotonic()
-    process = subprocess.Popen(["mpirun", "-n", str(RANKS), PROGRAM, *map(str, arguments)],
+    """Exit code (None: had to be ended), and what was said."""
+    process = subprocess.Popen(command(RANKS, *arguments, program=PROGRAM),
                                env={**os.environ, **CROWDED, "EPFLOW_FAULT": fault}, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
     try:
@@ -73,7 +72,7 @@ def run(arguments, fault):
             os.killpg(process.pid, signal.SIGKILL)
             said = process.communicate()[1]
         code = None
-    return code, said, time.monotonic() - begun
+    return code, said
 
 
 Point = collections.namedtuple("Point", "call site times addresses rank")
@@ -169,14 +168,14 @@ def inject(scenario, point, occurrence, folder, resume):
     """Fails at the point; what was wrong, or None."""
     if scenario.before:
         shutil.copytree(scenario.before, folder)
-    code, said, _ = run(scenario.command(folder), f"{point.rank}:{point.site}:{occurrence}")
+    code, said = run(scenario.command(folder), f"{point.rank}:{point.site}:{occurrence}")
     wrong = told_well(point, code, said)
     if wrong in (None, "silent") and not kept(scenario, folder):
         wrong = "earlier_file_changed"
     elif code == 0 and not same_results(folder, scenario.after):
         wrong = "wrong_results"
     elif wrong is None and code != 0 and resume and scenario.resumable:
-        code, again, _ = run(scenario.command(folder, True), "")
+        code, again = run(scenario.command(folder, True), "")
         if code != 0 or not same_results(folder, scenario.after):
             wrong = f"not_resumed_{code}"
             said += "\n---- resumed:\n" + again
@@ -198,7 +197,7 @@ def listed(scenario, folder):
     here = folder / "listing"
     if scenario.before:
         shutil.copytree(scenario.before, here)
-    code, said, _ = run(scenario.command(here), f"list:{folder}/points")
+    code, said = run(scenario.command(here), f"list:{folder}/points")
     shutil.rmtree(here, ignore_errors=True)
     if code != 0:
         raise OSError(f"{scenario.name} without a failure: {code}\n{said}")
@@ -207,22 +206,15 @@ def listed(scenario, folder):
 
 def interrupted(scenario, folder, share):
     """The folder of a run that failed at this share of its transfers to files."""
-    writes = []
-    run(scenario.command(folder / "listing"), f"list:{folder}/points") if not scenario.before else None
-    here = folder / f"{scenario.name}-begun"
-    if scenario.before:
-        shutil.copytree(scenario.before, here)
-    probe = folder / "probe"
-    if scenario.before:
-        shutil.copytree(scenario.before, probe)
+    here, probe = folder / f"{scenario.name}-begun", folder / "probe"
+    for path in (here, probe) if scenario.before else ():
+        shutil.copytree(scenario.before, path)
     run(scenario.command(probe), f"list:{folder}/points")
-    for line in (folder / "points.0").read_text().splitlines():
-        if line.startswith("H5Dwrite "):
-            writes.append(line.split()[1])
+    writes = [line.split()[1] for line in (folder / "points.0").read_text().splitlines()
+              if line.startswith("H5Dwrite ")]
     at = int(share * len(writes))
     run(scenario.command(here), f"0:{writes[at]}:{writes[:at + 1].count(writes[at])}")
-    for path in (probe, folder / "listing"):
-        shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(probe, ignore_errors=True)
     return here
 
 
@@ -239,7 +231,7 @@ def scenarios(folder):
                 shutil.copytree(before, after)
             name, words = f"{stage}-{kind}", [stage, source, "--output", "FOLDER"]
             scenario = Scenario(name, words, before, after)
-            code, said, _ = run(scenario.command(after), "")
+            code, said = run(scenario.command(after), "")
             if code != 0:
                 raise OSError(f"{name}: {code}\n{said}")
             if stage != "simulate" or kind == "window":

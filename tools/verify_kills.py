@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import h5py
 
@@ -71,8 +72,8 @@ def judge(campaign, what, stage, damages, code, words):
     shutil.copytree(whole.folder, output)
     for damage in damages:
         damage(output)
-    result = subprocess.run(driver.command(2, stage, campaign.source("contacts", output), "--resume"), check=False,
-                            env={**os.environ, **driver.CROWDED}, capture_output=True, text=True)
+    result = subprocess.run(verify.command(2, stage, campaign.source("contacts", output), "--resume"), check=False,
+                            env={**os.environ, **verify.CROWDED}, capture_output=True, text=True)
     if result.returncode != code:
         problems.append(f"exit code {result.returncode}: {result.stderr[-600:]}")
     elif words not in result.stderr:
@@ -95,16 +96,16 @@ def grown(campaign):
     frames(40)(output)
     results = []
     for settings in ((), ("--resume",)):
-        process = subprocess.Popen(driver.command(2, "train", source, "--set", "training.steps=2000", *settings),
+        process = subprocess.Popen(verify.command(2, "train", source, "--set", "training.steps=2000", *settings),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, **driver.CROWDED})
+                                   env={**os.environ, **verify.CROWDED})
         while process.poll() is None and not (output / "model.h5").exists():
-            verify.time.sleep(0.01)
+            time.sleep(0.01)
         if not settings:
             process.kill()
             shutil.copy2(whole.folder / "trajectory.h5", output)
         else:
-            verify.time.sleep(2)
+            time.sleep(2)
             process.kill()
         results.append(process.communicate()[1])
     log = (output / "log.txt").read_text()

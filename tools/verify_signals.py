@@ -1,6 +1,5 @@
 """The case signals of tools/verify: what ends a run early, how soon, and that nothing is lost."""
 import os
-import pathlib
 import signal
 import subprocess
 import time
@@ -39,14 +38,9 @@ def stop(moment, send, ranks, *arguments):
     return ("too_late" if late else code), seconds
 
 
-def last_rank(process):
-    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int([c for c in children if pathlib.Path(f"/proc/{c}/comm").read_text().strip() == "epflow"][-1])
-
-
 WAYS = {  # ranks, what is done
     "usr1_mpirun": (2, lambda process: process.send_signal(signal.SIGUSR1)),
-    "term_one_rank": (2, lambda process: os.kill(last_rank(process), signal.SIGTERM)),
+    "term_one_rank": (2, lambda process: os.kill(verify.ranks_of(process.pid)[-1], signal.SIGTERM)),
 }
 ALONE = {"int": signal.SIGINT, "term": signal.SIGTERM, "usr1": signal.SIGUSR1}
 

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 import states
-from verify import EPFLOW, ROOT, at_least, at_most, differences, equal, finished, run, write_small
+from running import EPFLOW
+from verify import ROOT, at_least, at_most, differences, equal, finished, run, write_small
 
 REFERENCE = pathlib.Path(EPFLOW).parent / "epflow64"
 BLOCKS = 16  # of frames, for errors; shorter than 1/gamma, so that errors come out small rather than large

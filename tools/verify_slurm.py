@@ -6,6 +6,7 @@ import sys
 import time
 
 import verify
+from running import EPFLOW
 from verify import equal, finished, frames_written, run
 
 SANDBOX = verify.ROOT / "tests/slurm/sandbox"
@@ -17,7 +18,7 @@ class Slurm:
     def __init__(self, folder):
         self.folder = folder
         self.environment = {**os.environ, **verify.CROWDED, "SLURM_CONF": str(folder / "slurm.conf"),
-                            "EPFLOW": verify.EPFLOW, "OMPI_MCA_btl": "self,tcp"}  # two nodes share one memory here
+                            "EPFLOW": EPFLOW, "OMPI_MCA_btl": "self,tcp"}  # two nodes share one memory here
 
     def call(self, *words, **more):
         done = subprocess.run([*map(str, words)], env={**self.environment, **more}, cwd=verify.ROOT,

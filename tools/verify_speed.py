@@ -5,8 +5,8 @@ import pathlib
 import statistics
 import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
+from running import EPFLOW, ROOT
+
 ROUNDS = 3
 
 

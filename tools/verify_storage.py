@@ -7,10 +7,6 @@ import time
 import verify
 
 
-def errors(result):
-    return [line for line in result.stderr.splitlines() if line.startswith("epflow: error:")]
-
-
 def storage(folder):
     """A second run in one folder is refused while the first lives; a full disk is found at the beginning."""
     source = verify.write_small(folder, "busy", frames=4000)
@@ -20,7 +16,7 @@ def storage(folder):
         time.sleep(0.01)
     for option in ("--overwrite", "--resume"):
         second = verify.run(2, "simulate", source, option)
-        said = errors(second)
+        said = verify.errors(second.stderr)
         good = second.returncode == 2 and len(said) == 1 and str(first.pid) in said[0]
         yield verify.equal(f"second{option}", "refused" if good else "not", "refused")
     yield verify.equal("first_lives", "yes" if first.poll() is None else "no", "yes")
@@ -34,7 +30,8 @@ def storage(folder):
         return  # not root: no small disk
     try:
         full = verify.run(2, "simulate", source, "--output", disk / "out")
-        good = full.returncode == 4 and len(errors(full)) == 1 and "No space left on device" in errors(full)[0]
+        said = verify.errors(full.stderr)
+        good = full.returncode == 4 and len(said) == 1 and "No space left on device" in said[0]
         yield verify.equal("full_disk", "refused" if good else "not", "refused")
     finally:
         subprocess.run(["umount", disk], check=False)

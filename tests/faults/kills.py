@@ -28,9 +28,8 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 import h5py
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-EPFLOW = os.environ.get("EPFLOW", str(ROOT / "build/release/epflow"))
-CROWDED = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from running import CROWDED, command, ranks_of  # noqa: E402
 
 # Writing files is a large part of these runs: a restart at every look at the clock, a checkpoint at every step.
 COMMON = """
@@ -193,18 +192,6 @@ def compare_states(before, now, problems):
 
 
 # ---- killing ----
-
-def command(ranks, *arguments):
-    return ["mpirun", "-n", str(ranks), EPFLOW, *map(str, arguments)]
-
-
-def ranks_of(mpirun):
-    try:
-        children = pathlib.Path(f"/proc/{mpirun}/task/{mpirun}/children").read_text().split()
-        return [int(c) for c in children if pathlib.Path(f"/proc/{c}/comm").read_text().strip() == "epflow"]
-    except OSError:
-        return []
-
 
 def lives(pid):
     try:
