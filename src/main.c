@@ -1,6 +1,7 @@
 /* Command line, MPI and log up and down, one command. */
 #include "base/log.h"
 #include "base/provenance.h"
+#include "commands/manual.h"
 #include "commands/usage.h"
 #include "ops/backend.h"
 
@@ -97,6 +98,8 @@ int main(int argc, char **argv) {
     const struct command *command = NULL;
     struct backend backend = {0};
     bool print = false;
+    if (manual_asked(argc, argv)) /* before MPI: where programs are built, it may be refused */
+        return STATUS_OK;
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK) {

@@ -293,6 +293,20 @@ enum status config_visit(const struct config *c, config_visitor *visit, void *co
 /* A value as text that reads back to it, with no more digits than that needs. */
 void config_value_text(const struct config_value *value, size_t size, char *out);
 
+/* A parameter, as documentation shows it: texts, valid during the visit, "" where there is nothing to say. */
+struct parameter_help {
+    const char *section, *key, *type;
+    bool required;
+    const char *fallback;    /* default; "" also where it is computed, as the text says */
+    const char *of_response; /* default with network.kind: response, if it is another */
+    const char *allowed;     /* range and unit, or the choices in words */
+    const char *choices;     /* "a|b|c" */
+    const char *text;
+};
+typedef void config_help_visitor(const struct parameter_help *help, void *context);
+/* Every parameter of the sections in `sections` (a comma-separated list, NULL for all), in order of the table. */
+void config_visit_help(const char *sections, config_help_visitor *visit, void *context);
+
 /* Prints the help of every parameter of the sections in `sections` (a comma-separated list, NULL for
  * all) to standard output: name, type, unit, default, range, description. */
 void config_help(const char *sections);

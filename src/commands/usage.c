@@ -1,5 +1,6 @@
 #include "commands/usage.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,10 +76,52 @@ static enum status unknown_command(const char *name) {
     return FAIL(STATUS_BAD_INPUT, "command %s is not known; epflow help lists the commands", name);
 }
 
+enum { NO_FLAG = -1 };
+#define FLAG(name) offsetof(struct session, name)
+static const struct option option_table[] = {
+    {"--set", "SECTION.KEY=VALUE", "sets a parameter, over the input file; may be repeated", NO_FLAG, NULL},
+    {"--output", "DIR", "short for --set output.directory=DIR", NO_FLAG, "output.directory"},
+    {"--device", "auto|cpu|cuda", "short for --set run.device=...", NO_FLAG, "run.device"},
+    {"--dry-run", NULL, "checks the input and prints the plan; nothing is created", FLAG(dry_run), NULL},
+    {"--resume", NULL, "goes on where an earlier run of the same input stopped", FLAG(resume), NULL},
+    {"--overwrite", NULL, "replaces the results of an earlier run", FLAG(overwrite), NULL},
+    {"--json", NULL, "(info) all scalars, (bench) all times, as JSON", FLAG(json), NULL},
+    {"--help", NULL, "the parameters of a command", NO_FLAG, NULL},
+    {"--version", NULL, "version and revision", NO_FLAG, NULL},
+};
+enum { OPTIONS = sizeof option_table / sizeof *option_table };
+
+static const struct exit_code exit_table[] = {
+    {STATUS_OK, "done"},
+    {STATUS_FAILURE, "failure"},
+    {STATUS_BAD_INPUT, "bad input: nothing was created"},
+    {STATUS_NUMBERS, "the numbers went wrong"},
+    {STATUS_STORAGE, "storage, or a damaged file"},
+    {STATUS_STOPPED, "stopped early with a restart written: submit again with --resume"},
+    {130, "a second Ctrl-C: left at once"},
+};
+enum { EXIT_CODES = sizeof exit_table / sizeof *exit_table };
+
+const struct command *usage_commands(int *count) {
+    *count = COMMANDS;
+    return command_table;
+}
+
+const struct option *usage_options(int *count) {
+    *count = OPTIONS;
+    return option_table;
+}
+
+const struct exit_code *usage_exit_codes(int *count) {
+    *count = EXIT_CODES;
+    return exit_table;
+}
+
 static enum status unknown_option(const char *name) {
-    static const char *const known[] = {"--set",  "--dry-run", "--resume", "--overwrite", "--json",
-                                        "--help", "--version", "--device", "--output"};
-    const char *nearest = text_nearest(name, sizeof known / sizeof *known, known);
+    const char *known[OPTIONS];
+    for (int i = 0; i < OPTIONS; i++)
+        known[i] = option_table[i].name;
+    const char *nearest = text_nearest(name, OPTIONS, known);
     if (nearest)
         return FAIL(STATUS_BAD_INPUT, "option %s is not known; did you mean %s?", name, nearest);
     return FAIL(STATUS_BAD_INPUT, "option %s is not known; epflow help lists the options", name);
@@ -116,24 +159,19 @@ static enum status shorthand(struct session *s, const char *key, const char *val
 
 static enum status parse_option(int argc, char **argv, int *i, struct session *s) {
     enum status status = STATUS_OK;
-    const char *value;
-    if (strcmp(argv[*i], "--dry-run") == 0)
-        s->dry_run = true;
-    else if (strcmp(argv[*i], "--resume") == 0)
-        s->resume = true;
-    else if (strcmp(argv[*i], "--overwrite") == 0)
-        s->overwrite = true;
-    else if (strcmp(argv[*i], "--json") == 0)
-        s->json = true;
-    else if ((value = option_value(argc, argv, i, "--set", &status)))
-        return status ? status : add_setting(s, value);
-    else if ((value = option_value(argc, argv, i, "--device", &status)))
-        return status ? status : shorthand(s, "run.device", value);
-    else if ((value = option_value(argc, argv, i, "--output", &status)))
-        return status ? status : shorthand(s, "output.directory", value);
-    else
-        return unknown_option(argv[*i]);
-    return STATUS_OK;
+    for (int m = 0; m < OPTIONS; m++) {
+        const struct option *o = &option_table[m];
+        const char *value = o->value ? option_value(argc, argv, i, o->name, &status) : NULL;
+        if (value && status == STATUS_OK)
+            return o->key ? shorthand(s, o->key, value) : add_setting(s, value);
+        if (value)
+            return status;
+        if (o->flag != NO_FLAG && strcmp(argv[*i], o->name) == 0) {
+            *(bool *)((char *)s + o->flag) = true;
+            return STATUS_OK;
+        }
+    }
+    return unknown_option(argv[*i]);
 }
 
 /* The command that help is asked for: "epflow simulate --help", "epflow help simulate"; NULL for all of them. */
@@ -197,17 +235,16 @@ out:
 }
 
 static void print_options(void) {
-    printf("\nOptions:\n"
-           "  --set SECTION.KEY=VALUE  sets a parameter, over the input file; may be repeated\n"
-           "  --output DIR             short for --set output.directory=DIR\n"
-           "  --device auto|cpu|cuda   short for --set run.device=...\n"
-           "  --dry-run                checks the input and prints the plan; nothing is created\n"
-           "  --resume                 goes on where an earlier run of the same input stopped\n"
-           "  --overwrite              replaces the results of an earlier run\n"
-           "  --json                   (info) all scalars, (bench) all times, as JSON\n"
-           "  --help, --version\n"
-           "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
-           "75 stopped early with a restart written (submit again with --resume).\n");
+    printf("\nOptions:\n");
+    for (int m = 0; m < OPTIONS; m++) {
+        const struct option *o = &option_table[m];
+        char synopsis[64];
+        snprintf(synopsis, sizeof synopsis, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-24s %s\n", synopsis, o->summary);
+    }
+    printf("\nExit codes:\n");
+    for (int m = 0; m < EXIT_CODES; m++)
+        printf("  %-4d %s\n", exit_table[m].code, exit_table[m].meaning);
 }
 
 static void print_overview(void) {
@@ -217,7 +254,10 @@ static void print_overview(void) {
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-9s %-10s %s\n", command_table[i].name, command_table[i].argument,
                command_table[i].summary);
-    printf("\nepflow COMMAND --help lists the parameters of a command.\n");
+    printf(
+        "\nepflow COMMAND --help lists the parameters of a command. epflow help man prints the manual page, "
+        "epflow\n"
+        "help reference the same as Markdown, epflow help completion what bash completes.\n");
     print_options();
 }
 

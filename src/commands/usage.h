@@ -2,6 +2,8 @@
 #ifndef EPFLOW_COMMANDS_USAGE_H
 #define EPFLOW_COMMANDS_USAGE_H
 
+#include <stddef.h>
+
 #include "commands/session.h"
 
 struct command {
@@ -16,6 +18,23 @@ struct command {
     bool computes;        /* on the device of run.device */
     const char *built_in; /* the input where no FILE is given; NULL: none */
 };
+
+struct option {
+    const char *name, *value; /* value: what is to follow the name; NULL: nothing */
+    const char *summary;
+    ptrdiff_t flag;  /* of a bool in struct session, or -1 */
+    const char *key; /* the parameter that it sets; NULL: the value names it */
+};
+
+struct exit_code {
+    int code;
+    const char *meaning;
+};
+
+/* The tables that the command line, its help and the manual share. */
+const struct command *usage_commands(int *count);
+const struct option *usage_options(int *count);
+const struct exit_code *usage_exit_codes(int *count);
 
 /* Reads the command line into the session. *command is NULL when there is nothing to run (help or version were
  * asked for: *print says to print it, and usage_print does). */
