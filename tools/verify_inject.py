@@ -24,8 +24,8 @@ from running import CROWDED, EPFLOW, command
 from verify import equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
-RANKS, SECONDS = 2, 10
-SAMPLE = 8  # sites of every command and rank, unless --full
+RANKS, SECONDS = int(os.environ.get("EPFLOW_INJECT_RANKS", 2)), 10
+SAMPLE = int(os.environ.get("EPFLOW_INJECT_SAMPLE", 8))  # sites of every command and rank, unless --full
 CODES = {1, 2, 3, 4}
 
 INPUT = """

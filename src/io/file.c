@@ -225,7 +225,7 @@ static bool sync_folder(const char *path) {
 }
 
 enum status file_replace(const char *part, const char *path, const char *previous) {
-    bool keep = previous && access(path, F_OK) == 0;
+    bool keep = previous && (access(path, F_OK) == 0 || errno != ENOENT);
     if (keep) {
         unlink(previous);
         /* A file system without hard links: PATH is missing for a moment, but not the file. */
@@ -323,7 +323,13 @@ out:
 }
 
 bool file_exists(struct comm *comm, const char *path) {
-    char there = access(path, F_OK) == 0;
+    char there = 0;
+    if (comm_rank(comm) == 0) {
+        there = access(path, F_OK) == 0;
+        if (!there && errno != ENOENT && errno != ENOTDIR)
+            FAIL(STATUS_STORAGE, "%s cannot be looked for: %s", path,
+                 strerror(errno)); /* told by comm_agree */
+    }
     comm_broadcast(comm, &there, sizeof there);
     return there;
 }
