@@ -35,6 +35,7 @@ void session_catch_signals(bool aloud) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file above the limit (ulimit -f) is an error like others: EFBIG */
 }
 
 void session_enter(struct session *s) {
