@@ -197,17 +197,18 @@ out:
 }
 
 static void print_options(void) {
-    printf("\nOptions:\n"
-           "  --set SECTION.KEY=VALUE  sets a parameter, over the input file; may be repeated\n"
-           "  --output DIR             short for --set output.directory=DIR\n"
-           "  --device auto|cpu|cuda   short for --set run.device=...\n"
-           "  --dry-run                checks the input and prints the plan; nothing is created\n"
-           "  --resume                 goes on where an earlier run of the same input stopped\n"
-           "  --overwrite              replaces the results of an earlier run\n"
-           "  --json                   (info) all scalars, (bench) all times, as JSON\n"
-           "  --help, --version\n"
-           "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
-           "75 stopped early with a restart written (submit again with --resume).\n");
+    printf(
+        "\nOptions:\n"
+        "  --set SECTION.KEY=VALUE  sets a parameter, over the input file; may be repeated\n"
+        "  --output DIR             short for --set output.directory=DIR\n"
+        "  --device auto|cpu|cuda   short for --set run.device=...\n"
+        "  --dry-run                checks the input and prints the plan; nothing is created\n"
+        "  --resume                 goes on where an earlier run of the same input stopped\n"
+        "  --overwrite              replaces the results of an earlier run, once the new ones are complete\n"
+        "  --json                   (info) all scalars, (bench) all times, as JSON\n"
+        "  --help, --version\n"
+        "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
+        "75 stopped early with a restart written (submit again with --resume).\n");
 }
 
 static void print_overview(void) {

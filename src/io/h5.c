@@ -172,9 +172,9 @@ enum status h5_reserve(struct h5_file *file) {
             descriptor >= 0 && fstat(descriptor, &about) == 0 &&
             (fallocate(descriptor, 0, 0, about.st_size) == 0 || errno == EOPNOTSUPP || errno == ENOSYS);
         if (!good)
-            status = FAIL(STATUS_STORAGE, "%s: no room for the whole of it (%.3g GB): %s%s", file->path,
-                          descriptor >= 0 ? (double)about.st_size / 1e9 : 0.0, strerror(errno),
-                          disk_advice(errno));
+            status = FAIL(STATUS_STORAGE,
+                          "%s: no room for the whole of it (%.3g GB): %s: make room, then start again",
+                          file->path, descriptor >= 0 ? (double)about.st_size / 1e9 : 0.0, strerror(errno));
         if (descriptor >= 0)
             close(descriptor);
     }
