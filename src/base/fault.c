@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -131,9 +132,13 @@ FAULT_INSTEAD(int, NO_FILE, mkdir, (const char *path, mode_t mode), (path, mode)
 FAULT_INSTEAD(int, NO_FILE, stat, (const char *path, struct stat *out), (path, out))
 
 int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags);
-int __wrap_open(const char *path, int flags) { /* nothing of ours makes a file by it */
-    return fault_here("open") ? NO_FILE : __real_open(path, flags);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return fault_here("open") ? NO_FILE : __real_open(path, flags, mode);
 }
 
 /* The terminal is no file. */

@@ -1,8 +1,10 @@
 /* One line at a time, to standard error and to the log file. The only state is who speaks (the rank), the
  * file, and whether the terminal shows a progress line: the next ordinary line must not be written behind it.
- * The file gets a time stamp on every line and is flushed, so that it tells the story of a run that was killed. */
+ * The file gets a time stamp on every line and is flushed, so that it tells the story of a run that was killed. Where it
+ * cannot be written any more the terminal says so, once, and has all the rest. */
 #include "base/log.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 static int own_rank;
 static FILE *file;
 static char file_path[1024]; /* of the file that rank 0 opened, on every rank */
+static bool file_failed;     /* and that was said */
 static bool told;            /* an error was said */
 static bool line_open;       /* the terminal shows a progress line that is not ended */
 
@@ -44,7 +47,7 @@ enum status log_open(const char *path) {
         return STATUS_OK;
     file = fopen(path, "a");
     if (!file)
-        return FAIL(STATUS_STORAGE, "%s cannot be written: is the folder there, and writable?", path);
+        return FAIL(STATUS_STORAGE, "%s cannot be written: %s", path, strerror(errno));
     end_half_line(path);
     return STATUS_OK;
 }
@@ -62,6 +65,15 @@ static void end_line(void) {
     line_open = false;
 }
 
+static void flush_file(void) {
+    if (fflush(file) == 0 && !ferror(file))
+        return;
+    if (!file_failed)
+        fprintf(stderr, "warning: log.txt is not written any more: %s\n", strerror(errno));
+    file_failed = true;
+    clearerr(file);
+}
+
 static void to_file(const char *line) {
     if (!file)
         return;
@@ -70,7 +82,7 @@ static void to_file(const char *line) {
     struct tm utc;
     strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
     fprintf(file, "%s  %s\n", stamp, line);
-    fflush(file);
+    flush_file();
 }
 
 static void say(const char *line) {
@@ -114,7 +126,7 @@ void log_error(const char *message, const char *place) {
     if (!file)
         return;
     fprintf(file, "                     (recorded at %s)\n", place);
-    fflush(file);
+    flush_file();
 }
 
 void log_error_alone(const char *message, const char *place) {

@@ -274,6 +274,9 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
             log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
         return status;
     }
+    enum status status = session_keep_replaced(s, REPLACED_EVALUATE);
+    if (status != STATUS_OK)
+        return status;
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
                              r->model.text, evaluation_convention(s), noise, &r->file);
 }
@@ -311,7 +314,7 @@ out:
     session_leave(s);
     if (r) {
         enum status closed = evaluation_close(&r->file);
-        status = status == STATUS_OK ? closed : status;
+        status = session_settle_replaced(s, REPLACED_EVALUATE, status == STATUS_OK ? closed : status);
         for (int m = 0; m < r->sources; m++)
             source_close(&r->source[m]);
         model_release(s, &r->model);

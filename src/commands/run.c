@@ -3,15 +3,14 @@
 #include "commands/commands.h"
 #include "io/file.h"
 
-/* Results of an earlier run go before the first stage makes anew what they rest on: a resumed run must not find
- * them complete. */
-static enum status remove_results(struct session *s) {
-    static const char *const name[] = {"model.h5", "evaluation.h5", "fields.xdmf", "check.h5"};
+/* Before the first stage, not after hours of it. */
+static enum status refuse_results(struct session *s) {
+    static const char *const name[] = {"trajectory.h5", "model.h5", "evaluation.h5"};
     enum status status = STATUS_OK;
     for (size_t m = 0; m < sizeof name / sizeof *name; m++) {
         char path[SESSION_PATH];
         session_path(s, name[m], path);
-        TRY(file_remove(s->comm, path));
+        TRY(session_refuse_existing(s, path));
     }
 out:
     return status;
@@ -19,11 +18,12 @@ out:
 
 enum status command_run(struct session *s) {
     enum status status = STATUS_OK;
-    TRY(simulate_refuse_data(s)); /* before results are removed */
-    if (!s->dry_run)
+    s->all_stages = true;
+    TRY(simulate_refuse_data(s));
+    if (!s->dry_run) {
         TRY(session_lock_output(s));
-    if (s->overwrite && !s->dry_run)
-        TRY(remove_results(s));
+        TRY(refuse_results(s));
+    }
     log_info("---- simulate");
     TRY(command_simulate(s));
     TRY(session_next_stage(s));
@@ -32,6 +32,7 @@ enum status command_run(struct session *s) {
     TRY(session_next_stage(s));
     log_info("---- evaluate");
     TRY(command_evaluate(s));
+    TRY(session_settle_replaced(s, REPLACED_ALL, STATUS_OK));
 out:
     return status;
 }

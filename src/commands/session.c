@@ -35,6 +35,7 @@ void session_catch_signals(bool aloud) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file above the limit (ulimit -f) is an error like others: EFBIG */
 }
 
 void session_enter(struct session *s) {
@@ -122,7 +123,14 @@ void session_path(const struct session *s, const char *name, char out[SESSION_PA
 }
 
 enum status session_lock_output(struct session *s) {
-    return s->locked ? STATUS_OK : lock_folder(s->comm, s->config.output.directory, false, &s->locked);
+    enum status status = STATUS_OK;
+    if (s->locked)
+        return STATUS_OK;
+    TRY(lock_folder(s->comm, s->config.output.directory, false, &s->locked));
+    if (s->locked)
+        TRY(replaced_put_back(s->comm, s->config.output.directory));
+out:
+    return status;
 }
 
 /* What a killed run was writing: nothing reads it. */
@@ -140,6 +148,25 @@ out:
     return status;
 }
 
+enum status session_keep_replaced(struct session *s, enum replaced_stage stage) {
+    if (!s->overwrite)
+        return STATUS_OK;
+    const bool all = s->all_stages && stage == REPLACED_SIMULATE;
+    return replaced_keep(s->comm, s->config.output.directory, all ? REPLACED_ALL : stage);
+}
+
+enum status session_settle_replaced(struct session *s, enum replaced_stage stage, enum status status) {
+    const char *directory = s->config.output.directory;
+    if (!s->opened)
+        return status;
+    if (status == STATUS_OK)
+        return s->all_stages && stage != REPLACED_ALL ? STATUS_OK : replaced_drop(s->comm, directory, stage);
+    if (status != STATUS_STOPPED)
+        remove_parts(s); /* of no use, and they take room */
+    replaced_put_back(s->comm, directory);
+    return status;
+}
+
 enum status session_open_output(struct session *s) {
     enum status status = STATUS_OK;
     char path[SESSION_PATH];
@@ -151,6 +178,7 @@ enum status session_open_output(struct session *s) {
     session_path(s, "log.txt", path);
     TRY(comm_agree(s->comm, log_open(path)));
     TRY(remove_parts(s));
+    replaced_report(s->comm, s->config.output.directory);
     s->opened = true;
 out:
     return status;

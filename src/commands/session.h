@@ -4,6 +4,7 @@
 
 #include "base/config.h"
 #include "base/timer.h"
+#include "io/replaced.h"
 #include "ops/ops.h"
 #include "space/comm.h"
 
@@ -19,6 +20,7 @@ struct session {
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;
+    bool all_stages; /* by one command, one after the other */
     /* seconds (timer_now): when the time of the run began and is over (0: never); the last look at it and the longest
      * time between two; what the next may take */
     double begun, limit, looked, longest, expected;
@@ -59,7 +61,7 @@ enum status session_next_stage(struct session *s);
 void session_path(const struct session *s, const char *name, char out[SESSION_PATH]);
 
 /* Locks the output folder, if it is there, against other runs: before a command looks at what is in it. Refused
- * (STATUS_BAD_INPUT) where another run has it. Collective. */
+ * (STATUS_BAD_INPUT) where another run has it. Results that a killed run only began to replace are put back. Collective. */
 enum status session_lock_output(struct session *s);
 
 /* Makes the output folder, locks it, opens its log, and removes what a killed run left half written;
@@ -69,6 +71,13 @@ enum status session_open_output(struct session *s);
 /* Refuses to replace a result of an earlier run unless --resume or --overwrite says what is to happen.
  * Collective. */
 enum status session_refuse_existing(struct session *s, const char *path);
+
+/* With --overwrite, before the new result of this stage (in a run of all: the trajectory) takes the place of one that is
+ * there. Collective. */
+enum status session_keep_replaced(struct session *s, enum replaced_stage stage);
+/* At the end of a stage: what was kept goes, or, where the new result never came to be, takes its place again. Returns
+ * status, or what else failed. Collective. */
+enum status session_settle_replaced(struct session *s, enum replaced_stage stage, enum status status);
 
 /* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
 void session_print_timings(struct session *s, const struct timings *timings, double total);

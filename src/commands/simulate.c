@@ -149,6 +149,16 @@ out:
     return status;
 }
 
+/* Without its trajectory a restart is of no use: the frames before it are lost. */
+static enum status refuse_orphan(struct session *s, const struct run *r) {
+    if (s->overwrite || file_exists(s->comm, r->path) || !file_exists(s->comm, r->restart))
+        return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s is there, but not the trajectory that it goes on with, %s: put it back, or start anew "
+                "with --overwrite",
+                r->restart, r->path);
+}
+
 /* Where a run goes on: from a restart, or at the end of a trajectory that needs none; *found is false where it starts
  * from the beginning. */
 static enum status find_restart(struct session *s, struct run *r, bool *found, uint64_t *step) {
@@ -188,9 +198,7 @@ static enum status begin(struct session *s, struct run *r, bool resuming, uint64
     if (resuming) {
         TRY(trajectory_continue(s->comm, r->path, c, &r->trajectory));
     } else {
-        TRY(file_remove(s->comm, r->restart)); /* of a run that this one replaces */
-        TRY(file_remove(s->comm, r->previous));
-        TRY(file_remove(s->comm, r->failed));
+        TRY(session_keep_replaced(s, REPLACED_SIMULATE));
         struct box box = system_box(&c->system);
         struct trajectory_shape shape = {.particles = r->slice->n,
                                          .d = box.d,
@@ -380,6 +388,7 @@ enum status command_simulate(struct session *s) {
     session_path(s, "failed.h5", r.failed);
     TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r.path));
+    TRY(refuse_orphan(s, &r));
     TRY(comm_agree(s->comm,
                    slice_create((size_t)config_total(&c->system), c->system.dimension, s->comm, &r.slice)));
     r.position = malloc((r.slice->count * (size_t)r.slice->d + 1) * sizeof *r.position);
@@ -403,6 +412,7 @@ out:
         enum status closed = trajectory_close(&r.trajectory);
         status = status == STATUS_OK ? closed : status;
     }
+    status = session_settle_replaced(s, REPLACED_SIMULATE, status);
     session_leave(s);
     simulation_destroy(&r.simulation);
     slice_destroy(&r.slice);

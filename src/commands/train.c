@@ -352,12 +352,14 @@ enum status command_train(struct session *s) {
     const bool resuming = s->resume && file_exists(s->comm, r.path);
     TRY(training_data_load(s, &r.setup, r.force.law.cutoff, resuming ? r.path : NULL, &r.data));
     TRY(session_open_output(s));
-    if (s->overwrite)
-        TRY(file_remove(s->comm, r.path)); /* a run that is killed before its first checkpoint starts anew */
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
     if (resuming)
         TRY(resume_model(s, &r));
+    if (s->overwrite && file_exists(s->comm, r.path)) {
+        TRY(session_keep_replaced(s, REPLACED_TRAIN));
+        TRY(save_model(s, &r, r.path)); /* from here on --resume goes on with this one */
+    }
     scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);
     if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
@@ -369,6 +371,7 @@ enum status command_train(struct session *s) {
         log_info("%s is complete: nothing to train", r.path);
     }
 out:
+    status = session_settle_replaced(s, REPLACED_TRAIN, status);
     session_leave(s);
     trainer_destroy(&r.trainer);
     training_data_free(&r.data);

@@ -84,7 +84,7 @@ static const struct option option_table[] = {
     {"--device", "auto|cpu|cuda", "short for --set run.device=...", NO_FLAG, "run.device"},
     {"--dry-run", NULL, "checks the input and prints the plan; nothing is created", FLAG(dry_run), NULL},
     {"--resume", NULL, "goes on where an earlier run of the same input stopped", FLAG(resume), NULL},
-    {"--overwrite", NULL, "replaces the results of an earlier run", FLAG(overwrite), NULL},
+    {"--overwrite", NULL, "replaces the results of an earlier run, once the new ones are complete", FLAG(overwrite), NULL},
     {"--json", NULL, "(info) all scalars, (bench) all times, as JSON", FLAG(json), NULL},
     {"--help", NULL, "the parameters of a command", NO_FLAG, NULL},
     {"--version", NULL, "version and revision", NO_FLAG, NULL},

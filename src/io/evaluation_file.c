@@ -292,6 +292,7 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         TRY(expect_dataset(e, name));
         TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
+    TRY(h5_reserve(e->file)); /* a copy may have lost the room that was taken for it */
 out:
     if (status != STATUS_OK)
         evaluation_close(out);

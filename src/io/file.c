@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/provenance.h"
+#include "io/disk.h"
 
 enum { FORMAT = 1, MOST_SETTINGS = 256, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
@@ -230,13 +231,15 @@ enum status file_replace(const char *part, const char *path, const char *previou
         unlink(previous);
         /* A file system without hard links: PATH is missing for a moment, but not the file. */
         if (link(path, previous) != 0 && rename(path, previous) != 0)
-            return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", path, previous, strerror(errno));
+            return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s%s", path, previous, strerror(errno),
+                        disk_advice(errno));
     }
     if (rename(part, path) != 0)
-        return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
+        return FAIL(STATUS_STORAGE, "%s cannot be renamed to %s: %s%s", part, path, strerror(errno),
+                    disk_advice(errno));
     if (!sync_folder(path))
-        return FAIL(STATUS_STORAGE, "the folder of %s cannot be written to the disk: %s", path,
-                    strerror(errno));
+        return FAIL(STATUS_STORAGE, "the folder of %s cannot be written to the disk: %s%s", path,
+                    strerror(errno), disk_advice(errno));
     return STATUS_OK;
 }
 
@@ -337,7 +340,8 @@ bool file_exists(struct comm *comm, const char *path) {
 enum status file_remove(struct comm *comm, const char *path) {
     enum status status = STATUS_OK;
     if (comm_rank(comm) == 0 && unlink(path) != 0 && errno != ENOENT)
-        status = FAIL(STATUS_STORAGE, "%s cannot be removed: %s", path, strerror(errno));
+        status =
+            FAIL(STATUS_STORAGE, "%s cannot be removed: %s%s", path, strerror(errno), disk_advice(errno));
     return comm_agree(comm, status);
 }
 
@@ -351,9 +355,10 @@ enum status file_make_directory(struct comm *comm, const char *path) {
             continue;
         *at = '\0';
         struct stat about;
-        if (mkdir(part, 0777) != 0 && (errno != EEXIST || stat(part, &about) != 0 || !S_ISDIR(about.st_mode)))
-            status = FAIL(STATUS_STORAGE, "folder %s cannot be made: %s", part,
-                          strerror(errno == EEXIST ? ENOTDIR : errno));
+        const int error = mkdir(part, 0777) == 0 ? 0 : errno == EEXIST ? ENOTDIR : errno;
+        if (error && (stat(part, &about) != 0 || !S_ISDIR(about.st_mode)))
+            status = FAIL(STATUS_STORAGE, "folder %s cannot be made: %s%s", part, strerror(error),
+                          disk_advice(error));
         *at = kept;
         if (kept == '\0')
             break;

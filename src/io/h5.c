@@ -9,7 +9,7 @@
  * within the dataset), and after every step the ranks agree on the outcome (comm_agree).
  *
  * HDF5 keeps its errors on a stack that the next call, even a close, clears. A handler notes the innermost
- * message the moment a call fails; h5_checked adds it to ours.
+ * message the moment a call fails; h5_checked adds it to ours. What the disk said is known better from disk.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/disk.h"
 #include "io/h5_private.h"
 
 /* ---- errors ---- */
@@ -40,51 +41,57 @@ static herr_t note_failure(hid_t stack, void *unused) {
     return 0;
 }
 
-static enum status record(struct h5_file *file, const char *object, const char *what) {
-    enum status status = FAIL(STATUS_STORAGE, "%s: %s%s%s failed%s%s", file->path, what, object[0] ? " " : "",
-                              object, reason[0] ? ": " : "", reason);
+/* error: what the disk said, or 0. */
+static enum status record(struct h5_file *file, const char *object, const char *what, int error) {
+    const char *why = error ? strerror(error) : reason;
+    enum status status = FAIL(STATUS_STORAGE, "%s: %s%s%s failed%s%s%s", file->path, what,
+                              object[0] ? " " : "", object, why[0] ? ": " : "", why, disk_advice(error));
     reason[0] = '\0';
     return status;
 }
 
 enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what) {
-    const enum status status = good ? STATUS_OK : record(file, object, what);
+    const int error = disk_error();
+    const enum status status = good && !error ? STATUS_OK : record(file, object, what, error);
     reason[0] = '\0';
     return comm_agree_at(file->comm, status, comm_place(object, comm_place(what, 0)));
 }
 
 enum status h5_same(struct h5_file *file, bool good, const char *object, const char *what) {
     const enum status status = h5_checked(file, good, object, what);
-    double somewhere = good;
+    double some[2] = {good, !good};
     if (status == STATUS_OK)
         return status;
-    comm_max(file->comm, &somewhere, 1);
-    if (somewhere > 0)
+    comm_max(file->comm, some, 2);
+    if (some[0] > 0 && some[1] > 0)
         comm_end(file->comm, status);
     return status;
 }
 
 bool h5_asked(struct h5_file *file, bool good, const char *object) {
     if (!good)
-        record(file, object, "looking at");
+        record(file, object, "looking at", 0);
     return good;
 }
 
 /* ---- files ---- */
 
-/* Whether this rank can do what the library is about to do: its own errors come too late (on some ranks
- * only). */
-static enum status reachable(const char *path, bool create, bool writable) {
-    char folder[1024];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    const char *place = !create ? path : slash ? folder : ".";
-    if (access(place, create ? W_OK | X_OK : writable ? R_OK | W_OK : R_OK) == 0)
-        return STATUS_OK;
-    return FAIL(STATUS_STORAGE, "%s: %s the file failed: %s", path, create ? "creating" : "opening",
-                strerror(errno));
+/* Opens the file as the library is about to do, whose own errors come too late (on some ranks only), and watches it. */
+static enum status reach(struct h5_file *file, bool create, bool writable) {
+    const int how = create ? O_RDWR | O_CREAT : writable ? O_RDWR : O_RDONLY;
+    const int descriptor = open(file->path, how | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+        return FAIL(STATUS_STORAGE, "%s: %s the file failed: %s%s", file->path,
+                    create ? "creating" : "opening", strerror(errno), disk_advice(errno));
+    file->watch = disk_watch(descriptor);
+    close(descriptor);
+    return STATUS_OK;
+}
+
+static void release(struct h5_file *file) {
+    if (file)
+        disk_forget(file->watch);
+    free(file);
 }
 
 static enum status open_file(struct comm *comm, const char *path, bool create, bool writable,
@@ -92,14 +99,18 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
     struct h5_file *file = calloc(1, sizeof *file);
     *out = NULL;
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
-    enum status status = file ? reachable(path, create, writable)
-                              : FAIL(STATUS_FAILURE, "out of memory while opening %s", path);
+    enum status status = STATUS_OK;
+    if (file) {
+        *file = (struct h5_file){.comm = comm, .id = -1, .watch = -1};
+        snprintf(file->path, sizeof file->path, "%s", path);
+        status = reach(file, create, writable);
+    } else {
+        status = FAIL(STATUS_FAILURE, "out of memory while opening %s", path);
+    }
     if ((status = comm_agree(comm, status)) != STATUS_OK) {
-        free(file);
+        release(file);
         return status;
     }
-    *file = (struct h5_file){.comm = comm, .id = -1};
-    snprintf(file->path, sizeof file->path, "%s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     bool good =
         access >= 0 && H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL) >= 0;
@@ -144,21 +155,35 @@ enum status h5_close(struct h5_file **file) {
     comm_meet((*file)->comm);
     if ((*file)->id >= 0)
         status = h5_checked(*file, H5Fclose((*file)->id) >= 0, "", "closing the file");
-    free(*file);
+    release(*file);
     *file = NULL;
     return status;
+}
+
+/* A file that was removed would be written to its end without a word. */
+static bool still_there(const struct h5_file *file) {
+    const bool there = disk_is(file->watch, file->path);
+    if (!there)
+        snprintf(reason, REASON, "it is no longer there: was it removed or replaced while it was written?");
+    return there;
+}
+
+static bool sync_file(const char *path) {
+    const int descriptor = open(path, O_RDONLY);
+    const bool good = descriptor >= 0 && fsync(descriptor) == 0;
+    if (!good)
+        snprintf(reason, REASON, "%s", strerror(errno));
+    if (descriptor >= 0)
+        close(descriptor);
+    return good;
 }
 
 enum status h5_sync(struct h5_file *file) {
     comm_meet(file->comm);
     bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
     comm_barrier(file->comm);
-    if (comm_rank(file->comm) == 0) {
-        int descriptor = open(file->path, O_RDONLY);
-        good = good && descriptor >= 0 && fsync(descriptor) == 0;
-        if (descriptor >= 0)
-            close(descriptor);
-    }
+    if (comm_rank(file->comm) == 0)
+        good = good && still_there(file) && sync_file(file->path);
     return h5_checked(file, good, "", "writing to the disk");
 }
 
@@ -175,7 +200,7 @@ enum status h5_reserve(struct h5_file *file) {
             (fallocate(descriptor, 0, 0, about.st_size) == 0 || errno == EOPNOTSUPP || errno == ENOSYS);
         if (!good)
             status = FAIL(STATUS_STORAGE,
-                          "%s: no room for the whole of it (%.3g GB): %s; make room, then start again",
+                          "%s: no room for the whole of it (%.3g GB): %s: make room, then start again",
                           file->path, descriptor >= 0 ? (double)about.st_size / 1e9 : 0.0, strerror(errno));
         if (descriptor >= 0)
             close(descriptor);

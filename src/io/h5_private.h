@@ -10,6 +10,7 @@ struct h5_file {
     struct comm *comm;
     hid_t id;
     hid_t collective; /* transfer property list */
+    int watch;        /* slot of disk_watch */
     char path[1024];
 };
 

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/provenance.h"
+#include "io/disk.h"
 #include "io/file.h"
 
 enum { HOLDER = 1024 };
@@ -53,7 +54,7 @@ static enum status take(const char *path, const char *directory, bool fresh) {
     if (descriptor < 0 && errno == EEXIST)
         return FAIL(STATUS_BAD_INPUT, "another run has made %s since this one began: start again", directory);
     if (descriptor < 0)
-        return FAIL(STATUS_STORAGE, "%s cannot be written: %s", path, strerror(errno));
+        return FAIL(STATUS_STORAGE, "%s cannot be written: %s%s", path, strerror(errno), disk_advice(errno));
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
         sign(descriptor);
         return STATUS_OK; /* open until the process ends */

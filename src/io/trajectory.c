@@ -293,6 +293,8 @@ enum status trajectory_continue(struct comm *comm, const char *path, const struc
         return status;
     status =
         file_same_parameters((*out)->file, comm, config, RUN_PARAMETERS ",simulation.frames", HINT_RESUME);
+    if (status == STATUS_OK)
+        status = h5_reserve((*out)->file); /* a copy may have lost the room that was taken for it */
     if (status != STATUS_OK)
         trajectory_close(out);
     return status;

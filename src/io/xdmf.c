@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/disk.h"
 #include "io/evaluation_file.h"
 
 /* Axes of a field in the file, time and components left out: (ny, nx) or (nz, ny, nx). */
@@ -104,7 +105,8 @@ enum status evaluation_write_xdmf(struct comm *comm, const char *path, const cha
     if (comm_rank(comm) == 0) {
         bool good = f && fflush(f) == 0 && !ferror(f) && fsync(fileno(f)) == 0;
         if ((f && fclose(f) != 0) || !good)
-            status = FAIL(STATUS_STORAGE, "%s cannot be written: %s", part, strerror(errno));
+            status =
+                FAIL(STATUS_STORAGE, "%s cannot be written: %s%s", part, strerror(errno), disk_advice(errno));
         else
             status = file_replace(part, path, NULL);
     }
