@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/provenance.h"
 #include "commands/usage.h"
+#include "io/inspect.h"
 #include "ops/backend.h"
 
 #include <stdio.h>
@@ -97,6 +98,9 @@ int main(int argc, char **argv) {
     const struct command *command = NULL;
     struct backend backend = {0};
     bool print = false;
+    if (inspect_asked(argc, argv))
+        return inspect_answer(argv);
+    inspect_start();
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK) {

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/provenance.h"
+#include "io/inspect.h"
 
 enum { FORMAT = 1, MOST_SETTINGS = 256, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
@@ -301,10 +302,7 @@ enum status file_open(struct comm *comm, const char *path, const char *kind, boo
         return FAIL(STATUS_BAD_INPUT,
                     "%s is not there%s%s: is the path right, and did the stage that makes it run?", path,
                     kind ? ", a file of kind " : "", kind ? kind : "");
-    if (!h5_is_hdf5(comm, path)) {
-        status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow: it is not HDF5", path);
-        goto out;
-    }
+    TRY(inspect_file(comm, path));
     TRY(h5_open(comm, path, writable, out));
     TRY(check_kind(*out, kind));
     if (kind && (strcmp(kind, "restart") == 0 || strcmp(kind, "model") == 0)) {

@@ -51,6 +51,20 @@ enum status h5_checked(struct h5_file *file, bool good, const char *object, cons
 
 /* ---- files ---- */
 
+bool h5_fits(const struct h5_file *file, uint64_t count, uint64_t bytes) {
+    return count == 0 || bytes <= file->size / count;
+}
+
+/* Rank 0's look for all; as many as there may be where it cannot. */
+static uint64_t size_of_file(struct comm *comm, const char *path) {
+    struct stat about;
+    uint64_t size = UINT64_MAX;
+    if (comm_rank(comm) == 0 && stat(path, &about) == 0)
+        size = (uint64_t)about.st_size;
+    comm_broadcast(comm, &size, sizeof size);
+    return size;
+}
+
 /* Whether this rank can do what the library is about to do: its own errors come too late (on some ranks
  * only). */
 static enum status reachable(const char *path, bool create, bool writable) {
@@ -78,6 +92,7 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
         return status;
     }
     file->comm = comm;
+    file->size = create ? UINT64_MAX : size_of_file(comm, path);
     snprintf(file->path, sizeof file->path, "%s", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL);
@@ -96,9 +111,10 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
 
 bool h5_is_hdf5(struct comm *comm, const char *path) {
     char is = 0;
+    struct stat about;
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
-    if (comm_rank(comm) == 0)
-        is = H5Fis_hdf5(path) > 0;
+    if (comm_rank(comm) == 0) /* a pipe would be waited for */
+        is = stat(path, &about) == 0 && S_ISREG(about.st_mode) && H5Fis_hdf5(path) > 0;
     reason[0] = '\0';
     comm_broadcast(comm, &is, sizeof is);
     return is;
@@ -255,16 +271,33 @@ out:
     return status;
 }
 
+/* Whether so many elements can come out of what is stored: all of them where they are stored as they are; of chunks, a
+ * part may not have been written; deflate makes at most a thousandth of its input. */
+static bool is_stored(const struct h5_file *file, hid_t set, hsize_t elements) {
+    const double mebibyte = 1 << 20;
+    hid_t type = H5Dget_type(set), properties = H5Dget_create_plist(set);
+    const hsize_t stored = H5Dget_storage_size(set);
+    double most = (double)stored;
+    if (properties >= 0 && H5Pget_layout(properties) == H5D_CHUNKED)
+        most = (H5Pget_nfilters(properties) > 0 ? 1100 : 16) * most + mebibyte;
+    const bool good = type >= 0 && properties >= 0 && h5_fits(file, 1, stored) &&
+                      (double)elements * (double)H5Tget_size(type) <= most;
+    if (type >= 0)
+        H5Tclose(type);
+    if (properties >= 0)
+        H5Pclose(properties);
+    return good;
+}
+
 enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t dims[H5_RANK]) {
     hsize_t shape[32] = {0};
-    bool good = false;
+    bool good = false, stored = true;
     hid_t set = h5_has(file, path) ? H5Dopen2(file->id, path, H5P_DEFAULT) : -1;
     if (set >= 0) {
         hid_t space = H5Dget_space(set);
         *rank = H5Sget_simple_extent_ndims(space);
         good = *rank >= 1 && *rank <= H5_RANK && H5Sget_simple_extent_dims(space, shape, NULL) >= 0;
         H5Sclose(space);
-        H5Dclose(set);
     }
     /* Readers allocate by these numbers; a damaged file may say anything. */
     const hsize_t most = (hsize_t)1 << 48;
@@ -274,7 +307,19 @@ enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t d
         total *= shape[a];
         dims[a] = (size_t)shape[a];
     }
-    return h5_checked(file, good, path, "finding dataset");
+    if (good)
+        stored = is_stored(file, set, total);
+    if (set >= 0)
+        H5Dclose(set);
+    enum status status = h5_checked(file, good, path, "finding dataset");
+    if (status != STATUS_OK)
+        return status;
+    return comm_agree(file->comm, stored
+                                      ? STATUS_OK
+                                      : FAIL(STATUS_STORAGE,
+                                             "%s: dataset %s is to have %llu elements, more than are stored: "
+                                             "the file is damaged",
+                                             file->path, path, (unsigned long long)total));
 }
 
 /* Whether what is stored holds every number of this type: the library would convert anything without a word.

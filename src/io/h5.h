@@ -1,4 +1,4 @@
-/* Checked HDF5 calls, the only caller of the library (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c).
+/* Checked HDF5 calls, the only caller of the library (h5*.c).
  * Files are opened by all ranks together (MPI-IO) and every function but h5_path is collective. Errors name file and object
  * and come back as STATUS_STORAGE, the same on every rank.
  */
@@ -23,8 +23,10 @@ enum { H5_RANK = 5 };
 
 struct h5_file;
 
-/* Whether a file begins as HDF5 does. Rank 0 looks. */
+/* Whether it is a file, and begins as HDF5 does. Rank 0 looks. */
 bool h5_is_hdf5(struct comm *comm, const char *path);
+/* Goes through all of a file, serially; for a process that may crash in it (inspect.c). Not collective. */
+enum status h5_inspect(const char *path);
 
 /* create: replaces what is there. Nothing of the file may be assumed on disk before h5_sync. */
 enum status h5_create(struct comm *comm, const char *path, struct h5_file **out);

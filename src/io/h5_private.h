@@ -1,4 +1,4 @@
-/* Shared by the files that know HDF5 (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c); nobody else includes it. */
+/* Shared by the files that know HDF5 (h5*.c); nobody else includes it. */
 #ifndef EPFLOW_IO_H5_PRIVATE_H
 #define EPFLOW_IO_H5_PRIVATE_H
 
@@ -10,11 +10,15 @@ struct h5_file {
     struct comm *comm;
     hid_t id;
     hid_t collective; /* transfer property list */
+    uint64_t size;    /* bytes, of an existing file; of one that is made, as many as there may be */
     char path[1024];
 };
 
 /* Records what failed with the library's own reason, and agrees with the other ranks. Collective. */
 enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what);
+
+/* Whether so many elements of so many bytes can be in the file at all: what a damaged one says is not to be allocated. */
+bool h5_fits(const struct h5_file *file, uint64_t count, uint64_t bytes);
 
 /* A fixed-length text of so many bytes, padded by NUL; close it. */
 hid_t h5_text_type(size_t size);

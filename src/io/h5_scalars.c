@@ -13,6 +13,7 @@
 #include "io/h5_private.h"
 
 struct walk {
+    const struct h5_file *file;
     h5_visitor *visit;
     void *context;
     size_t longest;
@@ -140,6 +141,8 @@ static void hand_over(struct walk *w, const char *name, char *json) {
 /* A text, or a list of texts of one length, alike. */
 static void visit_texts(struct walk *w, const char *name, hid_t item, hid_t type, size_t count) {
     const size_t size = H5Tget_size(type);
+    if (!h5_fits(w->file, count, size))
+        return;
     char *texts = calloc(count * size + 1, 1);
     herr_t read = !texts ? -1
                   : name ? H5Aread(item, type, texts)
@@ -209,7 +212,7 @@ static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info, v
 }
 
 enum status h5_visit_scalars(struct h5_file *file, size_t longest, h5_visitor *visit, void *context) {
-    struct walk w = {.visit = visit, .context = context, .longest = longest, .object = ""};
+    struct walk w = {.file = file, .visit = visit, .context = context, .longest = longest, .object = ""};
     bool good = false;
     hid_t root = H5Oopen(file->id, "/", H5P_DEFAULT);
     if (root >= 0) {
