@@ -273,15 +273,14 @@ out:
 
 /* Whether so many elements can come out of what is stored: all of them where they are stored as they are; of chunks, a
  * part may not have been written; deflate makes at most a thousandth of its input. */
-static bool is_stored(const struct h5_file *file, hid_t set, hsize_t elements) {
+bool h5_is_stored(hid_t set, uint64_t elements) {
     const double mebibyte = 1 << 20;
     hid_t type = H5Dget_type(set), properties = H5Dget_create_plist(set);
     const hsize_t stored = H5Dget_storage_size(set);
     double most = (double)stored;
     if (properties >= 0 && H5Pget_layout(properties) == H5D_CHUNKED)
         most = (H5Pget_nfilters(properties) > 0 ? 1100 : 16) * most + mebibyte;
-    const bool good = type >= 0 && properties >= 0 && h5_fits(file, 1, stored) &&
-                      (double)elements * (double)H5Tget_size(type) <= most;
+    const bool good = type >= 0 && properties >= 0 && (double)elements * (double)H5Tget_size(type) <= most;
     if (type >= 0)
         H5Tclose(type);
     if (properties >= 0)
@@ -308,7 +307,7 @@ enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t d
         dims[a] = (size_t)shape[a];
     }
     if (good)
-        stored = is_stored(file, set, total);
+        stored = h5_is_stored(set, total) && h5_fits(file, 1, H5Dget_storage_size(set));
     if (set >= 0)
         H5Dclose(set);
     enum status status = h5_checked(file, good, path, "finding dataset");

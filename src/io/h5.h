@@ -95,6 +95,13 @@ enum status h5_read_texts(struct h5_file *file, const char *object, const char *
 typedef void h5_name_visitor(const char *name, void *context);
 enum status h5_visit_names(struct h5_file *file, const char *group, h5_name_visitor *visit, void *context);
 
+/* Visits every attribute of every group below `group` ("/": all) and of itself, as bytes: numbers as 8 bytes each, texts as
+ * they are stored. object: its path without the first "/". */
+typedef void h5_bytes_visitor(const char *object, const char *name, size_t bytes, const void *data,
+                              void *context);
+enum status h5_visit_attributes(struct h5_file *file, const char *group, h5_bytes_visitor *visit,
+                                void *context);
+
 /* Visits every scalar of a file: numbers and texts (or a list of at most `longest`), of attributes as "path@name"
  * and of datasets of at most one axis as "path". Name and value are JSON. */
 typedef enum status h5_visitor(const char *name, const char *json, void *context);

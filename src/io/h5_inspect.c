@@ -14,6 +14,7 @@
 struct inspection {
     const char *path;
     hsize_t size; /* bytes of the file */
+    bool own;     /* of this program: complete, and not to be filled up where it is opened to be written */
     const char *object;
     enum status status;
 };
@@ -21,18 +22,6 @@ struct inspection {
 static enum status damaged(const struct inspection *i, const char *name, const char *what) {
     return FAIL(STATUS_STORAGE, "%s is damaged: %s%s%s %s", i->path, i->object, name ? "@" : "",
                 name ? name : "", what);
-}
-
-/* Numbers as readers want them; all else as it is. */
-static hid_t memory_type(hid_t type) {
-    switch (H5Tget_class(type)) {
-    case H5T_INTEGER:
-        return H5Tcopy(H5Tget_sign(type) == H5T_SGN_NONE ? H5T_NATIVE_UINT64 : H5T_NATIVE_INT64);
-    case H5T_FLOAT:
-        return H5Tcopy(H5T_NATIVE_DOUBLE);
-    default:
-        return H5Tcopy(type);
-    }
 }
 
 static bool holds_texts(hid_t type) {
@@ -43,7 +32,7 @@ static bool holds_texts(hid_t type) {
 
 static enum status inspect_attribute(const struct inspection *i, const char *name, hid_t attribute) {
     enum status status = STATUS_OK;
-    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = memory_type(type);
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = h5_memory_type(type);
     const hssize_t count = H5Sget_simple_extent_npoints(space);
     const size_t size = H5Tget_size(type), wide = H5Tget_size(memory);
     if (type < 0 || space < 0 || memory < 0 || count < 0 || size == 0)
@@ -101,7 +90,7 @@ static enum status inspect_coding(const struct inspection *i, hid_t properties) 
 static bool read_ends(hid_t set, hid_t type, hid_t space) {
     hsize_t shape[H5S_MAX_RANK], last[H5S_MAX_RANK], ends[2 * H5S_MAX_RANK] = {0};
     const int rank = H5Sget_simple_extent_dims(space, shape, NULL);
-    hid_t memory = memory_type(type), two = H5Screate_simple(1, &(hsize_t){2}, NULL);
+    hid_t memory = h5_memory_type(type), two = H5Screate_simple(1, &(hsize_t){2}, NULL);
     char *values = calloc(2, H5Tget_size(memory) + H5Tget_size(type));
     herr_t read = -1;
     for (int a = 0; a < rank; a++)
@@ -134,6 +123,8 @@ static enum status inspect_dataset(const struct inspection *i, hid_t set) {
             status = damaged(i, NULL, "has no type or shape");
         else if (bytes > i->size || (at != HADDR_UNDEF && at > i->size - bytes))
             status = damaged(i, NULL, "reaches beyond the end of the file");
+        else if (i->own && !h5_is_stored(set, (uint64_t)count))
+            status = damaged(i, NULL, "is to have more elements than are stored");
         else if (size > i->size && count > 0)
             status = damaged(i, NULL, "has elements larger than the file");
         else if (count > 0 && bytes > 0 && !read_ends(set, type, space))
@@ -188,6 +179,7 @@ enum status h5_inspect(const char *path) {
     if (file < 0)
         return FAIL(STATUS_STORAGE, "%s: opening the file failed (was it made to its end?)", path);
     root = H5Oopen(file, "/", H5P_DEFAULT);
+    i.own = root >= 0 && H5Aexists(root, "epflow_kind") > 0;
     if (root < 0)
         i.status = damaged(&i, NULL, "cannot be opened");
     else if (inspect_object(&i, root) == STATUS_OK &&

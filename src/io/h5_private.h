@@ -20,6 +20,13 @@ enum status h5_checked(struct h5_file *file, bool good, const char *object, cons
 /* Whether so many elements of so many bytes can be in the file at all: what a damaged one says is not to be allocated. */
 bool h5_fits(const struct h5_file *file, uint64_t count, uint64_t bytes);
 
+/* Whether so many elements can come out of what is stored of a dataset. */
+bool h5_is_stored(hid_t set, uint64_t elements);
+
+/* The type in which values are taken into memory: whole numbers as 64 bits, all others as float64, what is no number as it
+ * is; close it. */
+hid_t h5_memory_type(hid_t type);
+
 /* A fixed-length text of so many bytes, padded by NUL; close it. */
 hid_t h5_text_type(size_t size);
 /* True for a single text of fixed length; *size receives its bytes. */
