@@ -3,6 +3,7 @@
 #include "base/provenance.h"
 #include "commands/manual.h"
 #include "commands/usage.h"
+#include "io/inspect.h"
 #include "ops/backend.h"
 
 #include <stdio.h>
@@ -100,6 +101,9 @@ int main(int argc, char **argv) {
     bool print = false;
     if (manual_asked(argc, argv)) /* before MPI: where programs are built, it may be refused */
         return STATUS_OK;
+    if (inspect_asked(argc, argv))
+        return inspect_answer(argv);
+    inspect_start();
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK) {

@@ -237,6 +237,7 @@ def learns(folder):
 
 
 sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases use what is above under this name
+import verify_badfiles  # noqa: E402
 import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
@@ -259,7 +260,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
-         "storage": verify_storage.storage}
+         "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files}
 
 
 def measurements(case, folder):

@@ -32,7 +32,8 @@ def poison(path, particle, value):
     """Makes a restart one of STEP, with this self-propulsion; returns its positions."""
     with h5py.File(path, "r+") as file:
         file["g"][particle, 1] = value
-        file["g"].attrs.pop("checksum", None)  # else the damage is what is found
+        for sealed in (file, file["g"]):
+            sealed.attrs.pop("checksum", None)  # else the damage is what is found
         file.attrs["step"], file.attrs["frames"] = STEP, 2
         return file["q"][:]
 

@@ -124,8 +124,7 @@ static enum status say_frames(struct h5_file *file, const char *step) {
     if (!steps)
         return FAIL(STATUS_FAILURE, "out of memory for %zu frames", dims[0]);
     TRY(h5_read(file, step, H5_INT64, 1, &zero, dims, steps));
-    while (written < dims[0] && steps[written] >= 0)
-        written++;
+    TRY(file_frames(h5_path(file), step, strstr(step, "trajectory") != NULL, dims[0], steps, &written));
     printf("%-22s %zu of %zu written%s\n", "frames", written, dims[0],
            written < dims[0] ? ": not complete" : "");
 out:

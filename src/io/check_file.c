@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "io/checksum.h"
+
 #define GROUP "/particles/exact"
 #define EVALUATION "/particles/evaluation"
 
@@ -95,6 +97,7 @@ enum status check_source_open(struct comm *comm, const char *path, struct check_
     int rank;
     *out = s;
     TRY(comm_agree(comm, s ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for a check")));
+    s->comm = comm;
     TRY(file_open(comm, path, "evaluation", false, &s->file));
     TRY(h5_read_integer(s->file, "/", "complete", &complete));
     if (complete != 1) {
@@ -133,6 +136,8 @@ enum status check_source_read(struct check_source *s, const char *name, int colu
     snprintf(path, sizeof path, EVALUATION "/%s", name);
     TRY(h5_expect(s->file, path, H5_FLOAT64, rank, dims));
     TRY(h5_read(s->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows));
+    TRY(evaluation_verify_column(s->comm, s->file, name, frame,
+                                 checksum_rows(begin, count, dims[2] * sizeof *rows, rows)));
 out:
     return status;
 }

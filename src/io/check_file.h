@@ -27,6 +27,7 @@ void check_file_discard(struct check_file **c);
 /* ---- of an evaluation, to be compared ---- */
 
 struct check_source {
+    struct comm *comm;
     struct h5_file *file;
     size_t frames, particles;
     int d;

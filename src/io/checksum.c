@@ -45,3 +45,54 @@ enum status checksum_verify(struct h5_file *file, struct comm *comm, const char 
                       h5_path(file), path);
     return status;
 }
+
+/* ---- attributes ---- */
+
+#define CERTIFICATE "/certificate" /* written again at the end: has a seal of its own */
+
+struct seal {
+    bool all;
+    uint64_t sum;
+};
+
+static void add_attribute(const char *object, const char *name, size_t bytes, const void *data,
+                          void *context) {
+    struct seal *s = context;
+    if (strcmp(name, "checksum") == 0 || strcmp(name, "complete") == 0)
+        return;
+    if (s->all && strncmp(object, CERTIFICATE + 1, strlen(CERTIFICATE + 1)) == 0)
+        return;
+    const uint64_t at = checksum_rows(1, 1, strlen(object), object),
+                   of = checksum_rows(2, 1, strlen(name), name);
+    s->sum += mix(mix(at + 3 * of) + checksum_rows(3, 1, bytes, data));
+}
+
+static enum status sum_attributes(struct h5_file *file, const char *group, uint64_t *sum) {
+    struct seal s = {.all = strcmp(group, "/") == 0};
+    enum status status = h5_visit_attributes(file, group, add_attribute, &s);
+    *sum = s.sum;
+    return status;
+}
+
+enum status checksum_seal(struct h5_file *file, const char *group) {
+    uint64_t sum;
+    enum status status = sum_attributes(file, group, &sum);
+    return status != STATUS_OK ? status : h5_write_integer(file, group, "checksum", (int64_t)sum);
+}
+
+enum status checksum_verify_seal(struct h5_file *file, const char *group) {
+    int64_t stored = 0;
+    uint64_t sum;
+    if (!h5_has_attribute(file, group, "checksum"))
+        return STATUS_OK; /* of an earlier version */
+    enum status status = h5_read_integer(file, group, "checksum", &stored);
+    if (status == STATUS_OK)
+        status = sum_attributes(file, group, &sum);
+    if (status == STATUS_OK && (uint64_t)stored != sum)
+        status =
+            FAIL(STATUS_STORAGE,
+                 "%s: the attributes of %s and of groups below do not agree with their checksum: the file is "
+                 "damaged",
+                 h5_path(file), group);
+    return status;
+}

@@ -15,4 +15,9 @@ void checksum_sum(struct comm *comm, int count, uint64_t sums[]);
 enum status checksum_write(struct h5_file *file, struct comm *comm, const char *path, uint64_t own);
 enum status checksum_verify(struct h5_file *file, struct comm *comm, const char *path, uint64_t own);
 
+/* Attribute `checksum` of a group: of all attributes (but `complete`) of it and of the groups below; "/" leaves out
+ * /certificate, which is written later. Names count, so that what is missing is missed. Collective. */
+enum status checksum_seal(struct h5_file *file, const char *group);
+enum status checksum_verify_seal(struct h5_file *file, const char *group);
+
 #endif

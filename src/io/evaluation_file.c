@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/checksum.h"
+
 #define GROUP "/particles/evaluation"
+
+/* Of every column (frames) the sums over particles of a hash of its rows as float64. */
+#define CHECKSUMS "/parameters/checksums/evaluation"
 
 struct evaluation {
     struct comm *comm;
@@ -23,6 +28,10 @@ struct evaluation {
 
 static void column_path(const struct evaluation *e, int c, char out[160]) {
     snprintf(out, 160, GROUP "/%s", e->shape->column[c].name);
+}
+
+static void checksum_path(const char *name, char out[160]) {
+    snprintf(out, 160, CHECKSUMS "/%s", name);
 }
 
 static int column_dims(const struct evaluation *e, int c, size_t dims[3]) {
@@ -74,6 +83,8 @@ static enum status make_columns(struct evaluation *e) {
         int rank = column_dims(e, c, dims);
         column_path(e, c, path);
         TRY(h5_dataset(e->file, path, column_type(e, c), rank, dims, column->unit, column->description));
+        checksum_path(column->name, path);
+        TRY(h5_dataset(e->file, path, H5_UINT64, 1, &frames, NULL, NULL));
     }
 out:
     free(unwritten);
@@ -216,6 +227,7 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
         e, &(struct evaluation_result){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN})); /* not known yet */
     for (int m = 0; m < s->tables; m++)
         TRY(make_table(e, &s->table[m]));
+    TRY(checksum_seal(e->file, "/certificate"));
     TRY(h5_write_integer(e->file, "/", "complete", 0));
 out:
     return status;
@@ -318,8 +330,7 @@ enum status evaluation_written(struct evaluation *e, size_t *frames) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", e->shape->frames);
     TRY(comm_agree(e->comm, status));
     TRY(h5_read(e->file, GROUP "/step", H5_INT64, 1, &zero, &e->shape->frames, step));
-    for (*frames = 0; *frames < e->shape->frames && step[*frames] >= 0;)
-        ++*frames;
+    status = file_frames(h5_path(e->file), GROUP "/step", false, e->shape->frames, step, frames);
 out:
     free(step);
     return status;
@@ -334,11 +345,39 @@ enum status evaluation_complete(struct evaluation *e, bool *complete) {
 
 enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
                                     size_t count, const double *rows) {
+    enum status status = STATUS_OK;
     char path[160];
     size_t dims[3], offset[3] = {frame, begin, 0};
     int rank = column_dims(e, column, dims);
     column_path(e, column, path);
-    return h5_write(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
+    uint64_t sum = checksum_rows(begin, count, dims[2] * sizeof *rows, rows);
+    const size_t one = comm_rank(e->comm) == 0;
+    TRY(h5_write(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows));
+    checksum_sum(e->comm, 1, &sum);
+    checksum_path(e->shape->column[column].name, path);
+    if (h5_has(e->file, path)) /* files of earlier versions have none */
+        TRY(h5_write(e->file, path, H5_UINT64, 1, &frame, &one, &sum));
+out:
+    return status;
+}
+
+enum status evaluation_verify_column(struct comm *comm, struct h5_file *file, const char *name, size_t frame,
+                                     uint64_t own) {
+    const size_t one = 1;
+    uint64_t stored = 0;
+    char path[160];
+    checksum_path(name, path);
+    if (!h5_has(file, path))
+        return STATUS_OK; /* of an earlier version */
+    checksum_sum(comm, 1, &own);
+    enum status status = h5_read(file, path, H5_UINT64, 1, &frame, &one, &stored);
+    if (status == STATUS_OK && stored != own)
+        status = FAIL(STATUS_STORAGE,
+                      "%s: dataset " GROUP
+                      "/%s, frame %zu: its checksum does not agree with its contents: the file "
+                      "is damaged",
+                      h5_path(file), name, frame);
+    return status;
 }
 
 enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
@@ -347,7 +386,12 @@ enum status evaluation_read_column(struct evaluation *e, size_t frame, int colum
     size_t dims[3], offset[3] = {frame, begin, 0};
     int rank = column_dims(e, column, dims);
     column_path(e, column, path);
-    return h5_read(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
+    enum status status =
+        h5_read(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
+    if (status != STATUS_OK)
+        return status;
+    return evaluation_verify_column(e->comm, e->file, e->shape->column[column].name, frame,
+                                    checksum_rows(begin, count, dims[2] * sizeof *rows, rows));
 }
 
 enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, size_t first, size_t layers,
@@ -389,6 +433,7 @@ enum status evaluation_finish(struct evaluation *e, const double *distance,
     for (int m = 0; m < s->tables; m++)
         TRY(write_table(e, &s->table[m]));
     TRY(write_result(e, result));
+    TRY(checksum_seal(e->file, "/certificate"));
     TRY(h5_sync(e->file));
     TRY(h5_write_integer(e->file, "/", "complete", 1));
     TRY(h5_sync(e->file));

@@ -79,6 +79,9 @@ enum status evaluation_write_column(struct evaluation *e, size_t frame, int colu
                                     size_t count, const double *rows);
 enum status evaluation_read_column(struct evaluation *e, size_t frame, int column, size_t begin, size_t count,
                                    double *rows);
+/* Whether rows of all ranks, of which checksum_rows is `own`, are those that were written. Collective. */
+enum status evaluation_verify_column(struct comm *comm, struct h5_file *file, const char *name, size_t frame,
+                                     uint64_t own);
 /* This rank's part of a grid (layers, cells of the faster axes..., columns), x fastest: from cell `first` of axis d - 1 on. */
 enum status evaluation_write_field(struct evaluation *e, size_t frame, int field, size_t first, size_t layers,
                                    const double *rows);

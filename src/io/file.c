@@ -20,6 +20,8 @@
 
 #include "base/provenance.h"
 #include "io/disk.h"
+#include "io/checksum.h"
+#include "io/inspect.h"
 
 enum { FORMAT = 1, MOST_SETTINGS = 256, SETTING = CONFIG_FILES * (CONFIG_TEXT + 64) + 256 };
 
@@ -257,6 +259,7 @@ out:
 
 enum status file_finish(struct comm *comm, struct h5_file **file, const char *path, const char *previous) {
     enum status status = STATUS_OK;
+    TRY(checksum_seal(*file, "/"));
     TRY(h5_write_integer(*file, "/", "complete", 1));
     TRY(publish(comm, file, path, previous));
 out:
@@ -267,6 +270,7 @@ out:
 
 enum status file_appear(struct comm *comm, struct h5_file **file, const char *path) {
     enum status status = STATUS_OK;
+    TRY(checksum_seal(*file, "/"));
     TRY(h5_reserve(*file));
     TRY(publish(comm, file, path, NULL));
     TRY(h5_open(comm, path, true, file));
@@ -304,15 +308,15 @@ enum status file_open(struct comm *comm, const char *path, const char *kind, boo
         return FAIL(STATUS_BAD_INPUT,
                     "%s is not there%s%s: is the path right, and did the stage that makes it run?", path,
                     kind ? ", a file of kind " : "", kind ? kind : "");
-    if (!h5_is_hdf5(comm, path)) {
-        status = FAIL(STATUS_BAD_INPUT, "%s is not a file of epflow: it is not HDF5", path);
-        goto out;
-    }
+    TRY(inspect_file(comm, path));
     TRY(h5_open(comm, path, writable, out));
     TRY(check_kind(*out, kind));
+    TRY(checksum_verify_seal(*out, "/"));
+    if (h5_has_attribute(*out, "/", "complete"))
+        TRY(h5_read_integer(*out, "/", "complete", &complete));
+    if (complete == 1 && h5_has(*out, "/certificate"))
+        TRY(checksum_verify_seal(*out, "/certificate"));
     if (kind && (strcmp(kind, "restart") == 0 || strcmp(kind, "model") == 0)) {
-        if (h5_has_attribute(*out, "/", "complete"))
-            TRY(h5_read_integer(*out, "/", "complete", &complete));
         if (complete != 1)
             status = FAIL(STATUS_STORAGE,
                           "%s is incomplete: its root attribute complete is not 1, so its writing was "
@@ -323,6 +327,24 @@ out:
     if (status != STATUS_OK && *out)
         h5_close(out);
     return status;
+}
+
+enum status file_frames(const char *path, const char *dataset, bool increasing, size_t planned,
+                        const int64_t *step, size_t *written) {
+    size_t count = 0;
+    *written = 0;
+    for (size_t m = 0; m < planned; m++) {
+        if (step[m] < 0)
+            continue;
+        if (count < m || (increasing && m > 0 && step[m] <= step[m - 1]))
+            return FAIL(STATUS_STORAGE,
+                        "%s: dataset %s: frame %zu is of step %lld and the one before of %lld: the file is "
+                        "damaged",
+                        path, dataset, m, (long long)step[m], (long long)(m > 0 ? step[m - 1] : -1));
+        count++;
+    }
+    *written = count;
+    return STATUS_OK;
 }
 
 bool file_exists(struct comm *comm, const char *path) {

@@ -48,6 +48,10 @@ enum status file_same_parameters(struct h5_file *file, struct comm *comm, const 
                                  const char *sections, const char *hint);
 #define HINT_RESUME "go on with the same parameters, or start anew with --overwrite"
 
+/* Frames written: those with step >= 0, which come before all others (-1), and whose steps increase. */
+enum status file_frames(const char *path, const char *dataset, bool increasing, size_t planned,
+                        const int64_t *step, size_t *written);
+
 /* Rank 0 looks, every rank gets the answer. Collective. */
 bool file_exists(struct comm *comm, const char *path);
 /* Rank 0 removes it, if it is there. Collective. */

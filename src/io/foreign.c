@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/inspect.h"
+
 enum { PATH = CONFIG_TEXT + 64, SHOWN = 1024 };
 
 /* One H5MD element: the dataset of its values, and the group that has its steps and times ("": none). */
@@ -215,9 +217,8 @@ out:
 static enum status open_file(struct foreign *f, const char *path) {
     if (!file_exists(f->comm, path))
         return FAIL(STATUS_BAD_INPUT, "%s is not there: is the path right?", path);
-    if (!h5_is_hdf5(f->comm, path))
-        return FAIL(STATUS_BAD_INPUT, "%s is not HDF5, and data.position asks for H5MD", path);
-    return h5_open(f->comm, path, false, &f->file);
+    enum status status = inspect_file(f->comm, path);
+    return status != STATUS_OK ? status : h5_open(f->comm, path, false, &f->file);
 }
 
 static enum status examine(struct foreign *f, const struct config *config) {

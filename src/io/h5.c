@@ -76,10 +76,24 @@ bool h5_asked(struct h5_file *file, bool good, const char *object) {
 
 /* ---- files ---- */
 
+bool h5_fits(const struct h5_file *file, uint64_t count, uint64_t bytes) {
+    return count == 0 || bytes <= file->size / count;
+}
+
+/* Rank 0's look for all; as many as there may be where it cannot. */
+static uint64_t size_of_file(struct comm *comm, const char *path) {
+    struct stat about;
+    uint64_t size = UINT64_MAX;
+    if (comm_rank(comm) == 0 && stat(path, &about) == 0)
+        size = (uint64_t)about.st_size;
+    comm_broadcast(comm, &size, sizeof size);
+    return size;
+}
+
 /* Opens the file as the library is about to do, whose own errors come too late (on some ranks only), and watches it. */
 static enum status reach(struct h5_file *file, bool create, bool writable) {
     const int how = create ? O_RDWR | O_CREAT : writable ? O_RDWR : O_RDONLY;
-    const int descriptor = open(file->path, how | O_CLOEXEC, 0666);
+    const int descriptor = open(file->path, how | O_CLOEXEC | O_NONBLOCK, 0666);
     if (descriptor < 0)
         return FAIL(STATUS_STORAGE, "%s: %s the file failed: %s%s", file->path,
                     create ? "creating" : "opening", strerror(errno), disk_advice(errno));
@@ -111,6 +125,7 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
         release(file);
         return status;
     }
+    file->size = create ? UINT64_MAX : size_of_file(comm, path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     bool good =
         access >= 0 && H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL) >= 0;
@@ -131,9 +146,10 @@ out:
 
 bool h5_is_hdf5(struct comm *comm, const char *path) {
     char is = 0;
+    struct stat about;
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
-    if (comm_rank(comm) == 0)
-        is = H5Fis_hdf5(path) > 0;
+    if (comm_rank(comm) == 0) /* a pipe would be waited for */
+        is = stat(path, &about) == 0 && S_ISREG(about.st_mode) && H5Fis_hdf5(path) > 0;
     reason[0] = '\0';
     comm_broadcast(comm, &is, sizeof is);
     return is;
@@ -326,16 +342,32 @@ out:
     return status;
 }
 
+/* Whether so many elements can come out of what is stored: all of them where they are stored as they are; of chunks, a
+ * part may not have been written; deflate makes at most a thousandth of its input. */
+bool h5_is_stored(hid_t set, uint64_t elements) {
+    const double mebibyte = 1 << 20;
+    hid_t type = H5Dget_type(set), properties = H5Dget_create_plist(set);
+    const hsize_t stored = H5Dget_storage_size(set);
+    double most = (double)stored;
+    if (properties >= 0 && H5Pget_layout(properties) == H5D_CHUNKED)
+        most = (H5Pget_nfilters(properties) > 0 ? 1100 : 16) * most + mebibyte;
+    const bool good = type >= 0 && properties >= 0 && (double)elements * (double)H5Tget_size(type) <= most;
+    if (type >= 0)
+        H5Tclose(type);
+    if (properties >= 0)
+        H5Pclose(properties);
+    return good;
+}
+
 enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t dims[H5_RANK]) {
     hsize_t shape[32] = {0};
-    bool good = false;
+    bool good = false, stored = true;
     hid_t set = h5_has(file, path) ? H5Dopen2(file->id, path, H5P_DEFAULT) : -1;
     if (set >= 0) {
         hid_t space = H5Dget_space(set);
         *rank = H5Sget_simple_extent_ndims(space);
         good = *rank >= 1 && *rank <= H5_RANK && H5Sget_simple_extent_dims(space, shape, NULL) >= 0;
         H5Sclose(space);
-        H5Dclose(set);
     }
     /* Readers allocate by these numbers; a damaged file may say anything. */
     const hsize_t most = (hsize_t)1 << 48;
@@ -345,7 +377,19 @@ enum status h5_shape(struct h5_file *file, const char *path, int *rank, size_t d
         total *= shape[a];
         dims[a] = (size_t)shape[a];
     }
-    return h5_checked(file, good, path, "finding dataset");
+    if (good)
+        stored = h5_is_stored(set, total) && h5_fits(file, 1, H5Dget_storage_size(set));
+    if (set >= 0)
+        H5Dclose(set);
+    enum status status = h5_checked(file, good, path, "finding dataset");
+    if (status != STATUS_OK)
+        return status;
+    return comm_agree(file->comm, stored
+                                      ? STATUS_OK
+                                      : FAIL(STATUS_STORAGE,
+                                             "%s: dataset %s is to have %llu elements, more than are stored: "
+                                             "the file is damaged",
+                                             file->path, path, (unsigned long long)total));
 }
 
 /* Whether what is stored holds every number of this type: the library would convert anything without a word.

@@ -1,4 +1,4 @@
-/* Checked HDF5 calls, the only caller of the library (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c).
+/* Checked HDF5 calls, the only caller of the library (h5*.c).
  * Files are opened by all ranks together (MPI-IO) and every function but h5_path is collective. Errors name file and object
  * and come back as STATUS_STORAGE, the same on every rank.
  */
@@ -23,8 +23,10 @@ enum { H5_RANK = 5 };
 
 struct h5_file;
 
-/* Whether a file begins as HDF5 does. Rank 0 looks. */
+/* Whether it is a file, and begins as HDF5 does. Rank 0 looks. */
 bool h5_is_hdf5(struct comm *comm, const char *path);
+/* Goes through all of a file, serially; for a process that may crash in it (inspect.c). Not collective. */
+enum status h5_inspect(const char *path);
 
 /* create: replaces what is there. Nothing of the file may be assumed on disk before h5_sync. */
 enum status h5_create(struct comm *comm, const char *path, struct h5_file **out);
@@ -92,6 +94,13 @@ enum status h5_read_texts(struct h5_file *file, const char *object, const char *
 /* The names of what is in a group, in alphabetical order. */
 typedef void h5_name_visitor(const char *name, void *context);
 enum status h5_visit_names(struct h5_file *file, const char *group, h5_name_visitor *visit, void *context);
+
+/* Visits every attribute of every group below `group` ("/": all) and of itself, as bytes: numbers as 8 bytes each, texts as
+ * they are stored. object: its path without the first "/". */
+typedef void h5_bytes_visitor(const char *object, const char *name, size_t bytes, const void *data,
+                              void *context);
+enum status h5_visit_attributes(struct h5_file *file, const char *group, h5_bytes_visitor *visit,
+                                void *context);
 
 /* Visits every scalar of a file: numbers and texts (or a list of at most `longest`), of attributes as "path@name"
  * and of datasets of at most one axis as "path". Name and value are JSON. */

@@ -110,6 +110,8 @@ enum status h5_write_integers(struct h5_file *file, const char *object, const ch
                            values);
 }
 
+/* ---- reading ---- */
+
 static hid_t open_attribute(struct h5_file *file, const char *object, const char *name) {
     return h5_has_attribute(file, object, name)
                ? H5Aopen_by_name(file->id, object, name, H5P_DEFAULT, H5P_DEFAULT)
@@ -164,4 +166,76 @@ enum status h5_read_text(struct h5_file *file, const char *object, const char *n
     }
     snprintf(label, sizeof label, "%s@%s", object, name);
     return h5_checked(file, good, label, "reading the text");
+}
+
+/* ---- all of them ---- */
+
+hid_t h5_memory_type(hid_t type) {
+    switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+        return H5Tcopy(H5Tget_sign(type) == H5T_SGN_NONE ? H5T_NATIVE_UINT64 : H5T_NATIVE_INT64);
+    case H5T_FLOAT:
+        return H5Tcopy(H5T_NATIVE_DOUBLE);
+    default:
+        return H5Tcopy(type);
+    }
+}
+
+struct bytes_walk {
+    const struct h5_file *file;
+    h5_bytes_visitor *visit;
+    void *context;
+    const char *object;
+    bool good;
+};
+
+static bool hand_over(const struct bytes_walk *w, const char *name, hid_t attribute) {
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = h5_memory_type(type);
+    const hssize_t found = H5Sget_simple_extent_npoints(space);
+    const size_t count = found > 0 ? (size_t)found : 0, size = H5Tget_size(type), bytes = H5Tget_size(memory);
+    bool good = bytes > 0 && h5_fits(w->file, count, size) && H5Tdetect_class(type, H5T_VLEN) <= 0 &&
+                H5Tis_variable_str(type) <= 0;
+    char *values = good ? calloc(count + 1, bytes > size ? bytes : size) : NULL;
+    good = values && H5Aread(attribute, memory, values) >= 0;
+    if (good)
+        w->visit(w->object, name, count * bytes, values, w->context);
+    free(values);
+    H5Tclose(type);
+    H5Tclose(memory);
+    H5Sclose(space);
+    return good;
+}
+
+static herr_t visit_bytes(hid_t at, const char *name, const H5A_info_t *info, void *context) {
+    struct bytes_walk *w = context;
+    (void)info;
+    hid_t attribute = H5Aopen(at, name, H5P_DEFAULT);
+    w->good = attribute >= 0 && hand_over(w, name, attribute);
+    if (attribute >= 0)
+        H5Aclose(attribute);
+    return w->good ? 0 : -1;
+}
+
+static herr_t visit_group(hid_t root, const char *name, const H5L_info_t *info, void *context) {
+    struct bytes_walk *w = context;
+    H5O_info_t about;
+    if (info->type != H5L_TYPE_HARD)
+        return 0;
+    if (H5Oget_info_by_name2(root, name, &about, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
+        return -1;
+    w->object = name;
+    return about.type == H5O_TYPE_GROUP
+               ? H5Aiterate_by_name(root, name, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_bytes, w, H5P_DEFAULT)
+               : 0;
+}
+
+enum status h5_visit_attributes(struct h5_file *file, const char *group, h5_bytes_visitor *visit,
+                                void *context) {
+    struct bytes_walk w = {.file = file, .visit = visit, .context = context, .object = "", .good = true};
+    hid_t at = h5_has(file, group) ? H5Oopen(file->id, group, H5P_DEFAULT) : -1;
+    bool good = at >= 0 && H5Aiterate2(at, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_bytes, &w) >= 0 &&
+                H5Lvisit(at, H5_INDEX_NAME, H5_ITER_INC, visit_group, &w) >= 0;
+    if (at >= 0)
+        H5Oclose(at);
+    return h5_checked(file, good, group, "reading the attributes of");
 }

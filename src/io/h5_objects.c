@@ -101,7 +101,7 @@ enum status h5_read_texts(struct h5_file *file, const char *object, const char *
         const hssize_t found = H5Sget_simple_extent_npoints(space);
         *count = found > 0 ? (size_t)found : 0;
         good = H5Tget_class(type) == H5T_STRING && found > 0 && *count <= most &&
-               read_texts(attribute, type, *count, size, out);
+               h5_fits(file, *count, H5Tget_size(type)) && read_texts(attribute, type, *count, size, out);
         H5Tclose(type);
         H5Sclose(space);
         H5Aclose(attribute);

@@ -1,4 +1,4 @@
-/* Shared by the files that know HDF5 (h5.c, h5_attributes.c, h5_objects.c, h5_scalars.c); nobody else includes it. */
+/* Shared by the files that know HDF5 (h5*.c); nobody else includes it. */
 #ifndef EPFLOW_IO_H5_PRIVATE_H
 #define EPFLOW_IO_H5_PRIVATE_H
 
@@ -11,6 +11,7 @@ struct h5_file {
     hid_t id;
     hid_t collective; /* transfer property list */
     int watch;        /* slot of disk_watch */
+    uint64_t size;    /* bytes, of an existing file; of one that is made, as many as there may be */
     char path[1024];
 };
 
@@ -23,6 +24,16 @@ enum status h5_same(struct h5_file *file, bool good, const char *object, const c
 /* For questions to the library: returns good, and records if it is not that there was no answer about this object. The
  * other ranks are not asked: see comm_agree. */
 bool h5_asked(struct h5_file *file, bool good, const char *object);
+
+/* Whether so many elements of so many bytes can be in the file at all: what a damaged one says is not to be allocated. */
+bool h5_fits(const struct h5_file *file, uint64_t count, uint64_t bytes);
+
+/* Whether so many elements can come out of what is stored of a dataset. */
+bool h5_is_stored(hid_t set, uint64_t elements);
+
+/* The type in which values are taken into memory: whole numbers as 64 bits, all others as float64, what is no number as it
+ * is; close it. */
+hid_t h5_memory_type(hid_t type);
 
 /* A fixed-length text of so many bytes, padded by NUL; close it. */
 hid_t h5_text_type(size_t size);

@@ -146,6 +146,8 @@ static void hand_over(struct walk *w, const char *name, char *json) {
 /* A text, or a list of texts of one length, alike. */
 static void visit_texts(struct walk *w, const char *name, hid_t item, hid_t type, size_t count) {
     const size_t size = H5Tget_size(type);
+    if (!h5_fits(w->file, count, size))
+        return;
     char *texts = calloc(count * size + 1, 1);
     herr_t read = !texts ? -1
                   : name ? H5Aread(item, type, texts)

@@ -65,6 +65,7 @@ static enum status write_table(struct comm *comm, struct h5_file *file, int colu
         copy_column(rows, row_size, column[c].offset, table, values, true);
         TRY(h5_dataset(file, column[c].name, type, 1, &rows, column[c].unit, NULL));
         TRY(h5_write(file, column[c].name, type, 1, &zero, &count, values));
+        TRY(checksum_write(file, comm, column[c].name, checksum_rows(0, count, 8, values)));
     }
 out:
     free(values);
@@ -92,6 +93,8 @@ static enum status read_table(struct comm *comm, struct h5_file *file, int colum
         const enum h5_type type = column[c].integer ? H5_INT64 : H5_FLOAT64;
         TRY(h5_expect(file, column[c].name, type, 1, dims));
         TRY(h5_read(file, column[c].name, type, 1, &zero, dims, values));
+        TRY(checksum_verify(file, comm, column[c].name,
+                            checksum_rows(0, comm_rank(comm) == 0 ? dims[0] : 0, 8, values)));
         copy_column(dims[0], row_size, column[c].offset, *table, values, false);
     }
     *rows = dims[0];

@@ -16,26 +16,10 @@
 #include <string.h>
 
 #include "base/provenance.h"
-#include "io/checksum.h"
 #include "io/foreign.h"
+#include "io/trajectory_private.h"
 
-#define GROUP "/particles/trajectory"
-#define SCALARS "/parameters/scalars"
-#define STEP GROUP "/position/step"
-#define TIME GROUP "/position/time"
-/* Per frame (frames, CHECKSUMS) of position, propulsion and image: of the d components that are read. */
-#define CHECKSUM "/parameters/checksums/frames"
-enum { CHECKSUMS = 3 };
 enum { END_TIME = 32 }; /* H5_TEXT32 */
-
-struct trajectory {
-    struct comm *comm;
-    struct h5_file *file;    /* NULL for a foreign one */
-    struct foreign *foreign; /* NULL for a file of epflow's own */
-    struct trajectory_shape shape;
-    bool checked; /* has checksums; files of earlier versions do not */
-    bool refined; /* has the sums of the states before the fine steps, too */
-};
 
 static const struct {
     const char *name, *unit, *description;
@@ -140,7 +124,9 @@ static enum status make_elements(struct trajectory *t) {
         TRY(make_scalars(t, true));
     TRY(h5_dataset(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frames, CHECKSUMS}, NULL,
                    "sums over particles of a hash of position, propulsion, image"));
-    t->checked = true;
+    TRY(h5_dataset(t->file, CHECKSUM_NUMBERS, H5_UINT64, 2, (size_t[]){frames, NUMBERS}, NULL,
+                   "hashes of step, time, scalars, scalars before the fine steps; 0: not known"));
+    t->checked = t->numbered = true;
     TRY(h5_dataset(t->file, "/provenance/frames_written", H5_INT64, 1, (size_t[]){1}, NULL, NULL));
     TRY(h5_dataset(t->file, "/provenance/end_time", H5_TEXT32, 1, (size_t[]){1}, NULL, NULL));
 out:
@@ -256,6 +242,9 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     t->checked = h5_has(t->file, CHECKSUM);
     if (t->checked)
         TRY(h5_expect(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frames, CHECKSUMS}));
+    t->numbered = h5_has(t->file, CHECKSUM_NUMBERS);
+    if (t->numbered)
+        TRY(h5_expect(t->file, CHECKSUM_NUMBERS, H5_UINT64, 2, (size_t[]){frames, NUMBERS}));
     t->refined = config_refine_steps(config) > 0;
     for (int m = 0; m < SCALAR_COUNT; m++)
         for (int euler = 0; euler <= t->refined; euler++)
@@ -291,6 +280,7 @@ enum status trajectory_continue(struct comm *comm, const char *path, const struc
     enum status status = open_trajectory(comm, path, true, out);
     if (status != STATUS_OK)
         return status;
+    (*out)->continued = true;
     status =
         file_same_parameters((*out)->file, comm, config, RUN_PARAMETERS ",simulation.frames", HINT_RESUME);
     if (status == STATUS_OK)
@@ -331,47 +321,6 @@ struct h5_file *trajectory_file(struct trajectory *t) {
     return t->file;
 }
 
-/* ---- checksums ---- */
-
-static void frame_checksums(struct trajectory *t, const struct trajectory_frame *f, uint64_t sum[CHECKSUMS]) {
-    const size_t d = (size_t)t->shape.d;
-    sum[0] = checksum_rows(f->begin, f->count, d * sizeof *f->position, f->position);
-    sum[1] = checksum_rows(f->begin, f->count, d * sizeof *f->g, f->g);
-    sum[2] = checksum_rows(f->begin, f->count, d * sizeof *f->image, f->image);
-    checksum_sum(t->comm, CHECKSUMS, sum);
-}
-
-static enum status write_checksums(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
-    uint64_t sum[CHECKSUMS];
-    if (!t->checked)
-        return STATUS_OK;
-    frame_checksums(t, f, sum);
-    return h5_write(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, 0},
-                    (size_t[]){comm_rank(t->comm) == 0, CHECKSUMS}, sum);
-}
-
-/* Where the ranks have read the whole of the frame. */
-static enum status verify_checksums(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
-    static const char *const name[CHECKSUMS] = {"position", "propulsion", "image"};
-    uint64_t sum[CHECKSUMS], stored[CHECKSUMS];
-    int64_t rows = (int64_t)f->count;
-    if (!t->checked)
-        return STATUS_OK; /* of an earlier version */
-    comm_sum_integer(t->comm, &rows, 1);
-    if ((size_t)rows != t->shape.particles)
-        return STATUS_OK;
-    frame_checksums(t, f, sum);
-    enum status status =
-        h5_read(t->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, 0}, (size_t[]){1, CHECKSUMS}, stored);
-    for (int m = 0; m < CHECKSUMS && status == STATUS_OK; m++)
-        if (sum[m] != stored[m])
-            status = FAIL(STATUS_STORAGE,
-                          "%s: dataset " GROUP "/%s/value, frame %zu: its checksum does not agree with its "
-                          "contents: the file is damaged",
-                          h5_path(t->file), name[m], frame);
-    return status;
-}
-
 /* ---- frames ---- */
 
 enum status trajectory_write(struct trajectory *t, size_t frame, const struct trajectory_frame *f) {
@@ -389,6 +338,7 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
             position[i * 3 + a] = a < d ? f->position[i * d + a] : 0;
             image[i * 3 + a] = a < d ? f->image[i * d + a] : 0;
         }
+    TRY(trajectory_write_numbers(t, frame, NULL));
     TRY(h5_write(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, three, position));
     TRY(h5_write(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_write(t->file, GROUP "/image/value", H5_INT32, 3, offset, three, image));
@@ -397,8 +347,9 @@ enum status trajectory_write(struct trajectory *t, size_t frame, const struct tr
             if (has_scalar(t, m, euler))
                 TRY(write_one(t, scalar_path(m, euler, path), H5_FLOAT64, frame,
                               (const char *)(euler ? &f->euler : &f->scalars) + scalar_table[m].offset));
-    TRY(write_checksums(t, frame, f));
+    TRY(trajectory_write_checksums(t, frame, f));
     TRY(write_one(t, TIME, H5_FLOAT64, frame, &f->time));
+    TRY(trajectory_write_numbers(t, frame, f));
     TRY(h5_sync(t->file));
     TRY(write_one(t, STEP, H5_INT64, frame, &f->step));
     TRY(write_one(t, "/provenance/frames_written", H5_INT64, 0, &(int64_t){(int64_t)frame + 1}));
@@ -427,13 +378,16 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     TRY(h5_read(t->file, GROUP "/position/value", H5_FLOAT64, 3, offset, own, f->position));
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
-    TRY(verify_checksums(t, frame, f));
+    TRY(trajectory_verify_checksums(t, frame, f));
     for (int m = 0; m < SCALAR_COUNT; m++) {
         double *scalar = (double *)(void *)((char *)&f->scalars + scalar_table[m].offset);
         *scalar = NAN;
         if (has_scalar(t, m, false))
             TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one, scalar));
     }
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_STEP, sizeof f->step, &f->step));
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_TIME, sizeof f->time, &f->time));
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_SCALARS, sizeof f->scalars, &f->scalars));
 out:
     return status;
 }
@@ -450,8 +404,8 @@ enum status trajectory_written(struct trajectory *t, size_t *frames) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", t->shape.frames);
     TRY(comm_agree(t->comm, status));
     TRY(h5_read(t->file, STEP, H5_INT64, 1, &zero, &t->shape.frames, step));
-    for (*frames = 0; *frames < t->shape.frames && step[*frames] >= 0;)
-        ++*frames;
+    TRY(file_frames(h5_path(t->file), STEP, true, t->shape.frames, step, frames));
+    TRY(trajectory_verify_numbers(t, 0, *frames, OF_STEP, sizeof *step, step));
 out:
     free(step);
     return status;
@@ -477,6 +431,7 @@ static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
         for (size_t i = 0; i < frames; i++)
             memcpy((char *)&out[i] + scalar_table[m].offset, &column[i], sizeof *column);
     }
+    TRY(trajectory_verify_numbers(t, 0, frames, euler ? OF_EULER : OF_SCALARS, sizeof *out, out));
 out:
     free(column);
     return status;
