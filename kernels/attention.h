@@ -95,10 +95,10 @@ template <typename F> static __device__ __forceinline__ void each_row(int rows, 
         of(r);
 }
 
-/* exp(x) for x <= 0. */
+/* exp(x) for x <= 0; NaN of NaN. */
 static __device__ __forceinline__ real attention_exp(real x) {
     const real least = -80;
-    return exp_negative_f(x > least ? x : least);
+    return exp_negative_f(x < least ? least : x);
 }
 
 /* Softmax of n logits by a warp, zeros up to the next multiple of 4. */

@@ -39,7 +39,8 @@ static __device__ __forceinline__ void softmax(int tokens, real *x, real *p, rea
         most = fmaxf(most, x[j]);
     most = block_max(most, room);
     for (int j = (int)threadIdx.x; j < tokens; j += THREADS) {
-        x[j] = exp_negative_f(fmaxf(x[j] - most, least));
+        const real t = x[j] - most;
+        x[j] = exp_negative_f(t < least ? least : t); /* not fmaxf, which hides NaN */
         sum += x[j];
     }
     const real inverse = 1 / block_sum(sum, room);

@@ -302,9 +302,14 @@ static enum status train(struct session *s, struct training_run *r) {
         }
         if (o->step == p->steps)
             break;
-        TRY(trainer_step(r->trainer, &r->data.train, &loss));
+        status = trainer_step(r->trainer, &r->data.train, &loss);
+        if (status == STATUS_OK)
+            status = log_step(s, r, loss);
+        status = comm_agree(s->comm, status);
+        if (status == STATUS_NUMBERS)
+            status = trainer_explain(r->trainer, &r->data.train);
+        TRY(status);
         drawn += (double)r->trainer->drawn;
-        TRY(comm_agree(s->comm, log_step(s, r, loss)));
         const bool stop = session_stop_agreed(s);
         const bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
         if (stop && (o->step < p->steps || test_is_due(s, r)))

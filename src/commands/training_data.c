@@ -169,7 +169,8 @@ out:
 /* ---- frames ---- */
 
 static enum status load_frames(struct session *s, const struct trainer_setup *setup, double cutoff,
-                               struct source *source, size_t first, size_t count, struct dataset_part *part) {
+                               struct source *source, size_t first, size_t count, const char *path,
+                               struct dataset_part *part) {
     enum status status = STATUS_OK;
     const double margin = training_margin(&s->config.training, source->box.d);
     const double least = setup->force.compute ? cutoff + margin : 0;
@@ -185,6 +186,8 @@ static enum status load_frames(struct session *s, const struct trainer_setup *se
         else
             TRY(source_frame(s, source, first + m, k, least, margin, frame, NULL, NULL));
         part->frames++;
+        (*frame)->path = path;
+        (*frame)->number = first + m;
     }
 out:
     return status;
@@ -229,8 +232,9 @@ static enum status load_file(struct session *s, const struct trainer_setup *setu
         TRY(frames_then(s, resumed, index, &frames));
     TRY(look_into(s, setup, frames, file, &source));
     train->weight = held_out->weight = file->share;
-    TRY(load_frames(s, setup, cutoff, source, 0, file->training, train));
-    TRY(load_frames(s, setup, cutoff, source, source->frames - source->held_out, file->held_out, held_out));
+    TRY(load_frames(s, setup, cutoff, source, 0, file->training, file->path, train));
+    TRY(load_frames(s, setup, cutoff, source, source->frames - source->held_out, file->held_out, file->path,
+                    held_out));
     TRY(hold_divergences(s, setup, train));
 out:
     source_close(&source);

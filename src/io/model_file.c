@@ -7,6 +7,7 @@
 
 #include "io/checksum.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,20 @@ out:
     return status;
 }
 
+/* Every rank has them all. */
+static enum status check_finite(const struct h5_file *file, const char *path, const struct model_tensor *t,
+                                const real *values) {
+    const size_t count = (size_t)t->rows * (size_t)t->columns;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[t->offset + i]))
+            return FAIL(
+                STATUS_NUMBERS,
+                "%s: number %zu of %s is not finite: it is damaged, or of a training that failed: use an "
+                "earlier model, or train anew",
+                h5_path(file), i, path);
+    return STATUS_OK;
+}
+
 static enum status read_tree(struct comm *comm, struct h5_file *file, const char *tree, int tensors,
                              const struct model_tensor *tensor, real *values) {
     enum status status = STATUS_OK;
@@ -153,6 +168,7 @@ static enum status read_tree(struct comm *comm, struct h5_file *file, const char
         snprintf(path, sizeof path, "%s/%s", tree, tensor[m].name);
         TRY(h5_expect(file, path, H5_FLOAT32, rank, shape)); /* or float64: either build reads either */
         TRY(h5_read(file, path, H5_REAL, rank, zero, shape, values + tensor[m].offset));
+        TRY(check_finite(file, path, &tensor[m], values));
         TRY(checksum_verify(file, comm, path, tensor_checksum(comm, &tensor[m], values)));
     }
 out:

@@ -23,6 +23,9 @@ struct frame {
     struct halo *halo;
     uint32_t *nearest; /* (owned, k) device */
     size_t n;          /* particles of the whole system */
+    const char *
+        path; /* of the file that it is from, which its owner keeps, and its number there: for messages; or NULL */
+    size_t number;
     int k;
     uint32_t *sorted_id;    /* (owned) host: ids ascending, to find particles by id */
     uint32_t *sorted_local; /* (owned) host: their local numbers */
@@ -45,6 +48,10 @@ enum status frame_create(const struct ops *ops, struct comm *comm, const struct 
                          const struct slice *slice, const struct lattice *lattice, bool by_site, int k,
                          double least, double margin, struct frame **out);
 void frame_destroy(struct frame **frame);
+/* Its file's, for messages. */
+static inline const char *frame_path(const struct frame *frame) {
+    return frame->path ? frame->path : "the data";
+}
 
 /* Sets frame->push: the force of the owned particles, whose halo reaches the cut-off, over v0; ghosts get their owners'.
  * Collective. */

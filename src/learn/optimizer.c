@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+static const double LARGEST_NORM = 1e18; /* the square of a number beyond is none of float32 */
+
 double schedule_rate(const struct schedule *s, int64_t step) {
     if (step < s->warm_up)
         return s->peak * (double)step / (double)s->warm_up;
@@ -48,7 +50,7 @@ void optimizer_destroy(struct optimizer **optimizer) {
 
 enum status optimizer_step(struct optimizer *o, const real *gradient) {
     o->norm = sqrt(o->ops->sum_squares(o->ops, o->size, gradient));
-    if (!isfinite(o->norm))
+    if (!isfinite(o->norm) || (o->rule.clip == 0 && o->norm > LARGEST_NORM))
         return FAIL(STATUS_NUMBERS,
                     "the gradient is not finite at training step %lld: use a smaller training.rate",
                     (long long)o->step + 1);
@@ -58,5 +60,9 @@ enum status optimizer_step(struct optimizer *o, const real *gradient) {
     o->step++;
     o->ops->radam(o->ops, o->size, o->step, r->rectify, r->second_decay, o->rate, scale, r->average, gradient,
                   o->mu, o->nu, o->theta, o->average);
+    if (!isfinite(o->ops->sum_squares(o->ops, o->size, o->theta)))
+        return FAIL(STATUS_NUMBERS,
+                    "the weights are not finite after training step %lld: use a smaller training.rate",
+                    (long long)o->step);
     return STATUS_OK;
 }

@@ -38,7 +38,7 @@ enum status optimizer_create(const struct ops *ops, size_t size, const struct sc
 void optimizer_destroy(struct optimizer **optimizer);
 
 /* One step with this gradient (device, already summed over ranks and divided by the batch). Fails
- * (STATUS_NUMBERS) if its norm is not finite; nothing is changed then. */
+ * (STATUS_NUMBERS) if its norm is not finite; nothing is changed then. Fails if the weights are not finite after it. */
 enum status optimizer_step(struct optimizer *optimizer, const real *gradient);
 
 #endif

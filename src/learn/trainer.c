@@ -154,19 +154,23 @@ static void zero_gradient(struct trainer *t) {
     t->ops->zero(t->ops, t->gradient, t->scores->tensors.size * sizeof(real));
 }
 
+enum status trainer_own_gradient(struct trainer *t, const struct contribution *c, const uint32_t *ids,
+                                 double *loss) {
+    *loss = 0;
+    zero_gradient(t);
+    return add_frame(t, c, ids, loss);
+}
+
 enum status trainer_gradient(struct trainer *t, const struct frame *f, uint64_t number, size_t batch,
                              const uint32_t *ids, double *loss) {
     const struct contribution all = {.frame = f, .number = number, .total = batch, .share = 1};
-    *loss = 0;
-    zero_gradient(t);
-    const enum status status = add_frame(t, &all, ids, loss);
+    const enum status status = trainer_own_gradient(t, &all, ids, loss);
     if (status == STATUS_OK)
         sum_over_ranks(t, loss);
     return status;
 }
 
-/* The batch of a frame: particles, or whole configurations one after the other. */
-static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_t number, uint32_t *ids) {
+size_t trainer_draw(const struct trainer *t, const struct frame *f, uint64_t number, uint32_t *ids) {
     const struct training_parameters *p = &t->setup.training;
     const size_t n = t->setup.particles, wanted = (size_t)p->batch < f->n ? (size_t)p->batch : f->n;
     if (!training_by_configuration(&t->setup)) {
@@ -183,31 +187,31 @@ static size_t draw_batch(const struct trainer *t, const struct frame *f, uint64_
     return configurations * n;
 }
 
-/* Particles of the largest frame. */
-static size_t largest_frame(const struct dataset *dataset) {
+size_t trainer_largest_batch(const struct trainer *t, const struct dataset *dataset) {
     size_t most = 0;
     for (int p = 0; p < dataset->parts; p++)
         if (dataset->part[p].frames > 0 && dataset->part[p].frame[0]->n > most)
             most = dataset->part[p].frame[0]->n;
-    return most;
+    return most + t->setup.particles;
 }
 
 enum status trainer_step(struct trainer *t, const struct dataset *dataset, double *loss) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &t->setup.training;
     const uint64_t step = (uint64_t)t->optimizer->step, frames = (uint64_t)p->frames_per_step;
-    const size_t most = largest_frame(dataset) + t->setup.particles;
+    const size_t most = trainer_largest_batch(t, dataset);
     uint32_t *ids = malloc(most * sizeof *ids);
     if (!ids)
         status = FAIL(STATUS_FAILURE, "out of memory for a batch of %zu", most);
     TRY(comm_agree(t->comm, status));
     *loss = 0;
     t->drawn = 0;
+    t->failed_step = 0;
     zero_gradient(t);
     for (uint64_t m = 0; m < frames; m++) {
         struct contribution c = {.number = step * frames + m, .share = 1 / (double)frames};
         c.frame = dataset_choose(dataset, p->seed, c.number);
-        c.total = draw_batch(t, c.frame, c.number, ids);
+        c.total = trainer_draw(t, c.frame, c.number, ids);
         TRY(add_frame(t, &c, ids, loss));
         t->drawn += c.total;
     }
@@ -218,6 +222,7 @@ enum status trainer_step(struct trainer *t, const struct dataset *dataset, doubl
                  : FAIL(STATUS_NUMBERS,
                         "the loss is not finite at training step %llu: use a smaller training.rate",
                         (unsigned long long)step + 1);
+    t->failed_step = status == STATUS_OK ? 0 : (int64_t)step + 1;
     timer_end(&t->timings, t->timer_optimizer);
 out:
     free(ids);
@@ -296,8 +301,16 @@ static enum status test_frame(struct trainer *t, const struct frame *f, uint64_t
     in.probes.step = number;
     TRY(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow));
     for (size_t r = 0; r < rows; r++) {
-        out->resolved +=
+        const double gain =
             known ? flow_resolved(&t->setup.law, t->d, r, &physics, &flow) : velocity_gain(t, f, r, &flow);
+        if (!isfinite(gain))
+            status = FAIL(
+                STATUS_NUMBERS,
+                "test after training step %lld: what the network says of particle %u of rank %d is not "
+                "finite, in held-out frame %zu of %s: use a smaller training.rate, or look at that frame",
+                (long long)t->optimizer->step, t->batch.id_host[r], comm_rank(t->comm), f->number,
+                frame_path(f));
+        out->resolved += gain;
         out->residual[t->batch.id_host[r] / t->setup.particles] += row_residual(d, r, &flow);
     }
     out->rows += (double)rows;

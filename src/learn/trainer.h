@@ -45,7 +45,8 @@ struct trainer {
     struct optimizer *optimizer;
     real *gradient; /* (weights) device */
     struct batch batch;
-    size_t drawn; /* particles of the last step, over all ranks and frames */
+    size_t drawn;        /* particles of the last step, over all ranks and frames */
+    int64_t failed_step; /* whose numbers were not finite on this rank; 0: none */
     struct probe_buffers probes;
     struct moved_frame moved;
     size_t force_capacity;              /* particles that the arrays below hold */
@@ -73,8 +74,14 @@ void trainer_destroy(struct trainer **trainer);
 
 /* Step optimizer->step + 1: its frames and their batches are functions of the seed and the step, not of the ranks.
  * *loss: the mean over the frames of means over their batches. Fails (STATUS_NUMBERS) where it or the gradient is not
- * finite; the weights are those before the step then. Collective. */
+ * finite; the weights are those before the step then. Fails, too, where they are not finite after it. Not agreed on,
+ * but for failures before the sum over ranks: comm_agree does. Collective. */
 enum status trainer_step(struct trainer *trainer, const struct dataset *dataset, double *loss);
+
+/* After a step that failed for its numbers (agreed on): STATUS_NUMBERS, with a message that names step, weights or
+ * gradient, frame, particle and rank, in the place of what was recorded. Where trainer_step was not what failed, what
+ * was recorded stays. Collective. */
+enum status trainer_explain(struct trainer *trainer, const struct dataset *dataset);
 
 /* The gradient of a given batch (ids of particles of `frame`, over all ranks; by configuration: all particles of one
  * copy after the other) at the present weights, summed over ranks and divided by the batch, in trainer->gradient:

@@ -26,6 +26,14 @@ struct contribution {
     double share;    /* in the mean over the frames of the step */
 };
 
+/* trainer.c: loss and gradient of a frame's batch, of this rank alone. Collective. */
+enum status trainer_own_gradient(struct trainer *t, const struct contribution *c, const uint32_t *ids,
+                                 double *loss);
+/* The batch of a frame: particles, or whole configurations one after the other; how many. ids has room for
+ * trainer_largest_batch. */
+size_t trainer_draw(const struct trainer *t, const struct frame *f, uint64_t number, uint32_t *ids);
+size_t trainer_largest_batch(const struct trainer *t, const struct dataset *dataset);
+
 /* Losses: each adds to t->gradient and to *sum this rank's part of the share that the frame has in the loss. */
 enum status denoising_gradient(struct trainer *t, const struct contribution *c, double *sum);
 enum status matching_gradient(struct trainer *t, const struct contribution *c, double *sum);

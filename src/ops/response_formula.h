@@ -36,9 +36,10 @@ FORMULA real log_of(real x) {
 }
 #endif
 
-/* To about 1e-7 absolute in float32. */
+/* To about 1e-7 absolute in float32; NaN where x x is not finite, whose logarithm would be a number like any other. */
 FORMULA real asinh_of(real x) {
-    const real size = x < 0 ? -x : x, y = log_of(size + root_of(x * x + 1));
+    const real size = x < 0 ? -x : x, root = root_of(x * x + 1);
+    const real y = log_of(size + root) + (root - root);
     return x < 0 ? -y : y;
 }
 FORMULA real asinh_slope(real x) {

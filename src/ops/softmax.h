@@ -29,13 +29,14 @@ static inline real largest_of(int n, const real *x) {
     return largest;
 }
 
-/* p = softmax of x, which is scratch afterwards. p may be x. */
+/* p = softmax of x, which is scratch afterwards. p may be x. Where a number of x is not finite, all of p is NaN: a
+ * comparison with NaN is false, so limits are put the way round that leaves it. */
 static inline void softmax_row(int n, real *x, real *p) {
     const real largest = largest_of(n, x);
     real sum = 0;
     for (int j = 0; j < n; j++) {
         real t = x[j] - largest;
-        x[j] = exp_negative(t > LEAST_EXPONENT ? t : LEAST_EXPONENT);
+        x[j] = exp_negative(t < LEAST_EXPONENT ? LEAST_EXPONENT : t);
         sum += x[j];
     }
     const real inverse = 1 / sum;

@@ -4,6 +4,7 @@
 #include <Random123/philox.h>
 
 #include "ops/ops.h"
+#include "ops/response_formula.h"
 #include "every_loops.h"
 
 #ifdef EPFLOW_FLOAT64
@@ -345,6 +346,34 @@ static void test_attention_first(void **state) {
         check_attention_first(&size[m], 1 + m % 3);
 }
 
+/* A key that is not finite makes every number of its own window NaN, and none of another's. */
+static void test_attention_not_finite(void **state) {
+    (void)state;
+    enum { WINDOWS = 3, TOKENS = 17, WIDTH = 8, ALL = WINDOWS * TOKENS * WIDTH };
+    const struct ops *ops = ops_cpu();
+    real *q = numbers(ALL), *k = numbers(ALL), *v = numbers(ALL), *out = numbers(ALL),
+         *p = numbers((size_t)WINDOWS * TOKENS * TOKENS);
+    for (int token = 0; token < TOKENS; token++) {
+        const real kept = k[(TOKENS + token) * WIDTH];
+        k[(TOKENS + token) * WIDTH] = (real)NAN; /* of window 1 */
+        ops->attention(ops, WINDOWS, TOKENS, TOKENS, 1, WIDTH, q, k, v, p, out);
+        for (size_t i = 0; i < ALL; i++)
+            assert_int_equal(isnan(out[i]), i / (TOKENS * WIDTH) == 1);
+        k[(TOKENS + token) * WIDTH] = kept;
+    }
+    real *const arrays[] = {q, k, v, out, p};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+}
+
+static void test_asinh_not_finite(void **state) {
+    (void)state;
+    volatile real x[] = {(real)NAN, (real)INFINITY, (real)-INFINITY};
+    for (int m = 0; m < 3; m++)
+        assert_true(isnan(asinh_of(x[m])));
+    assert_below(fabs((double)asinh_of(-3) + asinh(3)), 1e-6);
+}
+
 static void test_gather_scatter(void **state) {
     (void)state;
     const struct ops *ops = ops_cpu();
@@ -361,10 +390,14 @@ static void test_gather_scatter(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),        cmocka_unit_test(test_linear_onto),
-        cmocka_unit_test(test_gelu),          cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_attention),     cmocka_unit_test(test_attention_first),
-        cmocka_unit_test(test_gather_scatter)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),
+                                       cmocka_unit_test(test_linear_onto),
+                                       cmocka_unit_test(test_gelu),
+                                       cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_attention_first),
+                                       cmocka_unit_test(test_gather_scatter),
+                                       cmocka_unit_test(test_attention_not_finite),
+                                       cmocka_unit_test(test_asinh_not_finite)};
     return run_with_every_loops(tests, sizeof tests / sizeof *tests, NULL);
 }
