@@ -48,6 +48,16 @@ static const struct command command_table[] = {
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
      command_info, false, NULL},
+    {"export", "FILE.h5", "particles of a trajectory or an evaluation, for OVITO, ASE, AMEP", false, NULL,
+     "Writes frames of a trajectory or an evaluation in a file that other programs read: --format xyz\n"
+     "(extended XYZ, text, every column by name: OVITO, ASE) or --format amep (.h5amep: AMEP). Numbers are\n"
+     "those of the file. MDAnalysis and h5py read trajectories as they are, ParaView the fields.\n"
+     "\n"
+     "  --output FILE            where to; its ending (.xyz, .h5amep) may stand for --format;\n"
+     "                           default: beside FILE.h5\n"
+     "  --frames 7 | 10:20 | ::10   one frame (-1: the last), or FIRST:END:STRIDE as Python counts\n"
+     "  --columns sigma,v_x,...  these beside positions; default: all",
+     command_export, false, NULL},
     {"bench", "[messages]", "time this build on this machine", true, "system,simulation,run",
      "Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
      "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
@@ -76,8 +86,9 @@ static enum status unknown_command(const char *name) {
 }
 
 static enum status unknown_option(const char *name) {
-    static const char *const known[] = {"--set",  "--dry-run", "--resume", "--overwrite", "--json",
-                                        "--help", "--version", "--device", "--output"};
+    static const char *const known[] = {"--set",    "--dry-run", "--resume",  "--overwrite",
+                                        "--json",   "--help",    "--version", "--device",
+                                        "--output", "--format",  "--frames",  "--columns"};
     const char *nearest = text_nearest(name, sizeof known / sizeof *known, known);
     if (nearest)
         return FAIL(STATUS_BAD_INPUT, "option %s is not known; did you mean %s?", name, nearest);
@@ -130,10 +141,16 @@ static enum status parse_option(int argc, char **argv, int *i, struct session *s
     else if ((value = option_value(argc, argv, i, "--device", &status)))
         return status ? status : shorthand(s, "run.device", value);
     else if ((value = option_value(argc, argv, i, "--output", &status)))
-        return status ? status : shorthand(s, "output.directory", value);
+        s->output = value;
+    else if ((value = option_value(argc, argv, i, "--format", &status)))
+        s->format = value;
+    else if ((value = option_value(argc, argv, i, "--frames", &status)))
+        s->frames = value;
+    else if ((value = option_value(argc, argv, i, "--columns", &status)))
+        s->columns = value;
     else
         return unknown_option(argv[*i]);
-    return STATUS_OK;
+    return status;
 }
 
 /* The command that help is asked for: "epflow simulate --help", "epflow help simulate"; NULL for all of them. */
@@ -149,6 +166,20 @@ static bool asks_for_help(int argc, char **argv) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--version") == 0)
             return true;
     return argc > 1 && strcmp(argv[1], "help") == 0;
+}
+
+/* Options that this command does not have. */
+static enum status check_options(const struct command *c, const struct session *s) {
+    const bool exports = c->run == command_export;
+    if (!c->reads_input && (s->setting_count > 0 || (s->output && !exports)))
+        return FAIL(STATUS_BAD_INPUT, "epflow %s reads no input file: %s do not apply", c->name,
+                    exports ? "--set and --device" : "--set, --device and --output");
+    if (!exports && (s->format || s->frames || s->columns))
+        return FAIL(STATUS_BAD_INPUT,
+                    "--format, --frames and --columns are options of epflow export, not of %s", c->name);
+    if (s->resume && s->overwrite)
+        return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
+    return STATUS_OK;
 }
 
 enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command,
@@ -186,11 +217,9 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     if (s->file && word)
         return FAIL(STATUS_BAD_INPUT, "epflow %s takes one word at most, but %s and %s were given", c->name,
                     s->part, s->file);
-    if (!c->reads_input && s->setting_count > 0)
-        return FAIL(STATUS_BAD_INPUT,
-                    "epflow %s reads no input file: --set, --device and --output do not apply", c->name);
-    if (s->resume && s->overwrite)
-        return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
+    TRY(check_options(c, s));
+    if (c->reads_input && s->output)
+        TRY(shorthand(s, "output.directory", s->output));
     *command = c;
 out:
     return status;
@@ -205,6 +234,7 @@ static void print_options(void) {
            "  --resume                 goes on where an earlier run of the same input stopped\n"
            "  --overwrite              replaces the results of an earlier run\n"
            "  --json                   (info) all scalars, (bench) all times, as JSON\n"
+           "  --format, --frames, --columns   (export) see epflow export --help\n"
            "  --help, --version\n"
            "\nExit codes: 0 done, 1 failure, 2 bad input, 3 the numbers went wrong, 4 storage,\n"
            "75 stopped early with a restart written (submit again with --resume).\n");
