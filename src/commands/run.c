@@ -6,7 +6,7 @@
 /* Results of an earlier run go before the first stage makes anew what they rest on: a resumed run must not find
  * them complete. */
 static enum status remove_results(struct session *s) {
-    static const char *const name[] = {"model.h5", "evaluation.h5", "fields.xdmf", "check.h5"};
+    static const char *const name[] = {"model.h5", "evaluation.h5", "fields.xdmf", "fields.xmf", "check.h5"};
     enum status status = STATUS_OK;
     for (size_t m = 0; m < sizeof name / sizeof *name; m++) {
         char path[SESSION_PATH];
