@@ -124,7 +124,7 @@ def pipeline(folder):
     """The three stages on two ranks; the same killed in every stage and resumed, with the same results."""
     whole, killed = folder / "whole", folder / "killed"
     yield finished("exit_code", run(2, "run", write_small(folder, "whole")))
-    for name in ("trajectory.h5", "restart.h5", "model.h5", "evaluation.h5", "fields.xdmf", "log.txt"):
+    for name in ("trajectory.h5", "restart.h5", "model.h5", "evaluation.h5", "fields.xdmf", "fields.xmf", "log.txt"):
         yield equal(name, "there" if (whole / name).exists() else "missing", "there")
     for name in ("trajectory.h5", "model.h5", "evaluation.h5"):
         said = run(0, "info", whole / name, "--json")

@@ -13,6 +13,7 @@ enum status command_evaluate(struct session *s);
 enum status command_run(struct session *s);
 enum status command_check(struct session *s);
 enum status command_info(struct session *s);
+enum status command_export(struct session *s);
 enum status command_bench(struct session *s);
 
 /* Plans for --dry-run and the first lines of a run: sizes, memory per rank, steps, files. */

@@ -178,7 +178,7 @@ out:
 enum status evaluation_results(struct session *s, struct evaluation_run *r) {
     enum status status = STATUS_OK;
     struct totals t;
-    char path[SESSION_PATH];
+    char path[SESSION_PATH], path_2[SESSION_PATH];
     TRY(compute_results(s, r, &t));
     const struct evaluation_result result = {.resolved_fraction = t.fraction.value,
                                              .resolved_fraction_error = t.fraction.error,
@@ -189,7 +189,8 @@ enum status evaluation_results(struct session *s, struct evaluation_run *r) {
                                              .resolved_error = t.resolved.error,
                                              .particles = (double)r->shape.particles};
     session_path(s, "fields.xdmf", path); /* before the evaluation is complete, which nothing follows */
-    TRY(evaluation_write_xdmf(s->comm, path, "evaluation.h5", &r->shape, r->time));
+    session_path(s, "fields.xmf", path_2);
+    TRY(evaluation_write_xdmf(s->comm, path, path_2, "evaluation.h5", &r->shape, r->time));
     TRY(evaluation_finish(r->file, r->profile_values, &result));
     say_result(s, r, &t);
     say_phases(r, &t);

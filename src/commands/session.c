@@ -135,8 +135,8 @@ out:
 
 /* What a killed run was writing: nothing reads it. */
 static enum status remove_parts(struct session *s) {
-    static const char *const name[] = {"trajectory.h5", "restart.h5",  "model.h5",
-                                       "evaluation.h5", "fields.xdmf", "check.h5"};
+    static const char *const name[] = {"trajectory.h5", "restart.h5", "model.h5", "evaluation.h5",
+                                       "fields.xdmf",   "fields.xmf", "check.h5"};
     enum status status = STATUS_OK;
     char path[SESSION_PATH], part[FILE_PATH];
     for (size_t m = 0; m < sizeof name / sizeof *name; m++) {

@@ -13,10 +13,12 @@ enum { SESSION_SETTINGS = 64, SESSION_PATH = 2 * CONFIG_TEXT };
 struct session {
     struct comm *comm;
     const struct ops *ops;
-    const char *device;   /* for provenance: "cpu" */
-    struct config config; /* of commands that take an input */
-    const char *file;     /* as given on the command line */
-    const char *part;     /* of the bench; NULL: all of it */
+    const char *device;                    /* for provenance: "cpu" */
+    struct config config;                  /* of commands that take an input */
+    const char *file;                      /* as given on the command line */
+    const char *part;                      /* of the bench; NULL: all of it */
+    const char *output;                    /* --output as given; NULL: not */
+    const char *format, *frames, *columns; /* of an export; NULL: not given */
     int setting_count;
     const char *setting[SESSION_SETTINGS]; /* --set and its shorthands, in order */
     bool dry_run, resume, overwrite, json;

@@ -49,6 +49,16 @@ static const struct command command_table[] = {
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
      "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
      command_info, false, NULL},
+    {"export", "FILE.h5", "particles of a trajectory or an evaluation, for OVITO, ASE, AMEP", false, NULL,
+     "Writes frames of a trajectory or an evaluation in a file that other programs read: --format xyz\n"
+     "(extended XYZ, text, every column by name: OVITO, ASE) or --format amep (.h5amep: AMEP). Numbers are\n"
+     "those of the file. MDAnalysis and h5py read trajectories as they are, ParaView the fields.\n"
+     "\n"
+     "  --output FILE            where to; its ending (.xyz, .h5amep) may stand for --format;\n"
+     "                           default: beside FILE.h5\n"
+     "  --frames 7 | 10:20 | ::10   one frame (-1: the last), or FIRST:END:STRIDE as Python counts\n"
+     "  --columns sigma,v_x,...  these beside positions; default: all",
+     command_export, false, NULL},
     {"bench", "[messages]", "time this build on this machine", true, "system,simulation,run",
      "Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
      "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
@@ -76,19 +86,30 @@ static enum status unknown_command(const char *name) {
     return FAIL(STATUS_BAD_INPUT, "command %s is not known; epflow help lists the commands", name);
 }
 
-enum { NO_FLAG = -1 };
-#define FLAG(name) offsetof(struct session, name)
+#define AT(name) offsetof(struct session, name)
 static const struct option option_table[] = {
-    {"--set", "SECTION.KEY=VALUE", "sets a parameter, over the input file; may be repeated", NO_FLAG, NULL},
-    {"--output", "DIR", "short for --set output.directory=DIR", NO_FLAG, "output.directory"},
-    {"--device", "auto|cpu|cuda", "short for --set run.device=...", NO_FLAG, "run.device"},
-    {"--dry-run", NULL, "checks the input and prints the plan; nothing is created", FLAG(dry_run), NULL},
-    {"--resume", NULL, "goes on where an earlier run of the same input stopped", FLAG(resume), NULL},
-    {"--overwrite", NULL, "replaces the results of an earlier run, once the new ones are complete", FLAG(overwrite), NULL},
-    {"--json", NULL, "(info) all scalars, (bench) all times, as JSON", FLAG(json), NULL},
-    {"--help", NULL, "the parameters of a command", NO_FLAG, NULL},
-    {"--version", NULL, "version and revision", NO_FLAG, NULL},
+    {"--set", "SECTION.KEY=VALUE", "sets a parameter, over the input file; may be repeated", OPTION_SETTING,
+     0, NULL},
+    {"--output", "DIR", "short for --set output.directory=DIR; (export) the file", OPTION_TEXT, AT(output),
+     NULL},
+    {"--device", "auto|cpu|cuda", "short for --set run.device=...", OPTION_SETTING, 0, "run.device"},
+    {"--dry-run", NULL, "checks the input and prints the plan; nothing is created", OPTION_FLAG, AT(dry_run),
+     NULL},
+    {"--resume", NULL, "goes on where an earlier run of the same input stopped", OPTION_FLAG, AT(resume),
+     NULL},
+    {"--overwrite", NULL, "replaces the results of an earlier run, once the new ones are complete",
+     OPTION_FLAG, AT(overwrite), NULL},
+    {"--json", NULL, "(info) all scalars, (bench) all times, as JSON", OPTION_FLAG, AT(json), NULL},
+    {"--format", "xyz|amep", "(export) what the file is to be; see epflow export --help", OPTION_TEXT,
+     AT(format), NULL},
+    {"--frames", "FRAMES", "(export) one, or FIRST:END:STRIDE, as Python counts", OPTION_TEXT, AT(frames),
+     NULL},
+    {"--columns", "NAMES", "(export) of the particles; see epflow export --help", OPTION_TEXT, AT(columns),
+     NULL},
+    {"--help", NULL, "the parameters of a command", OPTION_PRINT, 0, NULL},
+    {"--version", NULL, "version and revision", OPTION_PRINT, 0, NULL},
 };
+#undef AT
 enum { OPTIONS = sizeof option_table / sizeof *option_table };
 
 static const struct exit_code exit_table[] = {
@@ -161,15 +182,19 @@ static enum status parse_option(int argc, char **argv, int *i, struct session *s
     enum status status = STATUS_OK;
     for (int m = 0; m < OPTIONS; m++) {
         const struct option *o = &option_table[m];
+        void *place = (char *)s + o->offset;
         const char *value = o->value ? option_value(argc, argv, i, o->name, &status) : NULL;
-        if (value && status == STATUS_OK)
-            return o->key ? shorthand(s, o->key, value) : add_setting(s, value);
-        if (value)
+        const bool flag = o->kind == OPTION_FLAG && strcmp(argv[*i], o->name) == 0;
+        if (status != STATUS_OK)
             return status;
-        if (o->flag != NO_FLAG && strcmp(argv[*i], o->name) == 0) {
-            *(bool *)((char *)s + o->flag) = true;
+        if (flag)
+            *(bool *)place = true;
+        else if (value && o->kind == OPTION_TEXT)
+            *(const char **)place = value;
+        else if (value)
+            return o->key ? shorthand(s, o->key, value) : add_setting(s, value);
+        if (flag || value)
             return STATUS_OK;
-        }
     }
     return unknown_option(argv[*i]);
 }
@@ -187,6 +212,20 @@ static bool asks_for_help(int argc, char **argv) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--version") == 0)
             return true;
     return argc > 1 && strcmp(argv[1], "help") == 0;
+}
+
+/* Options that this command does not have. */
+static enum status check_options(const struct command *c, const struct session *s) {
+    const bool exports = c->run == command_export;
+    if (!c->reads_input && (s->setting_count > 0 || (s->output && !exports)))
+        return FAIL(STATUS_BAD_INPUT, "epflow %s reads no input file: %s do not apply", c->name,
+                    exports ? "--set and --device" : "--set, --device and --output");
+    if (!exports && (s->format || s->frames || s->columns))
+        return FAIL(STATUS_BAD_INPUT,
+                    "--format, --frames and --columns are options of epflow export, not of %s", c->name);
+    if (s->resume && s->overwrite)
+        return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
+    return STATUS_OK;
 }
 
 enum status usage_parse(int argc, char **argv, struct session *s, const struct command **command,
@@ -224,11 +263,9 @@ enum status usage_parse(int argc, char **argv, struct session *s, const struct c
     if (s->file && word)
         return FAIL(STATUS_BAD_INPUT, "epflow %s takes one word at most, but %s and %s were given", c->name,
                     s->part, s->file);
-    if (!c->reads_input && s->setting_count > 0)
-        return FAIL(STATUS_BAD_INPUT,
-                    "epflow %s reads no input file: --set, --device and --output do not apply", c->name);
-    if (s->resume && s->overwrite)
-        return FAIL(STATUS_BAD_INPUT, "--resume and --overwrite contradict each other: give one of them");
+    TRY(check_options(c, s));
+    if (c->reads_input && s->output)
+        TRY(shorthand(s, "output.directory", s->output));
     *command = c;
 out:
     return status;

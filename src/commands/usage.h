@@ -19,11 +19,13 @@ struct command {
     const char *built_in; /* the input where no FILE is given; NULL: none */
 };
 
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_SETTING, OPTION_PRINT };
 struct option {
     const char *name, *value; /* value: what is to follow the name; NULL: nothing */
     const char *summary;
-    ptrdiff_t flag;  /* of a bool in struct session, or -1 */
-    const char *key; /* the parameter that it sets; NULL: the value names it */
+    enum option_kind kind; /* a bool or a text of the session, a parameter, or something to print */
+    size_t offset;         /* in struct session */
+    const char *key;       /* the parameter that it sets; NULL: the value names it */
 };
 
 struct exit_code {

@@ -1,4 +1,4 @@
-/* evaluation.h5 and fields.xdmf. Physics-free: the owner hands tables of arrays. Made at full size first,
+/* evaluation.h5, fields.xdmf and fields.xmf. Physics-free: the owner hands tables of arrays. Made at full size first,
  * then written in place frame by frame, `step` last. All functions are collective. */
 #ifndef EPFLOW_IO_EVALUATION_FILE_H
 #define EPFLOW_IO_EVALUATION_FILE_H
@@ -93,9 +93,10 @@ enum status evaluation_finish(struct evaluation *e, const double *distance,
                               const struct evaluation_result *result);
 enum status evaluation_close(struct evaluation **e);
 
-/* The XDMF file by which ParaView and VisIt open the fields of h5_name, a path relative to it. Rank 0 writes;
- * time (frames). */
-enum status evaluation_write_xdmf(struct comm *comm, const char *path, const char *h5_name,
-                                  const struct evaluation_shape *shape, const double *time);
+/* The XDMF files by which other programs open the fields of h5_name, a path relative to them: `path` for ParaView, `path_2`,
+ * in version 2 of the format, for VisIt. Rank 0 writes; time (frames). */
+enum status evaluation_write_xdmf(struct comm *comm, const char *path, const char *path_2,
+                                  const char *h5_name, const struct evaluation_shape *shape,
+                                  const double *time);
 
 #endif

@@ -86,6 +86,7 @@ bool h5_is_group(struct h5_file *file, const char *path);
 int h5_axes(struct h5_file *file, const char *path);
 /* Whether it is a dataset of integers or floating-point numbers, of any size. */
 bool h5_is_numbers(struct h5_file *file, const char *path);
+bool h5_is_integers(struct h5_file *file, const char *path);
 /* A dataset of one number without axes. */
 enum status h5_read_single(struct h5_file *file, const char *path, double *out);
 /* An attribute of at most `most` texts, of fixed or variable length, each cut to size - 1 characters. */

@@ -46,16 +46,25 @@ int h5_axes(struct h5_file *file, const char *path) {
     return axes;
 }
 
-bool h5_is_numbers(struct h5_file *file, const char *path) {
+/* H5T_NO_CLASS where there is no such dataset. */
+static H5T_class_t class_of(struct h5_file *file, const char *path) {
     hid_t set = open_dataset(file, path);
     if (set < 0)
-        return false;
+        return H5T_NO_CLASS;
     hid_t type = H5Dget_type(set);
     h5_asked(file, type >= 0, path);
-    bool numbers = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_FLOAT;
+    H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);
     H5Dclose(set);
-    return numbers;
+    return class;
+}
+
+bool h5_is_integers(struct h5_file *file, const char *path) {
+    return class_of(file, path) == H5T_INTEGER;
+}
+
+bool h5_is_numbers(struct h5_file *file, const char *path) {
+    return class_of(file, path) == H5T_FLOAT || h5_is_integers(file, path);
 }
 
 enum status h5_read_single(struct h5_file *file, const char *path, double *out) {

@@ -19,7 +19,7 @@ static const struct {
 } files[REPLACED_ALL] = {
     [REPLACED_SIMULATE] = {"trajectory.h5", {"restart.h5", "restart.previous.h5", "failed.h5"}},
     [REPLACED_TRAIN] = {"model.h5", {NULL}},
-    [REPLACED_EVALUATE] = {"evaluation.h5", {"fields.xdmf", "check.h5"}},
+    [REPLACED_EVALUATE] = {"evaluation.h5", {"fields.xdmf", "fields.xmf", "check.h5"}},
 };
 
 static void folder(const char *directory, char out[FILE_PATH]) {

@@ -161,9 +161,11 @@ static void test_evaluation(void **state) {
     assert_int_equal(evaluation_close(&e), STATUS_OK);
     assert_evaluation(path);
     const double time[2] = {10, 12};
-    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), "evaluation.h5", &shape, time),
+    assert_int_equal(evaluation_write_xdmf(comm, in_folder("fields.xdmf"), in_folder("fields.xmf"),
+                                           "evaluation.h5", &shape, time),
                      STATUS_OK);
     assert_true(file_exists(comm, in_folder("fields.xdmf")));
+    assert_true(file_exists(comm, in_folder("fields.xmf")));
 }
 
 int main(int argc, char **argv) {
