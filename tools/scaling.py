@@ -27,7 +27,7 @@ import subprocess
 import sys
 
 import states
-from plots.style import BLUE, GREEN, GREY, ORANGE, plt
+from plots.style import BLUE, GREEN, GREY, ORANGE, TWO_COLUMNS, plt, save
 
 FIELDS = ("kind", "ranks", "particles", "steps", "microseconds_a_step", "million_particle_steps_a_second",
           "efficiency", "share_of_messages", "imbalance", "model_microseconds_a_step")
@@ -117,7 +117,7 @@ def write_table(path, rows):
 
 
 def draw(path, options, rows, step, found):
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4.6))
+    figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, 2.7))
     far = [2**power for power in range(int(math.log2(EXTRAPOLATED)) + 1)]
     for kind, colour in (("strong", BLUE), ("weak", ORANGE)):
         chosen = [row for row in rows if row["kind"] == kind]
@@ -156,7 +156,7 @@ def draw(path, options, rows, step, found):
     axes[2].minorticks_off()
     axes[2].legend()
     axes[2].set_title("what ranks wait for")
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main():

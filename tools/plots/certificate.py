@@ -2,8 +2,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from plots import style
 from plots.files import Skip, attribute, finished, group_of, open_file
-from plots.style import GREY, number, with_error
+from plots.style import GREY, INK, RULE, TWO_COLUMNS, number, with_error
 
 
 MEANINGS = {
@@ -32,7 +33,7 @@ def estimates(file):
 def verdict(file):
     """What a map of the entropy production is worth, for the line under it."""
     found = estimates(file)
-    if not found:
+    if not found or style.in_use == "page":  # the page says it once, for all pictures
         return ""
     return (f"resolved fraction {with_error(*found['resolved_fraction'])} of the exact entropy production;\n"
             f"certified: at least {with_error(*found['certified_total'])} of {with_error(*found['exact_total'])} "
@@ -46,8 +47,8 @@ def certificate(folder):
     names = [n for n in names if np.isfinite(attribute(group[n], "left"))]  # the others say nothing of this system
     if not names or "resolved_fraction" not in group.attrs:
         raise Skip("no certificate in evaluation.h5")
-    figure, axes = plt.subplots(figsize=(9.8, 2.6 + 0.42 * len(names)), constrained_layout=False)
-    axes.set(xlim=(0, 1), ylim=(-len(names) - 2.1, 2.6), position=(0.02, 0.02, 0.96, 0.96))
+    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 1.75 + 0.27 * len(names)), constrained_layout=False)
+    axes.set(xlim=(0, 1), ylim=(-len(names) - 2.0, 2.6), position=(0.02, 0.02, 0.96, 0.96))
     axes.axis("off")
     found, convention = estimates(file), attribute(group, "epr_convention", "")
     title, note = "Identities that the exact score obeys", "the exact EPR is not known without the dynamics"
@@ -55,13 +56,13 @@ def certificate(folder):
         title = f"The network resolves {with_error(*found['resolved_fraction'])} of the exact entropy production"
         note = (f"certified EPR: at least {with_error(*found['resolved'])} of {with_error(*found['exact'])} per "
                 "particle and unit time" + (f" ({convention})" if convention else ""))
-    axes.text(0.01, 2.0, title, fontsize=15, weight="bold")
-    axes.text(0.01, 1.15, note, color="#444444")
+    axes.text(0.01, 2.0, title, fontsize=10.5, weight="bold")
+    axes.text(0.01, 1.15, note, color=GREY)
     axes.text(0.01, 0.15, "identity", weight="bold")
     for name, x in COLUMNS:
         axes.text(x, 0.15, {"left": "left side", "right": "right side", "z": "z-score"}.get(name, name),
                   weight="bold", ha="right")
-    axes.plot([0, 1], [-0.15, -0.15], color="black", linewidth=1.2, clip_on=False)
+    axes.plot([0, 1], [-0.15, -0.15], color=INK, linewidth=0.9, clip_on=False)
     for row, name in enumerate(names):
         item, y = group[name], -0.85 - row
         axes.text(0.01, y, name.replace("_", " "), color=GREY)
@@ -69,11 +70,11 @@ def certificate(folder):
         for column, x in COLUMNS:
             form = {"z": "{:.1f}", "error": "{:.2g}", "difference": "{:.3g}"}.get(column, "{:.4g}")
             axes.text(x, y, number(attribute(item, column), form), ha="right")
-        axes.plot([0, 1], [y - 0.3] * 2, color="#dddddd", linewidth=0.8, clip_on=False)
+        axes.plot([0, 1], [y - 0.3] * 2, color=RULE, linewidth=0.6, clip_on=False)
     sigma = attribute(group, "sigma")
     noise = f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""
-    axes.text(0.01, -len(names) - 1.85,
-              "z-score: difference over its standard error. I0 tests the trajectory alone; I1 the score of\n"
-              "the smoothed density. I2, I3, I4, resolved differ by what the network misses." + noise,
-              fontsize=9.5, color=GREY, linespacing=1.4)
+    axes.text(0.01, -len(names) - 1.75,
+              "z-score: difference over its standard error. I0 tests the trajectory alone; I1 the score of the "
+              "smoothed density.\nI2, I3, I4, resolved differ by what the network misses." + noise,
+              fontsize=7, color=GREY, linespacing=1.4)
     return figure

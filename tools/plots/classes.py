@@ -5,7 +5,7 @@ import numpy as np
 from plots.certificate import verdict
 from plots.files import Skip, dataset, finished, group_of, open_file, parameter, required
 from plots.profile import CAPTURED, EXACT, RESOLVED, label_of, scale_of_rates
-from plots.style import BLUE, GREY
+from plots.style import BLUE, GREY, INK, TWO_COLUMNS
 
 TABLES = (("by_phase", "By phase", "phase"),
           ("by_density", "By local density", "local packing fraction"),
@@ -64,8 +64,8 @@ def draw_rates(file, axes, table):
     drawn = []
     for shift, (name, label, colour, marker) in zip((-0.15, 0, 0.15), RATES):
         value, error = table.column(name)
-        axes.errorbar(table.at + shift * table.width, value, error, color=colour, marker=marker, markersize=5,
-                      linewidth=1, linestyle=":" if table.names else "-", capsize=2, label=label_of(file, label))
+        axes.errorbar(table.at + shift * table.width, value, error, color=colour, marker=marker, markersize=3.5,
+                      linewidth=0.9, linestyle=":" if table.names else "-", label=label_of(file, label))
         drawn.append(value)
     return np.concatenate(drawn)
 
@@ -75,11 +75,10 @@ def draw_fraction(axes, table):
     value, error = table.column("resolved_fraction")
     axes.bar(table.at, value, 0.8 * table.width, color=RESOLVED[1], alpha=0.55)
     inside = (value >= LEAST_FRACTION) & (value <= MOST_FRACTION)
-    axes.errorbar(table.at[inside], value[inside], error[inside], color="black", linestyle="none", capsize=2,
-                  linewidth=1)
+    axes.errorbar(table.at[inside], value[inside], error[inside], color=INK, linestyle="none", linewidth=0.9)
     for beyond, edge, marker in ((value < LEAST_FRACTION, LEAST_FRACTION, "v"),
                                  (value > MOST_FRACTION, MOST_FRACTION, "^")):
-        axes.plot(table.at[beyond], np.full(beyond.sum(), edge), marker, color="black", linestyle="none")
+        axes.plot(table.at[beyond], np.full(beyond.sum(), edge), marker, color=INK, linestyle="none")
     return value
 
 
@@ -87,7 +86,8 @@ def classes(folder):
     file = finished(open_file(folder, "evaluation.h5"))
     if "certificate/by_phase" not in file:
         raise Skip("no certificate by class in evaluation.h5")
-    figure, axes = plt.subplots(3, 3, figsize=(13, 9.4), sharex="col", sharey="row", height_ratios=(1.6, 1.2, 0.7))
+    figure, axes = plt.subplots(3, 3, figsize=(TWO_COLUMNS, 5.8), sharex="col", sharey="row",
+                                height_ratios=(1.6, 1.2, 0.7))
     rates, fractions = [], []
     for column, (name, title, label) in zip(axes.T, TABLES):
         table = ClassTable(file, name, LEAST_SHARE)
@@ -102,7 +102,7 @@ def classes(folder):
         fraction_axis(panel, np.concatenate(fractions))
     for row, label in zip(axes[:, 0], ("EPR per particle (1/time)", "resolved / exact", "particles")):
         row.set_ylabel(label)
-    axes[0, 0].legend(loc="best", fontsize=10)
-    figure.supxlabel(f"{verdict(file)}\n(classes with fewer than {LEAST_SHARE:.1%} of the particles are left out)",
-                     fontsize=11)
+    axes[0, 0].legend(loc="best")
+    note = f"(classes with fewer than {LEAST_SHARE:.1%} of the particles are left out)"
+    figure.supxlabel("\n".join(filter(None, [verdict(file), note])))
     return figure

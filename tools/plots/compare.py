@@ -10,7 +10,7 @@ from plots.files import (Skip, attribute, box_sides, dataset, finished, group_of
                          required, rows_of)
 from plots.particles import draw_particles, with_images
 from plots.profile import scale_of_rates, with_errors
-from plots.style import BLUE, GREY, ORANGE, colour_bar, colours, frame_of_box, robust_log, with_error
+from plots.style import BLUE, GREY, INK, ORANGE, TWO_COLUMNS, colour_bar, colours, frame_of_box, robust_log, with_error
 
 COLOURS = (BLUE, ORANGE)
 HATCHES = ("", "//")  # bars are told apart without colours, too
@@ -166,7 +166,7 @@ def draw_rates(panel, evaluations):
         drawn.append(with_errors(panel, x, group, "resolved", colour, f"{e.name}, resolved", "^", line="--"))
     scale_of_rates(panel, np.concatenate(drawn))
     panel.set_ylabel("EPR per particle (1/time)")
-    panel.legend(fontsize=9)
+    panel.legend()
 
 
 def draw_fractions(panel, evaluations):
@@ -175,18 +175,18 @@ def draw_fractions(panel, evaluations):
     for shift, table, e, colour, hatch in zip((-0.2, 0.2), tables, evaluations, COLOURS, HATCHES):
         value, error = table.column("resolved_fraction")
         panel.bar(table.at + shift, value, 0.38, yerr=error, color=colour, alpha=0.75, hatch=hatch, label=e.name,
-                  capsize=3)
+                  ecolor=INK)
         shown.append(value)
     fraction_axis(panel, np.concatenate(shown))
     tables[0].label_axis(panel, "phase")
     panel.set(title="Resolved fraction by phase", ylabel="resolved / exact")
-    panel.legend(fontsize=9)
+    panel.legend()
 
 
 def picture(a, b):
     both = (a, b)
     maps = int(parameter(a.file, "system", "dimension", 2)) == 2 and dataset(a.particles, "sigma") is not None
-    figure, axes = plt.subplots(1 + maps, 2, figsize=(11, 10.5 if maps else 4.8), squeeze=False,
+    figure, axes = plt.subplots(1 + maps, 2, figsize=(TWO_COLUMNS, 6.9 if maps else 3.2), squeeze=False,
                                 height_ratios=(1.55, 1) if maps else (1,))
     if maps:
         draw_map(figure, axes[0], both)

@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from plots.files import Skip, attribute, finished, group_of, open_file, parameter, required, rows_of
-from plots.style import MOST_POINTS, ORANGE, like_error, number, with_error
+from plots.style import GREY, MOST_POINTS, ORANGE, TWO_COLUMNS, as_pixels, like_error, number, with_error
 
 
 class Comparison:
@@ -52,8 +52,8 @@ class Comparison:
         return f"{first}\nEPR of {what} (1/time): {totals}; exact flow at the same samples: {exact_samples}"
 
     def heading(self, figure, title, note=""):
-        figure.suptitle(title, fontsize=14, weight="bold")
-        figure.supxlabel(note + self.footer(), fontsize=10.5, color="#444444", linespacing=1.5)
+        figure.suptitle(title, weight="bold")
+        figure.supxlabel(note + self.footer(), fontsize=7, color=GREY, linespacing=1.5)
 
 
 def relative_rms(model, exact):
@@ -77,14 +77,14 @@ def scatter(figure, panel, model, exact, symbol, unit):
     limits = (low - (0.03 * (high - low) if low else 0), high + 0.03 * (high - low))
     inside = (exact >= limits[0]) & (exact <= limits[1]) & (model >= limits[0]) & (model <= limits[1])
     image = panel.hexbin(exact[inside], model[inside], gridsize=70, bins="log", mincnt=1, cmap="viridis_r",
-                         extent=(*limits, *limits), linewidths=0.1)
-    panel.plot(limits, limits, color=ORANGE, linewidth=1)
+                         extent=(*limits, *limits), linewidths=0.1, edgecolors="face", rasterized=as_pixels(0))
+    panel.plot(limits, limits, color=ORANGE, linewidth=0.8)
     panel.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"exact {symbol} ({unit})",
               ylabel=f"{symbol} of the network ({unit})")
     panel.locator_params(nbins=5)
     bar = figure.colorbar(image, ax=panel, location="bottom", shrink=0.86, aspect=32, pad=0.02)
     bar.set_label("values in a cell" if inside.all() else
-                  f"values in a cell ({np.sum(~inside)} of {inside.size} outside)")
+                  f"values in a cell\n({np.sum(~inside)} of {inside.size} outside)")
     bar.outline.set_visible(False)
 
 
@@ -97,7 +97,7 @@ FLOW = (  # name in files, title, symbol, unit
 
 def check(folder):
     c = Comparison(folder)
-    figure, axes = plt.subplots(1, 3, figsize=(14.4, 6.7))
+    figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, 3.7))
     for panel, (name, title, symbol, unit) in zip(axes, FLOW):
         model, exact = (v.ravel() for v in (c.scalars if name == "sigma" else c.vectors)(name))
         scatter(figure, panel, model, exact, symbol, unit)

@@ -6,9 +6,10 @@ from matplotlib.colors import Normalize
 
 from plots.certificate import verdict
 from plots.files import (Skip, box_sides, dataset, group_of, last_frame, open_file, parameter, required, rows_of)
-from plots.style import colour_bar, colours, frame_of_box, robust_linear, robust_log
+from plots.style import TWO_COLUMNS, as_pixels, colour_bar, colours, frame_of_box, robust_linear, robust_log
 
-MOST_CIRCLES = 20000  # beyond it particles are drawn as points
+MOST_CIRCLES = 400000  # beyond it a particle is about a pixel: pixels are coloured by the mean of what is in them
+PIXELS = 900  # along a side of that map
 
 
 def with_images(position, values, sides):
@@ -21,17 +22,32 @@ def with_images(position, values, sides):
     return position, values
 
 
-def draw_particles(axes, position, values, norm, cmap):
-    if len(position) <= MOST_CIRCLES:
-        two = np.full(len(position), 2.0)
-        artist = EllipseCollection(two, two, 0 * two, units="xy", offsets=position,
-                                   transOffset=axes.transData, array=values, norm=norm, cmap=cmap,
-                                   linewidths=0)
-        axes.add_collection(artist)
-        return artist
-    order = np.argsort(values)  # the strongest on top
-    diameter = 2 * 300 / np.ptp(position[:, 0])  # in points, in a panel of about 300
-    return axes.scatter(*position[order].T, s=diameter**2, c=values[order], norm=norm, cmap=cmap, lw=0)
+def circles(axes, position, values, norm, cmap, radii=None):
+    """The particles, of radius 1 or other radii."""
+    size = np.full(len(position), 2.0) if radii is None else 2 * radii
+    artist = EllipseCollection(size, size, 0 * size, units="xy", offsets=position, transOffset=axes.transData,
+                               array=values, norm=norm, cmap=cmap, linewidths=0,
+                               rasterized=as_pixels(len(position)))
+    axes.add_collection(artist)
+    return artist
+
+
+def mean_of_pixels(axes, position, values, norm, cmap):
+    """A map of the mean over the particles in every pixel."""
+    good = np.isfinite(values)
+    low, high = position.min(axis=0), position.max(axis=0)
+    shape = np.maximum(1, np.round(PIXELS * (high - low) / np.max(high - low))).astype(int)
+    edges = [np.linspace(low[a], high[a], shape[a] + 1) for a in range(2)]
+    total, count = (np.histogram2d(*position[good].T, bins=edges, weights=w)[0].T for w in (values[good], None))
+    mean = np.ma.masked_invalid(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return axes.imshow(mean, origin="lower", extent=(low[0], high[0], low[1], high[1]), norm=norm,
+                       cmap=cmap.with_extremes(bad=(0, 0, 0, 0)), interpolation="nearest")
+
+
+def draw_particles(axes, position, values, norm, cmap, radii=None):
+    if len(position) > MOST_CIRCLES:
+        return mean_of_pixels(axes, position, values, norm, cmap)
+    return circles(axes, position, values, norm, cmap, radii)
 
 
 def particle_columns(folder):
@@ -48,7 +64,34 @@ def particle_columns(folder):
     dimension = int(parameter(file, "system", "dimension", 2))
     position = rows_of(required(group, "position"), frame)[:, :dimension]
     one = slice(len(position) // int(parameter(file, "system", "copies", 1)))  # copies lie on each other
-    return file, position[one], {name: item[frame][one] for name, item in columns if item is not None}
+    times = dataset(group, "time")
+    time = times[frame] if times is not None else position_time(group, frame)
+    return file, time, position[one], {name: item[frame][one] for name, item in columns if item is not None}
+
+
+def position_time(group, frame):
+    """The time of a frame of an H5MD trajectory; None where it is not known."""
+    times = group.get("position/time")
+    return times[frame] if times is not None and times.ndim else None
+
+
+def in_plane(position, sides):
+    """Two coordinates of particles and their radii: in 3 dimensions those that a plane through the middle cuts, and
+    the circles of the cut; which particles they are; words about it."""
+    if position.shape[1] == 2:
+        return position, None, slice(None), ""
+    middle = sides[2] / 2 if sides is not None else 0.0
+    height = position[:, 2] - middle
+    cut = np.flatnonzero(np.abs(height) < 1)
+    return position[cut, :2], np.sqrt(1 - height[cut]**2), cut, f"cut through $z$ = {middle:.3g} $r_0$"
+
+
+def limits(position, sides):
+    """Corners of what is drawn: the box; in open space a square about the origin."""
+    if sides is not None:
+        return np.zeros(2), np.asarray(sides[:2])
+    reach = np.abs(position).max() + 1
+    return np.full(2, -reach), np.full(2, reach)
 
 
 LOOKS = {
@@ -58,29 +101,30 @@ LOOKS = {
 
 
 def particles(folder):
-    file, position, columns = particle_columns(folder)
-    if position.shape[1] != 2:
-        raise Skip(f"particles are drawn in 2 dimensions, not {position.shape[1]}")
-    sides = box_sides(file, 2)
-    low, high = ((np.zeros(2), sides) if sides is not None else
-                 (np.full(2, -np.abs(position).max() - 1), np.full(2, np.abs(position).max() + 1)))
-    names = list(columns)
-    values = [columns[name].astype(float) for name in names]
-    count = len(position)
+    file, time, position, columns = particle_columns(folder)
+    dimension = position.shape[1]
+    if dimension not in (2, 3):
+        raise Skip(f"particles are drawn in 2 dimensions and in a cut through 3, not in {dimension}")
+    sides, count = box_sides(file, dimension), len(position)
+    low, high = limits(position[:, :2], sides)
+    position, radii, chosen, note = in_plane(position, sides)
+    values = [v[chosen].astype(float) for v in columns.values()]
     if sides is not None:
-        position, values = with_images(position, values, sides)
-    panels = max(1, len(names))
-    figure, axes = plt.subplots(1, panels, figsize=(4.9 * panels, 5.7), squeeze=False)
-    for panel, name, value in zip(axes[0], names, values):
+        position, values = with_images(position, values + ([radii] if radii is not None else []), sides)
+        radii = values.pop() if radii is not None else None
+    panels = max(1, len(columns))
+    figure, axes = plt.subplots(1, panels, figsize=(TWO_COLUMNS / 2 * panels, 4.2 if columns else 3.7),
+                                squeeze=False)
+    for panel, name, value in zip(axes[0], columns, values):
         title, label, cmap, scale = LOOKS[name]
-        norm = scale(value)
-        artist = draw_particles(panel, position, value, norm, colours(cmap))
+        artist = draw_particles(panel, position, value, scale(value), colours(cmap), radii)
         panel.set_title(title)
         colour_bar(figure, artist, panel, value, label)
-    if not names:
-        draw_particles(axes[0][0], position, np.full(len(position), 0.4), Normalize(0, 1), "cividis")
+    if not columns:
+        draw_particles(axes[0][0], position, np.full(len(position), 0.45), Normalize(0, 1), colours("cividis"), radii)
         axes[0][0].set_title(f"{count} particles (not evaluated yet)")
     for panel in axes[0]:
         frame_of_box(panel, low, high)
-    figure.supxlabel(verdict(file), fontsize=11)
+    when = [f"time {time:g}"] if time is not None else []
+    figure.supxlabel("\n".join(filter(None, ["; ".join(when + ([note] if note else [])), verdict(file)])))
     return figure

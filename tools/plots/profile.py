@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from plots.files import Skip, dataset, finished, group_of, open_file, parameter, required
-from plots.style import BLUE, GREEN, GREY, ORANGE
+from plots.style import BLUE, GREEN, GREY, ONE_COLUMN, ORANGE
 
 
 EXACT = (r"exact, $-\mathrm{div}_x\, b$", GREY, "s")  # label, colour, marker
@@ -34,8 +34,8 @@ def with_errors(axes, x, group, name, colour, label=None, marker="o", factor=1.0
     good = np.isfinite(value)
     if error is not None:
         error = np.where(np.isfinite(error[()]), factor * error[()], 0)[good]
-    axes.errorbar(x[good], value[good], error, color=colour, label=label, marker=marker, markersize=3.5,
-                  linestyle=line, linewidth=1.2, elinewidth=1)
+    axes.errorbar(x[good], value[good], error, color=colour, label=label, marker=marker, markersize=2.8,
+                  linestyle=line, linewidth=0.9, elinewidth=0.8)
     return value[good]
 
 
@@ -47,18 +47,19 @@ def profile(folder):
         raise Skip("no interface between two phases was found")
     dimension = int(parameter(file, "system", "dimension", 2))
     volume = {1: 2, 2: np.pi, 3: 4 * np.pi / 3}[dimension]
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.2, 6.4), sharex=True, height_ratios=(1, 1.5))
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(ONE_COLUMN, 3.9), sharex=True, height_ratios=(1, 1.5))
     with_errors(top, x, group, "density", BLUE, factor=volume)
-    top.set(ylabel="packing fraction", title="Across the interface (mean and standard error)")
-    top.set_ylim(bottom=0)
+    top.set(ylabel="packing fraction", title="Across the interface")
+    top.set_ylim(0, 1.2 * top.get_ylim()[1])
 
     drawn = [with_errors(bottom, x, group, name, colour, label_of(file, label), marker)
              for name, label, colour, marker in RATES]
     scale_of_rates(bottom, np.concatenate(drawn))
     bottom.set(xlabel=r"distance to the interface ($r_0$)", ylabel="EPR per particle (1/time)")
-    bottom.legend(loc="best", fontsize=10)
+    bottom.legend(loc="best")
     for panel in (top, bottom):
         panel.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
-    for side, word in (("left", "gas"), ("right", "dense phase")):
-        top.set_title(word, loc=side, fontsize=11, color=GREY, style="italic")
+    for place, word in ((0.03, "gas"), (0.97, "dense phase")):
+        top.text(place, 0.97, word, transform=top.transAxes, ha="left" if place < 0.5 else "right", va="top",
+                 fontsize=7, color=GREY, style="italic")
     return figure

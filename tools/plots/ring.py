@@ -4,7 +4,7 @@ import numpy as np
 
 from plots.exact import Comparison, relative_rms
 from plots.files import Skip, box_sides, required, rows_of
-from plots.style import colour_bar, number, odd_scale, robust_linear
+from plots.style import TWO_COLUMNS, colour_bar, number, odd_scale, robust_linear
 
 
 def binned(x, y, edges, values):
@@ -64,12 +64,12 @@ def ring(folder):
     bins = int(np.clip(np.sqrt(len(x) / 8), 16, 96))
     reach = max(1.0, np.percentile(np.abs(g), 99.9))
     edges = [np.linspace(-side / 2, side / 2, bins + 1), np.linspace(-reach, reach, bins // 3 * 2 + 1)]
-    figure, axes = plt.subplots(3, 3, figsize=(13.5, 13), sharex=True, sharey=True)
+    figure, axes = plt.subplots(3, 3, figsize=(TWO_COLUMNS, 7.6), sharex=True, sharey=True)
     for column, (symbol, label, cmap, scale), (model, exact) in zip(range(3), RING, values):
         maps = [binned(x, g, edges, v) for v in (model, exact, model - exact)]
         scales = [scale(*maps[:2])] * 2 + [odd_scale(maps[2])]
         titles = (f"{symbol} of the network", f"{symbol}, exact",
-                  f"network \u2212 exact, relative rms {number(relative_rms(model, exact), '{:.3f}')}")
+                  f"network \u2212 exact\nrelative rms {number(relative_rms(model, exact), '{:.3f}')}")
         images = []
         for panel, value, norm, title in zip(axes[:, column], maps, scales, titles):
             images.append(panel.pcolormesh(*edges, value, norm=norm, rasterized=True,

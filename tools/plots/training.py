@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from plots.files import Skip, open_file, parameter, tables_with
-from plots.style import BLUE, GREY, ORANGE
+from plots.style import BLUE, GREY, ORANGE, TWO_COLUMNS
 
 
 def running_median(x, y, windows=60):
@@ -19,7 +19,7 @@ def training(folder):
         raise Skip("no training log in model.h5")
     log = {k: v[logs[0]["step"] > 0] for k, v in logs[0].items() if len(v) == len(logs[0]["step"])}
     tests = tables_with(file, "step", "resolved_fraction")
-    figure, axes = plt.subplots(2, 2, figsize=(9.8, 6.4), sharex=True)
+    figure, axes = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 4.4), sharex=True)
     losses = {"denoising": "Denoising loss", "score_matching": "Score matching loss", "velocity": "Velocity loss"}
     panels = [("loss", losses.get(parameter(file, "training", "loss"), "Loss"), "loss"),
               ("gradient_norm", "Gradient norm, before clipping", "norm"),
@@ -32,8 +32,8 @@ def training(folder):
             panel.plot(log["step"], log[name], color=BLUE)
             panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
             continue
-        panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.8)
-        panel.plot(*running_median(log["step"], log[name]), color=BLUE, linewidth=1.8)
+        panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.5)
+        panel.plot(*running_median(log["step"], log[name]), color=BLUE)
         numbers = log[name][np.isfinite(log[name])]
         low, high = np.percentile(numbers, [0.5, 99.5]) if numbers.size else (0, 0)
         if name == "gradient_norm" and low > 0:
@@ -42,7 +42,7 @@ def training(folder):
             if clip:
                 panel.axhline(clip, color=GREY, linestyle=":", linewidth=1)
                 panel.annotate("clipped above", (1, clip), xycoords=("axes fraction", "data"), ha="right",
-                               va="bottom", fontsize=9, color=GREY)
+                               va="bottom", fontsize=7, color=GREY)
         elif high > low:
             panel.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     panel = axes[1, 1]
@@ -51,7 +51,7 @@ def training(folder):
     if tests and len(tests[0]["step"]):
         test = tests[0]
         error = np.nan_to_num(test["error"]) if "error" in test else None
-        panel.errorbar(test["step"], test["resolved_fraction"], error, color=ORANGE, marker="o", markersize=4)
+        panel.errorbar(test["step"], test["resolved_fraction"], error, color=ORANGE, marker="o")
     else:
         panel.text(0.5, 0.5, "not tested yet", transform=panel.transAxes, ha="center", color=GREY)
     for panel in axes[1]:
