@@ -30,6 +30,7 @@ from running import CROWDED, EPFLOW, command, errors
 from verify import at_most, equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
+SAMPLE = int(os.environ.get("EPFLOW_INJECT_SAMPLE", "8"))
 SECONDS, PATIENCE = 10, 120  # from the failure to the end; in all
 CODES = {1, 2, 3, 4}
 

@@ -276,7 +276,7 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
             status = evaluation_complete(r->file, complete);
         if (status == STATUS_OK)
             log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
-        return status;
+        return session_resumable(s, status, r->path);
     }
     return evaluation_create(s->comm, r->path, &r->shape, &s->config, s->device, r->trajectories,
                              r->model.text, evaluation_convention(s), noise, &r->file);

@@ -70,6 +70,10 @@ enum status session_open_output(struct session *s);
  * Collective. */
 enum status session_refuse_existing(struct session *s, const char *path);
 
+/* What is wrong with a result that is to be gone on with, with advice where it cannot be read at all (STATUS_STORAGE then);
+ * any other status as it is. Collective. */
+enum status session_resumable(struct session *s, enum status status, const char *path);
+
 /* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
 void session_print_timings(struct session *s, const struct timings *timings, double total);
 

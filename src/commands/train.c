@@ -357,7 +357,7 @@ enum status command_train(struct session *s) {
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
     if (resuming)
-        TRY(resume_model(s, &r));
+        TRY(session_resumable(s, resume_model(s, &r), r.path));
     scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);
     if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
