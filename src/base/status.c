@@ -18,7 +18,7 @@ static void note_time(void) {
 }
 
 enum status status_record(enum status status, const char *file, int line, const char *format, ...) {
-    if (message[0] != '\0')
+    if (message[0] != '\0' && code != STATUS_STOPPED)
         return status;
     const char *name = strrchr(file, '/');
     snprintf(place, sizeof place, "%s:%d", name ? name + 1 : file, line);

@@ -22,7 +22,8 @@ enum status {
     STATUS_STOPPED = 75   /* stopped early on request, with a restart written: submit again */
 };
 
-/* Records a message, printf style, and returns status. The first message since status_clear() stays. Where code is
+/* Records a message, printf style, and returns status. The first message since status_clear() stays, but
+ * that of a stop gives way to a failure. Where code is
  * analysed (tools/lint), the analyser is shown which status comes back. */
 #ifdef EPFLOW_ANALYSIS
 #define FAIL(status, ...) (status_record((status), __FILE__, __LINE__, __VA_ARGS__), (status))

@@ -210,6 +210,9 @@ static void failures_are_own_and_age(void **state) {
     FAIL(STATUS_STOPPED, "on request");
     nanosleep(&moment, NULL);
     assert_true(status_age() == 0 && status_own() == STATUS_OK && status_code() == STATUS_STOPPED);
+    FAIL(STATUS_STORAGE, "on the way out");
+    assert_int_equal(status_own(), STATUS_STORAGE);
+    assert_string_equal(status_message(), "on the way out");
     status_clear();
 }
 
