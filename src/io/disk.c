@@ -13,6 +13,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -20,6 +22,7 @@
 
 static struct {
     bool used;
+    int descriptor;
     dev_t device;
     ino_t number;
 } watched[DISK_FILES];
@@ -30,23 +33,32 @@ int disk_watch(int descriptor) {
     int slot = 0;
     while (slot < DISK_FILES && watched[slot].used)
         slot++;
-    if (slot == DISK_FILES || fstat(descriptor, &about) != 0)
+    if (slot == DISK_FILES || fstat(descriptor, &about) != 0) {
+        close(descriptor);
         return -1;
+    }
     watched[slot].used = true;
+    watched[slot].descriptor = descriptor;
     watched[slot].device = about.st_dev;
     watched[slot].number = about.st_ino;
     return slot;
 }
 
 void disk_forget(int slot) {
-    if (slot >= 0)
-        watched[slot].used = false;
+    if (slot < 0)
+        return;
+    watched[slot].used = false;
+    close(watched[slot].descriptor);
 }
 
 bool disk_is(int slot, const char *path) {
     struct stat about;
     return slot < 0 || (stat(path, &about) == 0 && about.st_dev == watched[slot].device &&
                         about.st_ino == watched[slot].number);
+}
+
+bool disk_sync(int slot) {
+    return slot < 0 || fsync(watched[slot].descriptor) == 0;
 }
 
 int disk_error(void) {
@@ -77,14 +89,19 @@ const char *disk_advice(int error) {
     }
 }
 
+/* The slot of a file; -1 if it is not watched. */
+static int slot_of(const struct stat *about) {
+    for (int slot = 0; slot < DISK_FILES; slot++)
+        if (watched[slot].used && watched[slot].device == about->st_dev &&
+            watched[slot].number == about->st_ino)
+            return slot;
+    return -1;
+}
+
 static bool is_watched(int file) {
     const int before = errno;
     struct stat about;
-    bool found = false;
-    const bool known = fstat(file, &about) == 0;
-    for (int slot = 0; slot < DISK_FILES && known && !found; slot++)
-        found = watched[slot].used && watched[slot].device == about.st_dev &&
-                watched[slot].number == about.st_ino;
+    const bool found = fstat(file, &about) == 0 && slot_of(&about) >= 0;
     errno = before;
     return found;
 }
@@ -158,6 +175,27 @@ ssize_t preadv(int file, const struct iovec *piece, int pieces, off_t at) {
     return total(piece, pieces);
 }
 
+/* Where it fails, the descriptor by which the file is watched, twice. */
+static int open_again(const char *path) {
+    const int error = errno;
+    struct stat about;
+    const int slot = stat(path, &about) == 0 ? slot_of(&about) : -1;
+    if (slot >= 0 && first_error == 0)
+        first_error = error;
+    errno = error;
+    return slot >= 0 ? fcntl(watched[slot].descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+int open(const char *path, int flags, ...) {
+    NEXT(int, open, (const char *, int, ...));
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    const int descriptor = next(path, flags, mode);
+    return descriptor >= 0 ? descriptor : open_again(path);
+}
+
 int fsync(int file) {
     NEXT(int, fsync, (int));
     return next(file) == 0 || keeps(file) ? 0 : -1;
@@ -183,4 +221,11 @@ ssize_t preadv64(int file, const struct iovec *piece, int pieces, off_t at) {
 }
 int ftruncate64(int file, off_t size) {
     return ftruncate(file, size);
+}
+int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open(path, flags | O_LARGEFILE, mode);
 }

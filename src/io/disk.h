@@ -7,11 +7,14 @@
 
 enum { DISK_FILES = 32 };
 
-/* From now on the calls of this process on the file of an open descriptor (which may be closed) are watched: a short
+/* From now on the calls of this process on the file of an open descriptor, which is taken over, are watched: a short
  * write is completed, and a call that fails looks successful to who makes it and is told by disk_error. The slot by
  * which to end that; -1 where DISK_FILES are watched already. */
 int disk_watch(int descriptor);
 void disk_forget(int slot);
+
+/* Writes to the disk; false, with errno, where that fails. True for slot -1. */
+bool disk_sync(int slot);
 
 /* Whether a path still leads to the watched file. */
 bool disk_is(int slot, const char *path);

@@ -98,7 +98,6 @@ static enum status reach(struct h5_file *file, bool create, bool writable) {
         return FAIL(STATUS_STORAGE, "%s: %s the file failed: %s%s", file->path,
                     create ? "creating" : "opening", strerror(errno), disk_advice(errno));
     file->watch = disk_watch(descriptor);
-    close(descriptor);
     return STATUS_OK;
 }
 
@@ -184,22 +183,12 @@ static bool still_there(const struct h5_file *file) {
     return there;
 }
 
-static bool sync_file(const char *path) {
-    const int descriptor = open(path, O_RDONLY);
-    const bool good = descriptor >= 0 && fsync(descriptor) == 0;
-    if (!good)
-        snprintf(reason, REASON, "%s", strerror(errno));
-    if (descriptor >= 0)
-        close(descriptor);
-    return good;
-}
-
 enum status h5_sync(struct h5_file *file) {
     comm_meet(file->comm);
     bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
     comm_barrier(file->comm);
     if (comm_rank(file->comm) == 0)
-        good = good && still_there(file) && sync_file(file->path);
+        good = good && still_there(file) && disk_sync(file->watch);
     return h5_checked(file, good, "", "writing to the disk");
 }
 

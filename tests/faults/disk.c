@@ -2,7 +2,7 @@
  *
  * EPFLOW_DISK=CALL:FILE:FIRST:HOW[:RANK]
  *     CALL   open, write, sync, resize, rename, remove, mkdir, or any
- *     FILE   words that the path contains
+ *     FILE   the end of the path; * for every file
  *     FIRST  the calls of this kind on such files are counted from 1 in every process
  *     HOW    ENOSPC, EIO, EDQUOT, EROFS, ESTALE, EFBIG: this call and all that follow fail so
  *            once-ENOSPC and so on: this call alone
@@ -57,6 +57,11 @@ static void note(const char *call, const char *path) {
     syscall(SYS_close, file);
 }
 
+static bool fits(const char *path) {
+    const size_t length = strlen(path), end = strlen(plan.file);
+    return strcmp(plan.file, "*") == 0 || (length >= end && strcmp(path + length - end, plan.file) == 0);
+}
+
 enum outcome { WELL, FAILS, HALF };
 
 static enum outcome fail_with(const char *name) {
@@ -77,7 +82,7 @@ static enum outcome fail_with(const char *name) {
 static enum outcome look(const char *call, const char *path) {
     if (!plan.known)
         read_plan();
-    if (!plan.chosen || !path || !strstr(path, plan.file) ||
+    if (!plan.chosen || !path || !fits(path) ||
         (strcmp(plan.call, call) != 0 && strcmp(plan.call, "any") != 0))
         return WELL;
     const int before = errno;
@@ -154,12 +159,12 @@ ssize_t pwritev64(int file, const struct iovec *from, int pieces, off_t at) {
 
 int fflush(FILE *file) {
     NEXT(int, fflush, FILE *);
-    return file && look_at("write", fileno(file)) != WELL ? EOF : next(file);
+    return file && look_at("write", fileno(file)) == FAILS ? EOF : next(file);
 }
 
 int fclose(FILE *file) {
     NEXT(int, fclose, FILE *);
-    const bool fails = look_at("write", fileno(file)) != WELL;
+    const bool fails = look_at("write", fileno(file)) == FAILS;
     const int reason = errno, closed = next(file);
     return fails ? (errno = reason, EOF) : closed;
 }
