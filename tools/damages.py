@@ -164,8 +164,10 @@ def huge_shape(file, name, _, chance):
 
 def huge_filled(file, name, _, __):
     """Compressed zeros: the most that a file can make of its bytes."""
-    shape = (1 << 22,) + file[name].shape[1:2]
-    put(file, name, shape=shape, dtype="f8", chunks=True, compression="gzip", data=np.zeros(shape))
+    rows, shape = 1 << 16, (1 << 22,) + file[name].shape[1:2]
+    data = put(file, name, shape=shape, dtype="f8", chunks=(rows,) + shape[1:], compression="gzip")
+    for begin in range(0, shape[0], rows):
+        data[begin:begin + rows] = 0
     return "compressed zeros"
 
 

@@ -48,7 +48,7 @@ enum status checksum_verify(struct h5_file *file, struct comm *comm, const char 
 
 /* ---- attributes ---- */
 
-#define CERTIFICATE "/certificate" /* written again at the end: has a seal of its own */
+#define CERTIFICATE "certificate" /* written again at the end: has a seal of its own */
 
 struct seal {
     bool all;
@@ -60,7 +60,7 @@ static void add_attribute(const char *object, const char *name, size_t bytes, co
     struct seal *s = context;
     if (strcmp(name, "checksum") == 0 || strcmp(name, "complete") == 0)
         return;
-    if (s->all && strncmp(object, CERTIFICATE + 1, strlen(CERTIFICATE + 1)) == 0)
+    if (s->all && strncmp(object, CERTIFICATE, strlen(CERTIFICATE)) == 0)
         return;
     const uint64_t at = checksum_rows(1, 1, strlen(object), object),
                    of = checksum_rows(2, 1, strlen(name), name);

@@ -15,23 +15,22 @@
 
 #define GROUP "/particles/evaluation"
 
-/* Of every column (frames) the sums over particles of a hash of its rows as float64. */
-#define CHECKSUMS "/parameters/checksums/evaluation"
+/* Per frame (frames, columns): sums over particles of a hash of the rows of each column as float64. `columns` of it: their
+ * names in this order, each after a comma. */
+#define CHECKSUM "/parameters/checksums/columns"
+enum { NAMES = 2048 };
 
 struct evaluation {
     struct comm *comm;
     struct h5_file *file;
     const struct evaluation_shape *shape;
+    uint64_t *sum; /* (columns) this rank's parts, of the frame that is written */
 };
 
 /* ---- shapes ---- */
 
 static void column_path(const struct evaluation *e, int c, char out[160]) {
     snprintf(out, 160, GROUP "/%s", e->shape->column[c].name);
-}
-
-static void checksum_path(const char *name, char out[160]) {
-    snprintf(out, 160, CHECKSUMS "/%s", name);
 }
 
 static int column_dims(const struct evaluation *e, int c, size_t dims[3]) {
@@ -62,6 +61,19 @@ static int field_dims(const struct evaluation_shape *s, int f, size_t dims[H5_RA
 
 /* ---- making the file: everything at its full size, attributes too ---- */
 
+static enum status make_checksums(struct evaluation *e) {
+    enum status status = STATUS_OK;
+    const size_t columns = (size_t)e->shape->columns;
+    char names[NAMES] = "";
+    TRY(h5_dataset(e->file, CHECKSUM, H5_UINT64, 2, (size_t[]){e->shape->frames, columns}, NULL,
+                   "sums over particles of a hash of each column"));
+    for (size_t c = 0; c < columns; c++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), ",%s", e->shape->column[c].name);
+    TRY(h5_write_text(e->file, CHECKSUM, "columns", names));
+out:
+    return status;
+}
+
 static enum status make_columns(struct evaluation *e) {
     enum status status = STATUS_OK;
     const size_t frames = e->shape->frames, zero = 0;
@@ -83,9 +95,8 @@ static enum status make_columns(struct evaluation *e) {
         int rank = column_dims(e, c, dims);
         column_path(e, c, path);
         TRY(h5_dataset(e->file, path, column_type(e, c), rank, dims, column->unit, column->description));
-        checksum_path(column->name, path);
-        TRY(h5_dataset(e->file, path, H5_UINT64, 1, &frames, NULL, NULL));
     }
+    TRY(make_checksums(e));
 out:
     free(unwritten);
     return status;
@@ -237,8 +248,10 @@ static enum status allocate(struct comm *comm, const struct evaluation_shape *sh
                             struct evaluation **out) {
     *out = calloc(1, sizeof **out);
     if (*out)
-        **out = (struct evaluation){.comm = comm, .shape = shape};
-    return comm_agree(comm, *out ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for an evaluation"));
+        **out = (struct evaluation){
+            .comm = comm, .shape = shape, .sum = calloc((size_t)shape->columns + 1, sizeof *(*out)->sum)};
+    return comm_agree(comm, *out && (*out)->sum ? STATUS_OK
+                                                : FAIL(STATUS_FAILURE, "out of memory for an evaluation"));
 }
 
 enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
@@ -246,8 +259,10 @@ enum status evaluation_create(struct comm *comm, const char *path, const struct 
                               const char *model, const char *epr_convention, const double noise[2],
                               struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        evaluation_close(out);
         return status;
+    }
     struct evaluation *e = *out;
     TRY(file_begin(comm, path, &e->file));
     TRY(file_describe(e->file, "evaluation", config, comm, device));
@@ -300,8 +315,10 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
                                 struct evaluation **out) {
     enum status status = allocate(comm, shape, out);
     char then[2][CONFIG_FILES * (CONFIG_TEXT + 2)], name[160];
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        evaluation_close(out);
         return status;
+    }
     struct evaluation *e = *out;
     TRY(file_open(comm, path, "evaluation", true, &e->file));
     TRY(file_same_parameters(e->file, comm, config, "system,evaluation,data", HINT_RESUME));
@@ -337,6 +354,8 @@ enum status evaluation_close(struct evaluation **e) {
     enum status status = STATUS_OK;
     if (*e && (*e)->file)
         status = h5_close(&(*e)->file);
+    if (*e)
+        free((*e)->sum);
     free(*e);
     *e = NULL;
     return status;
@@ -367,38 +386,39 @@ enum status evaluation_complete(struct evaluation *e, bool *complete) {
 
 enum status evaluation_write_column(struct evaluation *e, size_t frame, int column, size_t begin,
                                     size_t count, const double *rows) {
-    enum status status = STATUS_OK;
     char path[160];
     size_t dims[3], offset[3] = {frame, begin, 0};
     int rank = column_dims(e, column, dims);
     column_path(e, column, path);
-    uint64_t sum = checksum_rows(begin, count, dims[2] * sizeof *rows, rows);
-    const size_t one = comm_rank(e->comm) == 0;
-    TRY(h5_write(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows));
-    checksum_sum(e->comm, 1, &sum);
-    checksum_path(e->shape->column[column].name, path);
-    if (h5_has(e->file, path)) /* files of earlier versions have none */
-        TRY(h5_write(e->file, path, H5_UINT64, 1, &frame, &one, &sum));
-out:
-    return status;
+    e->sum[column] = checksum_rows(begin, count, dims[2] * sizeof *rows, rows);
+    return h5_write(e->file, path, H5_FLOAT64, rank, offset, (size_t[]){1, count, dims[2]}, rows);
 }
 
 enum status evaluation_verify_column(struct comm *comm, struct h5_file *file, const char *name, size_t frame,
                                      uint64_t own) {
-    const size_t one = 1;
+    enum status status = STATUS_OK;
+    char names[NAMES], wanted[64];
+    size_t column = 0;
     uint64_t stored = 0;
-    char path[160];
-    checksum_path(name, path);
-    if (!h5_has(file, path))
+    if (!h5_has(file, CHECKSUM))
         return STATUS_OK; /* of an earlier version */
+    TRY(h5_read_text(file, CHECKSUM, "columns", sizeof names - 1, names));
+    snprintf(wanted, sizeof wanted, ",%s,", name);
+    strcat(names, ",");
+    const char *found = strstr(names, wanted);
+    if (!found)
+        return FAIL(STATUS_STORAGE, "%s has no checksum of %s: the file is damaged", h5_path(file), name);
+    for (const char *at = names; at < found; at++)
+        column += *at == ',';
     checksum_sum(comm, 1, &own);
-    enum status status = h5_read(file, path, H5_UINT64, 1, &frame, &one, &stored);
-    if (status == STATUS_OK && stored != own)
+    TRY(h5_read(file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, column}, (size_t[]){1, 1}, &stored));
+    if (stored != own)
         status = FAIL(STATUS_STORAGE,
                       "%s: dataset " GROUP
                       "/%s, frame %zu: its checksum does not agree with its contents: the file "
                       "is damaged",
                       h5_path(file), name, frame);
+out:
     return status;
 }
 
@@ -432,7 +452,11 @@ enum status evaluation_write_field(struct evaluation *e, size_t frame, int field
 
 enum status evaluation_write_step(struct evaluation *e, size_t frame, int64_t step, double time) {
     enum status status = STATUS_OK;
-    const size_t count = comm_rank(e->comm) == 0;
+    const size_t count = comm_rank(e->comm) == 0, columns = (size_t)e->shape->columns;
+    checksum_sum(e->comm, e->shape->columns, e->sum);
+    if (h5_has(e->file, CHECKSUM))
+        TRY(h5_write(e->file, CHECKSUM, H5_UINT64, 2, (size_t[]){frame, 0}, (size_t[]){count, columns},
+                     e->sum));
     TRY(h5_write(e->file, GROUP "/time", H5_FLOAT64, 1, &frame, &count, &time));
     TRY(h5_sync(e->file));
     TRY(h5_write(e->file, GROUP "/step", H5_INT64, 1, &frame, &count, &step));
