@@ -173,6 +173,10 @@ struct training_parameters {
     int64_t test_interval;      /* steps between evaluations on held-out frames; 0: only at the end */
     int test_particles;         /* particles per evaluation on held-out frames; 0: all */
     double checkpoint_interval; /* minutes of wall clock */
+    double loss_limit;          /* of base/statistics.h: when a training has diverged; 0: never */
+    int retries;                /* times that a training whose numbers go wrong goes back */
+    double retry_factor;        /* by which the rate is multiplied then */
+    int64_t retry_interval;     /* steps between the states that it goes back to */
     uint64_t seed;
 };
 

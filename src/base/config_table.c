@@ -329,6 +329,20 @@ const struct parameter parameter_table[] = {
      .fallback = "4096", BETWEEN(0, 1 << 30), .help = "particles of each held-out frame in a test; 0: all"},
     {"training", "checkpoint_interval", TYPE_REAL, AT(training, checkpoint_interval), .unit = "minutes",
      .fallback = "10", FROM(0), .help = "wall-clock time between checkpoints of the model"},
+    {"training", "loss_limit", TYPE_REAL, AT(training, loss_limit), .unit = "", .fallback = "0.5", FROM(0),
+     .help =
+         "a training has diverged where each of 100 losses in a row is above the best mean of 100 by so many "
+         "times that mean or the spread of losses, whichever is more; 0: never"},
+    {"training", "retries", TYPE_INTEGER, AT(training, retries), .unit = "", .fallback = "0",
+     BETWEEN(0, 1000),
+     .help = "times that a training whose numbers go wrong, or that diverges, goes back and on at a smaller "
+             "rate"},
+    {"training", "retry_factor", TYPE_REAL, AT(training, retry_factor), .unit = "", .fallback = "0.5",
+     .least = 0, .open_least = true, .most = 1, .open_most = true,
+     .help = "what rate is multiplied by in each retry"},
+    {"training", "retry_interval", TYPE_LONG, AT(training, retry_interval), .unit = "steps",
+     .fallback = "1000", .of_response = "100", BETWEEN(1, 1e12),
+     .help = "steps between the states that a retry goes back to"},
     {"training", "seed", TYPE_SEED, AT(training, seed), .unit = "", .fallback = "1",
      BETWEEN(0, 1.8446744073709551e19), .help = "seed of initial weights, batches and noise"},
     /* ---- evaluation ---- */

@@ -36,3 +36,22 @@ double ratio_error(int n, const double *above, const double *below) {
         largest = fmax(largest, jackknife(n, size, above, below)); /* fmax passes over NaN */
     return largest;
 }
+
+double loss_watch_line(const struct loss_watch *w, double limit) {
+    return w->best + limit * fmax(fabs(w->best), w->spread);
+}
+
+bool loss_watch_add(struct loss_watch *w, double limit, double loss) {
+    enum { MEMORY = 100, FEW = 10, IN_A_ROW = 100 };
+    const bool known = w->steps >= FEW;
+    w->above = known && limit > 0 && loss > loss_watch_line(w, limit) ? w->above + 1 : 0;
+    w->steps++;
+    const double share = w->steps < MEMORY ? 1 / (double)w->steps : 1.0 / MEMORY, away = loss - w->mean;
+    w->mean += share * away;
+    w->variance = (1 - share) * (w->variance + share * away * away);
+    if (w->steps >= FEW && (!known || w->mean < w->best)) {
+        w->best = w->mean;
+        w->spread = sqrt(w->variance);
+    }
+    return w->above >= IN_A_ROW;
+}

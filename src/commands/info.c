@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "io/model_file.h"
 #include "io/file.h"
 #include "io/trajectory.h"
 
@@ -253,6 +254,36 @@ out:
     return status;
 }
 
+/* "step 120 (diverged) back to 100, rate 0.0005; ...": the retries of a training. */
+static enum status say_retries(struct h5_file *file) {
+    static const char *const names[] = {"step", "back", "cause"};
+    enum status status = STATUS_OK;
+    enum { MOST = 1000 };
+    int64_t column[3][MOST];
+    double rate[MOST];
+    size_t dims[H5_RANK], zero = 0;
+    int rank;
+    char path[64];
+    if (!h5_has(file, "/training/retries/step"))
+        return STATUS_OK;
+    TRY(h5_shape(file, "/training/retries/step", &rank, dims));
+    if (rank != 1 || dims[0] > MOST)
+        return FAIL(STATUS_STORAGE, "%s: /training/retries has more rows than there can be", h5_path(file));
+    for (int m = 0; m < 3; m++) {
+        snprintf(path, sizeof path, "/training/retries/%s", names[m]);
+        TRY(h5_expect(file, path, H5_INT64, 1, dims));
+        TRY(h5_read(file, path, H5_INT64, 1, &zero, dims, column[m]));
+    }
+    TRY(h5_expect(file, "/training/retries/rate", H5_FLOAT64, 1, dims));
+    TRY(h5_read(file, "/training/retries/rate", H5_FLOAT64, 1, &zero, dims, rate));
+    for (size_t i = 0; i < dims[0]; i++)
+        printf("%-22s step %lld %s: back to %lld, rate %g from there\n", i == 0 ? "retries" : "",
+               (long long)column[0][i], column[2][i] == RETRY_DIVERGED ? "diverged" : "was not finite",
+               (long long)column[1][i], rate[i]);
+out:
+    return status;
+}
+
 static enum status say_all(struct session *s, struct h5_file *file) {
     enum status status = STATUS_OK;
     char kind[64];
@@ -277,6 +308,7 @@ static enum status say_all(struct session *s, struct h5_file *file) {
         TRY(say_real(file, "its error", "/comparison/total", "error", ""));
         TRY(say_real(file, "exact EPR", "/comparison/total", "exact", "per time and copy"));
         TRY(say_text(file, "trained on", "/training", "data"));
+        TRY(say_retries(file));
     }
     TRY(say_system(s, file));
     TRY(say_text(file, "made by version", "/provenance", "version"));

@@ -101,6 +101,7 @@ out:
     free(state.average);
     free(state.log);
     free(state.test);
+    free(state.retry);
     free(tensor);
     return status;
 }

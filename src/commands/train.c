@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "commands/commands.h"
 #include "commands/learning.h"
+#include "commands/retry.h"
 #include "commands/training_data.h"
 #include "io/model_file.h"
 
@@ -138,25 +139,20 @@ static enum status make_state(struct session *s, struct training_run *r) {
     for (int m = 0; status == STATUS_OK && m < t->count; m++)
         r->tensor[m] =
             (struct model_tensor){t->list[m].name, t->list[m].rows, t->list[m].columns, t->list[m].offset};
-    return comm_agree(s->comm, status);
+    TRY(comm_agree(s->comm, status));
+    status = retry_create(s, r->trainer, &r->state);
+out:
+    return status;
 }
 
 /* Between the state's arrays and the optimizer's. */
-static void move_state(struct session *s, struct training_run *r, bool to_host) {
-    struct optimizer *o = r->trainer->optimizer;
-    const size_t bytes = o->size * sizeof(real);
-    real *const host[] = {r->state.weights, r->state.average, r->state.mu, r->state.nu};
-    real *const device[] = {o->theta, o->average, o->mu, o->nu};
-    for (int m = 0; m < 4; m++) {
-        if (to_host)
-            s->ops->to_host(s->ops, host[m], device[m], bytes);
-        else
-            s->ops->to_device(s->ops, device[m], host[m], bytes);
-    }
+static void move_state(struct training_run *r, bool to_host) {
+    retry_move(r->trainer, (real *const[]){r->state.weights, r->state.average, r->state.mu, r->state.nu},
+               to_host);
 }
 
 static enum status save_model(struct session *s, struct training_run *r, const char *path) {
-    move_state(s, r, true);
+    move_state(r, true);
     r->state.step = r->trainer->optimizer->step;
     r->last_checkpoint = timer_now();
     struct model_data data = {.count = r->data.count};
@@ -172,16 +168,20 @@ static enum status resume_model(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
     TRY(file_open(s->comm, r->path, "model", false, &file));
-    TRY(file_same_parameters(file, s->comm, &s->config, "network,response,training,data", HINT_RESUME));
+    TRY(file_same_parameters(file, s->comm, &s->config,
+                             "network,response,training,data,-training.retries,-training.retry_factor,"
+                             "-training.retry_interval,-training.loss_limit",
+                             HINT_RESUME));
     TRY(h5_close(&file));
     TRY(training_data_same(s, r->path, &r->data));
-    free(r->state.log);
-    free(r->state.test);
     TRY(model_read(s->comm, r->path, r->trainer->scores->tensors.count, r->tensor, &r->state));
-    move_state(s, r, false);
+    move_state(r, false);
     r->trainer->optimizer->step = r->state.step;
     log_info("resuming from %s: step %" PRId64 " of %" PRId64, r->path, r->state.step,
              s->config.training.steps);
+    if (r->state.retry_rows > 0)
+        log_info("  it went back %zu times: training.rate is %g now", r->state.retry_rows,
+                 r->state.retry[r->state.retry_rows - 1].rate);
 out:
     h5_close(&file);
     return status;
@@ -272,6 +272,23 @@ static bool test_is_due(const struct session *s, const struct training_run *r) {
 
 /* ---- the run ---- */
 
+/* A training step, its row of the log, and whether the training has diverged. What went wrong is the same on all ranks. */
+static enum status step(struct session *s, struct training_run *r, double *loss) {
+    struct loss_watch *watch = &r->state.watch;
+    const double limit = s->config.training.loss_limit;
+    enum status status = trainer_step(r->trainer, &r->data.train, loss);
+    if (status == STATUS_OK)
+        status = log_step(s, r, *loss);
+    if (status == STATUS_OK && loss_watch_add(watch, limit, *loss))
+        status = FAIL(STATUS_NUMBERS,
+                      "training step %" PRId64 ": the training has diverged: the last %" PRId64
+                      " losses were all above %.4g, after a mean of %.4g: use a smaller training.rate, or "
+                      "training.retries, or set training.loss_limit",
+                      r->trainer->optimizer->step, watch->above, loss_watch_line(watch, limit), watch->best);
+    status = comm_agree(s->comm, status);
+    return status == STATUS_NUMBERS ? trainer_explain(r->trainer, &r->data.train) : status;
+}
+
 static enum status stop_here(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     TRY(save_model(s, r, r->path));
@@ -298,17 +315,21 @@ static enum status train(struct session *s, struct training_run *r) {
             status = test_model(s, r);
             if (status == STATUS_STOPPED)
                 return stop_here(s, r);
+            if (status == STATUS_NUMBERS) {
+                TRY(retry_go_back(s, r->trainer, &r->state));
+                continue;
+            }
             TRY(status);
         }
         if (o->step == p->steps)
             break;
-        status = trainer_step(r->trainer, &r->data.train, &loss);
-        if (status == STATUS_OK)
-            status = log_step(s, r, loss);
-        status = comm_agree(s->comm, status);
-        if (status == STATUS_NUMBERS)
-            status = trainer_explain(r->trainer, &r->data.train);
+        status = step(s, r, &loss);
+        if (status == STATUS_NUMBERS) {
+            TRY(retry_go_back(s, r->trainer, &r->state));
+            continue;
+        }
         TRY(status);
+        retry_keep(s, r->trainer, &r->state);
         drawn += (double)r->trainer->drawn;
         const bool stop = session_stop_agreed(s);
         const bool due = session_interval_passed(s, p->checkpoint_interval, &r->last_checkpoint);
@@ -365,6 +386,7 @@ enum status command_train(struct session *s) {
         TRY(session_keep_replaced(s, REPLACED_TRAIN));
         TRY(save_model(s, &r, r.path)); /* from here on --resume goes on with this one */
     }
+    retry_begin(s, r.trainer, &r.state);
     scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);
     if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
@@ -385,6 +407,8 @@ out:
         free(arrays[m]);
     free(r.state.log);
     free(r.state.test);
+    free(r.state.retry);
+    retry_release(&r.state);
     free(r.tensor);
     return status;
 }

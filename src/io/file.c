@@ -163,7 +163,7 @@ struct comparison {
 
 static enum status compare_value(const struct config_value *v, void *context) {
     struct comparison *c = context;
-    char list[512], section[80], key[160], now[CONFIG_TEXT];
+    char list[512], section[80], key[160], but[160], now[CONFIG_TEXT];
     config_value_text(v, sizeof now, now);
     if (c->at == MOST_SETTINGS)
         return FAIL(STATUS_FAILURE, "more than %d parameters to compare", (int)MOST_SETTINGS);
@@ -175,7 +175,8 @@ static enum status compare_value(const struct config_value *v, void *context) {
     snprintf(list, sizeof list, ",%s,", c->wanted);
     snprintf(section, sizeof section, ",%s,", v->section);
     snprintf(key, sizeof key, ",%s.%s,", v->section, v->key);
-    if ((strstr(list, section) || strstr(list, key)) && strcmp(now, then) != 0)
+    snprintf(but, sizeof but, ",-%s.%s,", v->section, v->key);
+    if ((strstr(list, section) || strstr(list, key)) && !strstr(list, but) && strcmp(now, then) != 0)
         return FAIL(STATUS_BAD_INPUT, "%s was made with %s.%s = %s, but it is %s now: %s", c->path,
                     v->section, v->key, then, now, c->hint);
     return STATUS_OK;

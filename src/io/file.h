@@ -43,7 +43,7 @@ enum status file_open(struct comm *comm, const char *path, const char *kind, boo
 enum status file_parameters(struct h5_file *file, struct comm *comm, struct config *out);
 
 /* Refuses parameters that differ from those of the file in a way that matters to its numbers: sections is a
- * comma-separated list of "section" or "section.key", hint what to do about a difference. Collective. */
+ * comma-separated list of "section" or "section.key", and of "-section.key" that may differ, hint what to do about a difference. Collective. */
 enum status file_same_parameters(struct h5_file *file, struct comm *comm, const struct config *config,
                                  const char *sections, const char *hint);
 #define HINT_RESUME "go on with the same parameters, or start anew with --overwrite"

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TREES = 4 };
-static const char *const tree_name[TREES] = {"/weights", "/average", "/optimizer/mu", "/optimizer/nu"};
+#define RETURN "/return"
+static const char *const tree_name[MODEL_TREES] = {"/weights", "/average", "/optimizer/mu", "/optimizer/nu"};
+static const char *const return_name[MODEL_TREES] = {RETURN "/weights", RETURN "/average",
+                                                     RETURN "/optimizer/mu", RETURN "/optimizer/nu"};
 
 static real *tree_of(const struct model_state *s, int tree) {
     return tree == 0 ? s->weights : tree == 1 ? s->average : tree == 2 ? s->mu : s->nu;
@@ -40,9 +42,16 @@ static const struct log_column test_columns[] = {
     {"/training/test/error", "1", offsetof(struct test_log_row, error), false},
     {"/training/test/residual", "1/time^2", offsetof(struct test_log_row, residual), false},
 };
+static const struct log_column retry_columns[] = {
+    {"/training/retries/step", "1", offsetof(struct retry_row, step), true},
+    {"/training/retries/back", "1", offsetof(struct retry_row, back), true},
+    {"/training/retries/cause", "1", offsetof(struct retry_row, cause), true},
+    {"/training/retries/rate", "1", offsetof(struct retry_row, rate), false},
+};
 enum {
     LOG_COLUMNS = sizeof log_columns / sizeof *log_columns,
-    TEST_COLUMNS = sizeof test_columns / sizeof *test_columns
+    TEST_COLUMNS = sizeof test_columns / sizeof *test_columns,
+    RETRY_COLUMNS = sizeof retry_columns / sizeof *retry_columns
 };
 
 /* Rows are structs of 8-byte members: copies one member of every row. */
@@ -187,27 +196,81 @@ static enum status write_section(const struct config_value *v, void *file) {
     return file_write_value(file, group, v);
 }
 
-/* The row of the log that has begun, without its times. */
+/* ---- what the next step needs beside the trees ---- */
+
 #define ROW "/training/log"
 
-static enum status write_row(struct h5_file *file, const struct training_log_row *sum) {
+struct number {
+    const char *name;
+    int64_t *integer;
+    double *real;
+};
+
+/* The row of the log that has begun, without its times, and the watch over the losses: attributes of a group. */
+enum { PROGRESS = 9 };
+static void progress_of(struct training_log_row *sum, struct loss_watch *watch, struct number out[PROGRESS]) {
+    const struct number list[PROGRESS] = {{"begun_steps", &sum->step, NULL},
+                                          {"begun_loss", NULL, &sum->loss},
+                                          {"begun_gradient_norm", NULL, &sum->gradient_norm},
+                                          {"watch_steps", &watch->steps, NULL},
+                                          {"watch_above", &watch->above, NULL},
+                                          {"watch_mean", NULL, &watch->mean},
+                                          {"watch_variance", NULL, &watch->variance},
+                                          {"watch_best", NULL, &watch->best},
+                                          {"watch_spread", NULL, &watch->spread}};
+    memcpy(out, list, sizeof list);
+}
+
+static enum status write_progress(struct h5_file *file, const char *group, struct training_log_row sum,
+                                  struct loss_watch watch) {
     enum status status = STATUS_OK;
-    TRY(h5_group(file, ROW));
-    TRY(h5_write_integer(file, ROW, "begun_steps", sum->step));
-    TRY(h5_write_real(file, ROW, "begun_loss", sum->loss));
-    TRY(h5_write_real(file, ROW, "begun_gradient_norm", sum->gradient_norm));
+    struct number list[PROGRESS];
+    progress_of(&sum, &watch, list);
+    TRY(h5_group(file, group));
+    for (int m = 0; m < PROGRESS; m++)
+        TRY(list[m].integer ? h5_write_integer(file, group, list[m].name, *list[m].integer)
+                            : h5_write_real(file, group, list[m].name, *list[m].real));
 out:
     return status;
 }
 
-static enum status read_row(struct h5_file *file, struct training_log_row *sum) {
+/* What an earlier version did not write is zero. */
+static enum status read_progress(struct h5_file *file, const char *group, struct training_log_row *sum,
+                                 struct loss_watch *watch) {
     enum status status = STATUS_OK;
+    struct number list[PROGRESS];
     *sum = (struct training_log_row){0};
-    if (!h5_has_attribute(file, ROW, "begun_steps"))
-        return STATUS_OK; /* of an earlier version */
-    TRY(h5_read_integer(file, ROW, "begun_steps", &sum->step));
-    TRY(h5_read_real(file, ROW, "begun_loss", &sum->loss));
-    TRY(h5_read_real(file, ROW, "begun_gradient_norm", &sum->gradient_norm));
+    *watch = (struct loss_watch){0};
+    progress_of(sum, watch, list);
+    for (int m = 0; m < PROGRESS; m++)
+        if (h5_has_attribute(file, group, list[m].name))
+            TRY(list[m].integer ? h5_read_integer(file, group, list[m].name, list[m].integer)
+                                : h5_read_real(file, group, list[m].name, list[m].real));
+out:
+    return status;
+}
+
+static enum status write_return(struct comm *comm, struct h5_file *file, int tensors,
+                                const struct model_tensor *tensor, const struct model_return *back) {
+    enum status status = STATUS_OK;
+    TRY(write_progress(file, RETURN, back->sum, back->watch));
+    TRY(h5_write_integer(file, RETURN, "step", back->step));
+    for (int tree = 0; tree < MODEL_TREES; tree++)
+        TRY(write_tree(comm, file, return_name[tree], tensors, tensor, back->array[tree]));
+out:
+    return status;
+}
+
+static enum status read_return(struct comm *comm, struct h5_file *file, int tensors,
+                               const struct model_tensor *tensor, struct model_return *back) {
+    enum status status = STATUS_OK;
+    back->step = -1;
+    if (!h5_has(file, RETURN))
+        return STATUS_OK;
+    TRY(read_progress(file, RETURN, &back->sum, &back->watch));
+    TRY(h5_read_integer(file, RETURN, "step", &back->step));
+    for (int tree = 0; tree < MODEL_TREES; tree++)
+        TRY(read_tree(comm, file, return_name[tree], tensors, tensor, back->array[tree]));
 out:
     return status;
 }
@@ -244,12 +307,16 @@ enum status model_write(struct comm *comm, const char *path, const struct config
     TRY(h5_write_real(file, "/", "sigma", config_smoothing(&config->training)));
     TRY(h5_write_integer(file, "/network", "parameters", (int64_t)state->size));
     TRY(write_data(file, data));
-    for (int tree = 0; tree < TREES; tree++)
+    for (int tree = 0; tree < MODEL_TREES; tree++)
         TRY(write_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
-    TRY(write_row(file, &state->sum));
+    TRY(write_progress(file, ROW, state->sum, state->watch));
+    if (state->back.array[0] && state->back.step < state->step && state->step < config->training.steps)
+        TRY(write_return(comm, file, tensors, tensor, &state->back));
     TRY(write_table(comm, file, LOG_COLUMNS, log_columns, state->log_rows, sizeof *state->log, state->log));
     TRY(write_table(comm, file, TEST_COLUMNS, test_columns, state->test_rows, sizeof *state->test,
                     state->test));
+    TRY(write_table(comm, file, RETRY_COLUMNS, retry_columns, state->retry_rows, sizeof *state->retry,
+                    state->retry));
     TRY(file_finish(comm, &file, path, NULL));
 out:
     h5_close(&file);
@@ -288,14 +355,18 @@ enum status model_read(struct comm *comm, const char *path, int tensors, const s
     struct h5_file *file = NULL;
     TRY(file_open(comm, path, "model", false, &file));
     TRY(h5_read_integer(file, "/", "step", &state->step));
-    for (int tree = 0; tree < TREES; tree++)
+    for (int tree = 0; tree < MODEL_TREES; tree++)
         if (tree_of(state, tree))
             TRY(read_tree(comm, file, tree_name[tree], tensors, tensor, tree_of(state, tree)));
-    TRY(read_row(file, &state->sum));
+    TRY(read_progress(file, ROW, &state->sum, &state->watch));
+    if (state->back.array[0])
+        TRY(read_return(comm, file, tensors, tensor, &state->back));
     TRY(read_table(comm, file, LOG_COLUMNS, log_columns, &state->log_rows, sizeof *state->log,
                    (void **)&state->log));
     TRY(read_table(comm, file, TEST_COLUMNS, test_columns, &state->test_rows, sizeof *state->test,
                    (void **)&state->test));
+    TRY(read_table(comm, file, RETRY_COLUMNS, retry_columns, &state->retry_rows, sizeof *state->retry,
+                   (void **)&state->retry));
 out:
     h5_close(&file);
     return status;

@@ -92,6 +92,9 @@ static void defaults(void **state) {
     training.held_out = 0.25;
     training.test_particles = 4096;
     training.checkpoint_interval = 10;
+    training.loss_limit = 0.5;
+    training.retry_factor = 0.5;
+    training.retry_interval = 1000;
     training.seed = 1;
     assert_memory_equal(&c.training, &training, sizeof training);
     struct evaluation_parameters evaluation = zero.evaluation;
