@@ -76,7 +76,8 @@ def look_h5py(run, got):
     same("position", got["position"], run.position[-1])
     same("time", got["time"], run.columns["time"])
     same("side", got["side"], run.side)
-    same("position_evaluation", run.columns["position"], run.position[:, :, :run.d])
+    same("position_evaluation", run.columns["position"], run.position[:, :, :run.d], 1e-15)
+    equal("inside_the_box", bool(np.all((run.position >= 0) & (run.position < run.side))), True)
     same("epr", got["epr"], run.sigma[-1])
     same("field", got["field"], run.fields["epr"][-1])
     cells = np.array(got["field"].shape[::-1])[:run.d]

@@ -3,6 +3,7 @@
 Python packages come into a virtual environment below build/, made when it is wanted; ParaView and what draws without a
 screen from the system's packages (as root, where they are missing). EPFLOW_READERS: a list of readers, all if not set.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -20,25 +21,27 @@ OPTIONS = ["--set", "training.steps=100", "--set", "evaluation.grid=0.5"]
 
 
 class Reader:
-    """Where a reader's Python is, and what has to be there for it: packages of pip, of the system."""
+    """Where a reader's Python is, and what has to be there for it: packages of pip, in a folder; of the system."""
 
-    def __init__(self, package="", pip=(), system=(), python=None, version=None):
+    def __init__(self, package, pip=(), system=(), python=None, version=None):
         self.package, self.pip, self.system, self.python = package, pip, system, python
+        self.folder = "ovito" if package == "ovito" else "packages"
         self.version = version or f"import {package}; print({package}.__version__)"
 
 
+PIP = ("h5py", "pandas", "MDAnalysis>=2.4", "ase", "amep")
 OVITO = "import ovito; print(ovito.version_string)"
 PARAVIEW = "import paraview; print(getattr(paraview, '__version__', paraview.compatibility.GetVersion()))"
 READERS = {
     "h5py": Reader("h5py", python=(sys.executable,)),
     "epflow info": Reader("json", python=(sys.executable,)),
-    "pandas": Reader("pandas", pip=("pandas", "h5py")),
-    "MDAnalysis": Reader("MDAnalysis", pip=("MDAnalysis>=2.4", "h5py")),
-    "ASE": Reader("ase", pip=("ase", "h5py")),
-    "AMEP": Reader("amep", pip=("amep", "h5py")),
+    "pandas": Reader("pandas", pip=PIP),
+    "MDAnalysis": Reader("MDAnalysis", pip=PIP),
+    "ASE": Reader("ase", pip=PIP),
+    "AMEP": Reader("amep", pip=PIP),
     "OVITO": Reader("ovito", pip=("ovito", "h5py", "pillow"), system=("mesa-vulkan-drivers",), version=OVITO),
-    "ParaView": Reader("paraview", system=("paraview", "python3-paraview", "python3-h5py", "python3-pil", "xvfb", "xauth"),
-                       python=("xvfb-run", "-a", "-s", "-screen 0 1024x768x24", "pvpython"), version=PARAVIEW),
+    "ParaView": Reader("paraview", system=("paraview", "python3-paraview", "python3-h5py", "python3-pil", "xvfb"),
+                       python=("pvpython",), version=PARAVIEW),
 }
 
 
@@ -62,7 +65,7 @@ def installed(package):
 def have_system(packages):
     """The reason why they cannot be had, or nothing."""
     if not shutil.which("dpkg-query"):
-        return "" if all(map(shutil.which, ("pvpython", "xvfb-run"))) else "not a Debian or Ubuntu system"
+        return "" if all(map(shutil.which, ("pvpython", "Xvfb"))) else "not a Debian or Ubuntu system"
     missing = [package for package in packages if not installed(package)]
     if not missing:
         return ""
@@ -70,7 +73,7 @@ def have_system(packages):
     if os.geteuid() != 0:
         return f"it takes {wanted}"
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", *missing]
     good, said = quiet(*install)
     if not good:  # the lists of packages may be old, or not there
         quiet("apt-get", "update", "-qq")
@@ -79,8 +82,8 @@ def have_system(packages):
 
 
 def have_python(reader):
-    """Its Python, or the reason why there is none. An environment for each, so that one does not spoil another."""
-    venv = pathlib.Path(EPFLOW).resolve().parent / "readers" / reader.package
+    """Its Python, or the reason why there is none."""
+    venv = pathlib.Path(EPFLOW).resolve().parent / "readers" / reader.folder
     python = venv / "bin/python"
     if not (venv / "ready").exists():
         shutil.rmtree(venv, ignore_errors=True)
@@ -117,12 +120,27 @@ def version_file():
     return str(path)
 
 
+@contextlib.contextmanager
+def screen():
+    """A display without a screen, whose number the X server chooses: free, and ready."""
+    read, write = os.pipe()
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
+                              pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as number:
+            yield {"DISPLAY": f":{number.readline().strip()}"}
+    finally:
+        server.terminate()
+        server.wait()
+
+
 # ---- looking ----
 
 def results(folder, d):
     """A small run in d dimensions; in three, particles cross the box too."""
     source = verify.write_small(folder, f"run{d}", particles=256, frames=6)
-    return verify.run(2, "run", source, *OPTIONS, "--set", f"system.dimension={d}")
+    return verify.run(0, "run", source, *OPTIONS, "--set", f"system.dimension={d}")
 
 
 def look(name, python, folder, d):
@@ -139,7 +157,9 @@ def look(name, python, folder, d):
                                   check=False)
             yield verify.finished(f"{name}_export_{d}d".replace(" ", "_"), done)
     words = [*python, str(ROOT / "tools/readers_look.py"), name, str(PAGE)]
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    with screen() if "xvfb" in READERS[name].system else contextlib.nullcontext({}) as display:
+        done = subprocess.run(words, cwd=place, env={**environment, **display}, capture_output=True, text=True,
+                              check=False, timeout=600)
     for line in done.stdout.split("\n"):
         if line.startswith("["):
             quantity, value, target, reached = json.loads(line)
