@@ -13,7 +13,7 @@
 enum { NUMBER = 24 }; /* characters of one, at most */
 
 static size_t row_characters(const struct columns *c) {
-    size_t numbers = 8; /* species, id, and the missing axes of positions */
+    size_t numbers = 8; /* species, id, radius, and the missing axes of positions */
     for (int m = 0; m < c->count; m++)
         numbers += (size_t)c->column[m].width;
     return numbers * NUMBER;
@@ -58,7 +58,7 @@ static enum status frame_header(struct export *e, size_t frame) {
     if (e->stream) {
         fprintf(e->stream, "%zu\n", c->particles);
         write_box(e->stream, c);
-        fprintf(e->stream, " Properties=species:S:1:id:I:1:pos:R:3");
+        fprintf(e->stream, " Properties=species:S:1:id:I:1:radius:R:1:pos:R:3");
         for (int m = 1; m < c->count; m++)
             fprintf(e->stream, ":%s:%c:%d", c->column[m].name, c->column[m].integer ? 'I' : 'R',
                     c->column[m].width);
@@ -71,10 +71,10 @@ static enum status frame_header(struct export *e, size_t frame) {
     return comm_agree(c->comm, status);
 }
 
-/* One row at `at`; returns its end. X: no chemical element. */
+/* One row at `at`; returns its end. X: no chemical element; radius 1: lengths are in particle radii. */
 static char *row_text(const struct export *e, size_t begin, size_t i, char *at) {
     const struct columns *c = e->columns;
-    at += sprintf(at, "X %zu", begin + i);
+    at += sprintf(at, "X %zu 1", begin + i);
     for (int m = 0; m < c->count; m++) {
         const size_t width = (size_t)c->column[m].width;
         const char *form = c->column[m].integer ? " %.0f" : " %.10g";
