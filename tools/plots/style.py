@@ -121,6 +121,12 @@ def extend_of(values, norm):
     return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[(int(below), int(above))]
 
 
+def size_of_maps(panels, low, high, below=1.3):
+    """Of a figure with so many maps of a box in a row, and so much below and above them."""
+    width = TWO_COLUMNS / panels
+    return TWO_COLUMNS, float(np.clip(0.9 * width * (high[1] - low[1]) / (high[0] - low[0]), 1, 8)) + below
+
+
 def colour_bar(figure, artist, axes, values, label, location="bottom"):
     bar = figure.colorbar(artist, ax=axes, location=location, shrink=0.86, aspect=32, pad=0.02,
                           extend=extend_of(values, artist.norm))
