@@ -67,7 +67,6 @@ def save(figure, path, dpi=300):
     """In the format of the path's end; the same bytes for the same picture. dpi: of what is pixels."""
     nameless = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     figure.savefig(path, dpi=dpi, metadata=nameless.get(str(path).rsplit(".", 1)[-1]))
-    plt.close(figure)
 
 
 def page_svg(text, prefix):
