@@ -67,10 +67,11 @@ def vector_problem(path):
 
 
 def pictures(folder, results):
-    """All of them in both styles, as pixels and as vectors; of two formats in one go."""
-    for style, formats in (("light", "png,svg"), ("dark", "png,pdf")):
+    """All of them in both styles, as pixels and as vectors; beside the light ones the page."""
+    for style, formats, more in (("light", "png,svg", []),
+                                 ("dark", "png,pdf", ["--style", "dark", "--only", ",".join(PICTURES)])):
         output = folder / style
-        drawn = plot(results, "--output", output, "--style", style, "--format", formats, "--dpi", 120)
+        drawn = plot(results, "--output", output, "--format", formats, "--dpi", 120, *more)
         yield verify.finished(f"{style}_exit_code", drawn)
         for name in PICTURES:
             problem = picture_problem(output / f"{name}.png", style)
@@ -190,10 +191,8 @@ def page_as_text(page, results):
 
 # ---- the page in a browser ----
 
-HARNESS = """<!DOCTYPE html><meta charset="utf-8"><style>
-:root {{ color-scheme: light dark; }} /* what frames take to be that of the reader */
-body {{ margin: 0; width: {total}px; }}
-iframe {{ border: 0; float: left; }}</style>{frames}<pre id="measured"></pre><script>
+HARNESS = """<!DOCTYPE html><meta charset="utf-8"><style>body {{ margin: 0; width: {total}px; }}
+iframe {{ border: 0; float: left; }} pre {{ display: none; }}</style>{frames}<pre id="measured"></pre><script>
 addEventListener("load", () => {{
   const found = [...document.querySelectorAll("iframe")].map(frame => {{
     const page = frame.contentDocument, root = page.documentElement, high = root.scrollHeight;
@@ -209,55 +208,63 @@ addEventListener("load", () => {{
 </script>"""
 
 
-def browse(browser, folder, *options):
+def browse(browser, folder, page, *options):
     """A browser without a screen, its profile and settings in the folder."""
     return subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                            "--allow-file-access-from-files", f"--user-data-dir={folder}/profile",
-                           "--virtual-time-budget=4000", *options, f"file://{folder}/harness.html"],
+                           "--virtual-time-budget=4000", *options, page.as_uri()],
                           capture_output=True, text=True, check=False, timeout=120)
 
 
 def measure(browser, folder, page):
-    """The page as wide as a phone and as a desktop, side by side: what is how large."""
+    """The page as wide as a phone and as a desktop, side by side: that page, and what is how large."""
     frames = "".join(f'<iframe src="{page.as_uri()}" style="width: {width}px; height: 100px"></iframe>'
                      for width in WIDTHS)
-    (folder / "harness.html").write_text(HARNESS.format(frames=frames, total=sum(WIDTHS)))
-    said = browse(browser, folder, f"--window-size={sum(WIDTHS)},1000", "--dump-dom")
+    harness = folder / "harness.html"
+    harness.write_text(HARNESS.format(frames=frames, total=sum(WIDTHS)))
+    said = browse(browser, folder, harness, f"--window-size={sum(WIDTHS)},1000", "--dump-dom")
     found = re.search(r'<pre id="measured">(\[.*?\])</pre>', said.stdout, re.DOTALL)
     if not found:
         print(said.stderr, file=sys.stderr)
-    return json.loads(found.group(1)) if found else []
+    return harness, json.loads(found.group(1)) if found else []
 
 
-def blank(image, box, offset):
-    """Whether a rectangle of a screenshot has one colour."""
-    _, left, top, width, height = box
-    part = image[int(top):int(top + height), int(offset + left):int(offset + left + width)]
-    return part.size == 0 or part.reshape(-1, 3).std(axis=0).max() < 8
+def figure_problem(image, box, style):
+    """What is wrong with a figure in a screenshot: of one colour, or cut off at its upper or lower edge."""
+    name, left, top, width, height = box
+    part = image[int(top) + 1:int(top + height) - 1, max(0, int(left)):int(left + width)]
+    if part.size == 0 or part.reshape(-1, 3).std(axis=0).max() < 8:
+        return f"{name}_is_empty"
+    return "" if share_of(part[[0, 1, -2, -1]], PAPER[style]) == 1 else f"{name}_is_cut"
+
+
+def judge_screenshot(name, image, boxes, style):
+    """Paper of the style, and every figure."""
+    yield verify.at_least(f"paper_{name}", share_of(image, PAPER[style]), 0.3)
+    problems = list(filter(None, (figure_problem(image, box, style) for box in boxes)))
+    yield verify.equal(f"figures_{name}", ",".join(problems) or "good", "good")
 
 
 def page_in_browser(folder, page):
-    """On a phone and on a desktop, in light and dark: nothing too wide, all pictures there, paper and text differ."""
+    """On a phone and on a desktop, in light and dark: nothing too wide, all figures there, on paper of the style."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         print("report: no browser (tools/setup --tests): the page is not looked at", file=sys.stderr)
         return
-    found = measure(browser, folder, page)
+    harness, found = measure(browser, folder, page)
     yield verify.equal("pages_measured", len(found), len(WIDTHS))
+    shot, offset, height = folder / "shot.png", 0, max(size["high"] for size in found)
+    browse(browser, folder, harness, f"--window-size={sum(WIDTHS)},{height}", f"--screenshot={shot}")
+    image = pixels(shot)
     for width, size in zip(WIDTHS, found):
         yield verify.equal(f"wide_at_{width}", size["wide"], width)
-        yield verify.at_least(f"pictures_at_{width}", len(size["boxes"]), len(PICTURES) - 1)
-    height = max(size["high"] for size in found)
-    for style, options in (("light", []), ("dark", ["--force-dark-mode"])):
-        shot = folder / f"{style}.png"
-        browse(browser, folder, f"--window-size={sum(WIDTHS)},{height}", f"--screenshot={shot}", *options)
-        image, offset = pixels(shot), 0
-        for width, size in zip(WIDTHS, found):
-            part = image[:size["high"], offset:offset + width]
-            yield verify.at_least(f"paper_{style}_{width}", share_of(part, PAPER[style]), 0.3)
-            empty = [box[0] for box in size["boxes"] if blank(image, box, offset)]
-            yield verify.equal(f"blank_{style}_{width}", ",".join(empty) or "none", "none")
-            offset += width
+        yield verify.at_least(f"figures_at_{width}", len(size["boxes"]), len(PICTURES) - 1)
+        part = image[:size["high"], offset:offset + width]
+        yield from judge_screenshot(f"light_{width}", part, size["boxes"], "light")
+        offset += width
+    browse(browser, folder, page, f"--window-size={WIDTHS[-1]},{found[-1]['high']}", f"--screenshot={shot}",
+           "--blink-settings=preferredColorScheme=0", "--force-dark-mode")
+    yield from judge_screenshot(f"dark_{WIDTHS[-1]}", pixels(shot), found[-1]["boxes"], "dark")
 
 
 # ---- what is not there, torn, or hostile ----

@@ -25,7 +25,7 @@ def crystal(folder):
              (exact, same, "magma", "Exact", r"EPR per particle (1/time)"),
              (model - exact, odd_scale(model - exact), "RdBu_r",
               f"Network \u2212 exact, rel. rms {number(ratio, '{:.3f}')}", "difference of EPR (1/time)"))
-    figure, axes = plt.subplots(1, 3, figsize=size_of_maps(3, np.zeros(2), sides, 1.8))
+    figure, axes = plt.subplots(1, 3, figsize=size_of_maps(3, np.zeros(2), sides, 7))
     for panel, (value, norm, cmap, title, label) in zip(axes, shown):
         artist = draw_particles(panel, position, value, norm, colours(cmap) if cmap == "magma" else cmap)
         panel.set_title(title)

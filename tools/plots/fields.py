@@ -27,7 +27,8 @@ def fields(folder):
     centres = [low[a] + (np.arange(padded.shape[1 - a]) - 0.5) * step[a] for a in range(2)]
     level = parameter(file, "evaluation", "interface_density", 0.5)
 
-    figure, axes = plt.subplots(1, 2, figsize=size_of_maps(2, low, high))
+    note = verdict(file)
+    figure, axes = plt.subplots(1, 2, figsize=size_of_maps(2, low, high, len(note.splitlines())))
     shown = [(axes[0], epr, "Entropy production per area", r"EPR density (1/(time $r_0^2$))", "magma",
               robust_log(epr, low=1, high=99.9)),
              (axes[1], packing, "Density", r"packing fraction $\pi r_0^2 \rho$", "cividis",
@@ -42,5 +43,5 @@ def fields(folder):
         panel.set_title(title)
         colour_bar(figure, image, panel, value, label)
         frame_of_box(panel, low, high)
-    figure.supxlabel(verdict(file))
+    figure.supxlabel(note)
     return figure
