@@ -40,6 +40,8 @@ from plots.profile import profile
 from plots.ring import ring
 from plots.training import training
 
+import matplotlib.pyplot as plt
+
 PICTURES = {picture.__name__: picture for picture in (particles, fields, profile, classes, training, certificate,
                                                       check, ring, crystal)}
 FORMATS = ("png", "svg", "pdf")
@@ -77,13 +79,16 @@ def draw(options):
     drawn = 0
     for name in options.names:
         try:
-            for ending in options.formats:
-                path = os.path.join(options.output, f"{name}.{ending}")
-                style.save(PICTURES[name](options.directory), path, options.dpi)
-                print(f"wrote {path}")
-            drawn += 1
+            figure = PICTURES[name](options.directory)
         except Skip as why:
             print(f"skipped {name}: {why}")
+            continue
+        for ending in options.formats:
+            path = os.path.join(options.output, f"{name}.{ending}")
+            style.save(figure, path, options.dpi)
+            print(f"wrote {path}")
+        plt.close(figure)
+        drawn += 1
     return drawn
 
 

@@ -247,6 +247,7 @@ import verify_numbers  # noqa: E402
 import verify_physics  # noqa: E402
 import verify_readers  # noqa: E402
 import verify_refine  # noqa: E402
+import verify_report  # noqa: E402
 import verify_response  # noqa: E402
 import verify_signals  # noqa: E402
 import verify_simulation  # noqa: E402
@@ -262,7 +263,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,
-         "readers": verify_readers.readers}
+         "readers": verify_readers.readers, "report": verify_report.report}
 
 
 def measurements(case, folder):

@@ -21,6 +21,12 @@ MEANINGS = {
 COLUMNS = (("left", 0.53), ("right", 0.65), ("difference", 0.78), ("error", 0.89), ("z", 0.98))
 
 
+def form_of(column, value):
+    """How a number of the table is written."""
+    return {"z": "{:.1f}" if abs(value) < 1000 else "{:.0f}", "error": "{:.2g}",
+            "difference": "{:.3g}"}.get(column, "{:.4g}")
+
+
 def estimates(file):
     """Value and standard error of the certificate's numbers; empty where they are not known (yet)."""
     group = file.get("certificate")
@@ -68,8 +74,8 @@ def certificate(folder):
         axes.text(0.01, y, name.replace("_", " "), color=GREY)
         axes.text(0.11, y, MEANINGS.get(name, attribute(item, "description", "")))
         for column, x in COLUMNS:
-            form = {"z": "{:.1f}", "error": "{:.2g}", "difference": "{:.3g}"}.get(column, "{:.4g}")
-            axes.text(x, y, number(attribute(item, column), form), ha="right")
+            value = attribute(item, column)
+            axes.text(x, y, number(value, form_of(column, value)), ha="right")
         axes.plot([0, 1], [y - 0.3] * 2, color=RULE, linewidth=0.6, clip_on=False)
     sigma = attribute(group, "sigma")
     noise = f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""

@@ -5,7 +5,7 @@ import numpy as np
 from plots.exact import Comparison, relative_rms
 from plots.files import Skip, box_sides, dataset, last_frame, required, rows_of
 from plots.particles import draw_particles, with_images
-from plots.style import TWO_COLUMNS, colour_bar, colours, frame_of_box, number, odd_scale, robust_log
+from plots.style import colour_bar, colours, frame_of_box, number, odd_scale, robust_log, size_of_maps
 
 
 def crystal(folder):
@@ -25,7 +25,7 @@ def crystal(folder):
              (exact, same, "magma", "Exact", r"EPR per particle (1/time)"),
              (model - exact, odd_scale(model - exact), "RdBu_r",
               f"Network \u2212 exact, rel. rms {number(ratio, '{:.3f}')}", "difference of EPR (1/time)"))
-    figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, np.clip(1.5 + 2.2 * sides[1] / sides[0], 2.4, 6)))
+    figure, axes = plt.subplots(1, 3, figsize=size_of_maps(3, np.zeros(2), sides, 7))
     for panel, (value, norm, cmap, title, label) in zip(axes, shown):
         artist = draw_particles(panel, position, value, norm, colours(cmap) if cmap == "magma" else cmap)
         panel.set_title(title)

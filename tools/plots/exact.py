@@ -47,12 +47,12 @@ class Comparison:
         what = "all particles" if self.system("copies", 1) == 1 else "one copy"
         totals = f"network {with_error(model, error)}, exact {like_error(exact, error)}"
         if noisy:
-            return (f"{first}\nEPR of {what} (1/time), with the noise of training: {totals}; "
+            return (f"{first}\nEPR of {what} (1/time), with the noise of training: {totals};\n"
                     f"at the evaluation's samples: network {samples}, exact {exact_samples}")
         return f"{first}\nEPR of {what} (1/time): {totals}; exact flow at the same samples: {exact_samples}"
 
     def heading(self, figure, title, note=""):
-        figure.suptitle(title, weight="bold")
+        figure.suptitle(title + "\n", weight="bold", linespacing=0.5)
         figure.supxlabel(note + self.footer(), fontsize=7, color=GREY, linespacing=1.5)
 
 
@@ -97,7 +97,7 @@ FLOW = (  # name in files, title, symbol, unit
 
 def check(folder):
     c = Comparison(folder)
-    figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, 3.7))
+    figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, 4.0))
     for panel, (name, title, symbol, unit) in zip(axes, FLOW):
         model, exact = (v.ravel() for v in (c.scalars if name == "sigma" else c.vectors)(name))
         scatter(figure, panel, model, exact, symbol, unit)

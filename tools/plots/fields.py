@@ -5,7 +5,7 @@ from matplotlib.colors import Normalize
 
 from plots.certificate import verdict
 from plots.files import Skip, attribute, box_sides, group_of, last_frame, open_file, parameter, required
-from plots.style import TWO_COLUMNS, colour_bar, colours, frame_of_box, robust_log
+from plots.style import colour_bar, colours, frame_of_box, robust_log, size_of_maps
 
 
 def fields(folder):
@@ -27,7 +27,8 @@ def fields(folder):
     centres = [low[a] + (np.arange(padded.shape[1 - a]) - 0.5) * step[a] for a in range(2)]
     level = parameter(file, "evaluation", "interface_density", 0.5)
 
-    figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 4.2))
+    note = verdict(file)
+    figure, axes = plt.subplots(1, 2, figsize=size_of_maps(2, low, high, len(note.splitlines())))
     shown = [(axes[0], epr, "Entropy production per area", r"EPR density (1/(time $r_0^2$))", "magma",
               robust_log(epr, low=1, high=99.9)),
              (axes[1], packing, "Density", r"packing fraction $\pi r_0^2 \rho$", "cividis",
@@ -42,5 +43,5 @@ def fields(folder):
         panel.set_title(title)
         colour_bar(figure, image, panel, value, label)
         frame_of_box(panel, low, high)
-    figure.supxlabel(verdict(file))
+    figure.supxlabel(note)
     return figure

@@ -6,7 +6,7 @@ from matplotlib.colors import Normalize
 
 from plots.certificate import verdict
 from plots.files import (Skip, box_sides, dataset, group_of, last_frame, open_file, parameter, required, rows_of)
-from plots.style import TWO_COLUMNS, as_pixels, colour_bar, colours, frame_of_box, robust_linear, robust_log
+from plots.style import as_pixels, colour_bar, colours, frame_of_box, robust_linear, robust_log, size_of_maps
 
 MOST_CIRCLES = 400000  # beyond it a particle is about a pixel: pixels are coloured by the mean of what is in them
 PIXELS = 900  # along a side of that map
@@ -107,14 +107,16 @@ def particles(folder):
         raise Skip(f"particles are drawn in 2 dimensions and in a cut through 3, not in {dimension}")
     sides, count = box_sides(file, dimension), len(position)
     low, high = limits(position[:, :2], sides)
-    position, radii, chosen, note = in_plane(position, sides)
+    position, radii, chosen, cut = in_plane(position, sides)
+    when = f"time {time:g}" if time is not None else ""
     values = [v[chosen].astype(float) for v in columns.values()]
     if sides is not None:
         position, values = with_images(position, values + ([radii] if radii is not None else []), sides)
         radii = values.pop() if radii is not None else None
     panels = max(1, len(columns))
-    figure, axes = plt.subplots(1, panels, figsize=(TWO_COLUMNS / 2 * panels, 4.2 if columns else 3.7),
-                                squeeze=False)
+    note = "\n".join(filter(None, ["; ".join(filter(None, [when, cut])), verdict(file)]))
+    width, height = size_of_maps(2, low, high, len(note.splitlines()), bool(columns))
+    figure, axes = plt.subplots(1, panels, figsize=(width / 2 * panels, height), squeeze=False)
     for panel, name, value in zip(axes[0], columns, values):
         title, label, cmap, scale = LOOKS[name]
         artist = draw_particles(panel, position, value, scale(value), colours(cmap), radii)
@@ -125,6 +127,5 @@ def particles(folder):
         axes[0][0].set_title(f"{count} particles (not evaluated yet)")
     for panel in axes[0]:
         frame_of_box(panel, low, high)
-    when = [f"time {time:g}"] if time is not None else []
-    figure.supxlabel("\n".join(filter(None, ["; ".join(when + ([note] if note else [])), verdict(file)])))
+    figure.supxlabel(note)
     return figure

@@ -22,10 +22,16 @@ def scale_of_rates(axes, values):
     values = values[np.isfinite(values)]
     if not np.any(values > 0):
         return
+    axes.margins(y=0.1)
     if np.all(values > 0):
         axes.set_yscale("log")
         return
-    axes.set_yscale("symlog", linthresh=max(np.percentile(np.abs(values[values != 0]), 10), values.max() * 1e-6))
+    size = np.abs(values[values != 0])
+    least = int(np.floor(np.log10(max(np.percentile(size, 10), size.max() * 1e-6))))
+    most = max(int(np.floor(np.log10(size.max()))), least)
+    axes.set_yscale("symlog", linthresh=10.0**least)
+    powers = 10.0 ** np.arange(most, least if most > least else least - 1, -max(1, (most - least) // 3))
+    axes.set_yticks([*-powers, 0, *powers])  # the least ones are too near to 0 for a number
     axes.axhline(0, color=GREY, linewidth=0.6)
 
 

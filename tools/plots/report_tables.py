@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from plots.certificate import form_of
 from plots.classes import LEAST_SHARE, ClassTable
 from plots.compare import class_names
 from plots.files import Skip, attribute, tables_with
@@ -44,9 +45,9 @@ def identity_table(results):
             continue  # says nothing of this system
         off = np.isfinite(z) and abs(z) > 3
         rows.append((name.replace("_", " "), Cell(Html(FORMULAS[name]), "formula"), measured(left), measured(right),
-                     measured(difference, text=number(difference, "{:.3g}")),
-                     measured(error, text=number(error, "{:.2g}")),
-                     Cell(measured(z, text=number(z, "{:.1f}")), "n off" if off else "n")))
+                     measured(difference, text=number(difference, form_of("difference", difference))),
+                     measured(error, text=number(error, form_of("error", error))),
+                     Cell(measured(z, text=number(z, form_of("z", z))), "n off" if off else "n")))
     convention = attribute(group, "epr_convention", "")
     noise = {z: attribute(group, f"noise_{z}", np.nan) for z in "xg"}
     width = ", ".join(f"{v:g} on {z}" for z, v in noise.items() if np.isfinite(v))

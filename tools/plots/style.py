@@ -67,7 +67,6 @@ def save(figure, path, dpi=300):
     """In the format of the path's end; the same bytes for the same picture. dpi: of what is pixels."""
     nameless = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
     figure.savefig(path, dpi=dpi, metadata=nameless.get(str(path).rsplit(".", 1)[-1]))
-    plt.close(figure)
 
 
 def page_svg(text, prefix):
@@ -121,6 +120,14 @@ def extend_of(values, norm):
     return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[(int(below), int(above))]
 
 
+def size_of_maps(panels, low, high, lines, bars=True):
+    """Of a figure with so many maps of a box in a row, with their bars, over so many lines of text. They are as high
+    as leaves nothing between a map and its bar."""
+    width = 0.86 * TWO_COLUMNS / panels
+    above_and_below = 0.55 + 0.14 * lines + (0.55 if bars else 0)
+    return TWO_COLUMNS, float(np.clip(width * (high[1] - low[1]) / (high[0] - low[0]), 1, 8)) + above_and_below
+
+
 def colour_bar(figure, artist, axes, values, label, location="bottom"):
     bar = figure.colorbar(artist, ax=axes, location=location, shrink=0.86, aspect=32, pad=0.02,
                           extend=extend_of(values, artist.norm))
@@ -131,7 +138,7 @@ def colour_bar(figure, artist, axes, values, label, location="bottom"):
 
 def frame_of_box(axes, low, high):
     """A square picture of the box: sides only, with a ruler."""
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N", xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=GREY, linewidth=0.7)
     width = high[0] - low[0]
