@@ -10,6 +10,7 @@ struct h5_file {
     struct comm *comm;
     hid_t id;
     hid_t collective; /* transfer property list */
+    bool written;     /* or may be */
     char path[1024];
 };
 

@@ -68,7 +68,7 @@ void comm_meet(struct comm *comm);
 
 /* From now on a failure can hang nobody. Whoever has recorded one that the others do not know waits for them in comm_agree
  * or comm_meet; if they do not come there within seconds, they are elsewhere and wait for it: a thread that does nothing
- * else then says its message and ends all. The same where a failure that all know does not end them (half a minute).
+ * else then says its message and ends all. The same where a failure that all know does not end them, and they agree on nothing more for half a minute.
  * Call once; nothing with one rank. */
 enum status comm_watch(struct comm *comm);
 
