@@ -54,6 +54,11 @@ double status_age(void) {
     return began > 0 ? timer_now() - began : 0;
 }
 
+void status_renew(void) {
+    if (since > 0)
+        note_time();
+}
+
 void status_hold(struct status_note *note) {
     snprintf(note->message, sizeof note->message, "%s", message);
     snprintf(note->place, sizeof note->place, "%s", place);

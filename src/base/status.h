@@ -48,6 +48,7 @@ enum status status_own(void);
 /* Seconds since a failure was recorded, taken over from another rank, or put back; 0 if there is none. Another thread
  * than the one that records may ask. */
 double status_age(void);
+void status_renew(void); /* makes the age 0 again: the ranks are not waiting */
 
 void status_clear(void);
 

@@ -114,7 +114,7 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
     enum status status = STATUS_OK;
     if (file) {
-        *file = (struct h5_file){.comm = comm, .id = -1, .watch = -1};
+        *file = (struct h5_file){.comm = comm, .id = -1, .watch = -1, .written = create || writable};
         snprintf(file->path, sizeof file->path, "%s", path);
         status = reach(file, create, writable);
     } else {
@@ -168,8 +168,11 @@ enum status h5_close(struct h5_file **file) {
         return STATUS_OK;
     H5Pclose((*file)->collective);
     comm_meet((*file)->comm);
-    if ((*file)->id >= 0)
-        status = h5_checked(*file, H5Fclose((*file)->id) >= 0, "", "closing the file");
+    if ((*file)->id >= 0) {
+        const bool closed = H5Fclose((*file)->id) >= 0;
+        /* nothing rests on a file that was read */
+        status = h5_checked(*file, closed || !(*file)->written, "", "closing the file");
+    }
     release(*file);
     *file = NULL;
     return status;

@@ -12,6 +12,7 @@ struct h5_file {
     hid_t collective; /* transfer property list */
     int watch;        /* slot of disk_watch */
     uint64_t size;    /* bytes, of an existing file; of one that is made, as many as there may be */
+    bool written;     /* or may be */
     char path[1024];
 };
 

@@ -198,8 +198,10 @@ enum status comm_agree_at(struct comm *comm, enum status status, int place) {
     MPI_Allreduce(mine, most, 3, MPI_2INT, MPI_MAXLOC, comm->agreed);
     const bool together = most[1].value == -most[2].value;
     enum status worst = (enum status)most[0].value;
-    if (worst == STATUS_OK && together)
+    if (worst == STATUS_OK && together) {
+        status_renew();
         return STATUS_OK;
+    }
     if (worst == STATUS_OK)
         worst = FAIL(STATUS_FAILURE, "ranks %d and %d went different ways, after a failure that was not told",
                      most[1].rank, most[2].rank);

@@ -66,10 +66,10 @@ int comm_place(const char *text, int number); /* a number for a place that every
  * the others: goes on where no rank or every rank has a failure to tell, which all know then; see comm_watch. */
 void comm_meet(struct comm *comm);
 
-/* From now on a failure can hang nobody. Whoever has recorded one that the others do not know waits for them in comm_agree
- * or comm_meet; if they do not come there within seconds, they are elsewhere and wait for it: a thread that does nothing
- * else then says its message and ends all. The same where a failure that all know does not end them (half a minute).
- * Call once; nothing with one rank. */
+/* From now on a failure can hang nobody. A rank that has recorded one which the others do not know waits for them in
+ * comm_agree or comm_meet. If they do not come there within seconds they are elsewhere and wait for it: a thread that does
+ * nothing else then says its message and ends all. So it does where a failure that all know does not end them, and they
+ * agree on nothing more for half a minute. Call once; nothing with one rank. */
 enum status comm_watch(struct comm *comm);
 
 /* For what a rank must let the others know while they are at work: tells every rank, without waiting for any; and

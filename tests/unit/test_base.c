@@ -194,6 +194,11 @@ static void failures_are_own_and_age(void **state) {
     assert_int_equal(status_own(), STATUS_STORAGE);
     nanosleep(&moment, NULL);
     assert_true(status_age() >= 0.001 && status_age() < 60);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_true(status_age() >= 0.2);
+    status_renew();
+    assert_true(status_age() < 0.2);
+    nanosleep(&moment, NULL);
     status_hold(&note);
     assert_true(status_age() == 0 && status_own() == STATUS_OK);
     status_put_back(&other);
