@@ -9,6 +9,7 @@
  *
  * Only files that are watched are treated so.
  */
+#undef _FILE_OFFSET_BITS /* with it one name stands for another */
 #include "io/disk.h"
 
 #include <dlfcn.h>
@@ -151,7 +152,8 @@ ssize_t pwritev(int file, const struct iovec *piece, int pieces, off_t at) {
     if (done == all || !is_watched(file))
         return done;
     for (int m = 0; m < pieces; at += (off_t)piece[m++].iov_len)
-        pwrite(file, piece[m].iov_base, piece[m].iov_len, at);
+        if (pwrite(file, piece[m].iov_base, piece[m].iov_len, at) < 0)
+            return -1;
     return all;
 }
 
