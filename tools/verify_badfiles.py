@@ -24,7 +24,7 @@ SYSTEM = """
 system: {particles: %(particles)d, %(system)s, v0: 0.25, gamma: 0.1}
 simulation: {dt: 0.05, burn_in: 5, frames: 6, frame_interval: 5, restart_interval: 0.00001, refine: %(refine)d, seed: 7}
 network: {neighbours: 4, width: 8, hidden: 8, feed_forward: 8, heads: 2, blocks: 1, layers: 1, window: %(window)s}
-training: {sigma: 0.1, batch: 16, steps: 40, warm_up: 5, rate: 1e-3, average: 0.9, checkpoint_interval: 0.0005}
+training: {sigma: 0.1, batch: 16, steps: 40, warm_up: 5, rate: 1e-3, average: 0.9}
 evaluation: {frames: all, grid: 0.5}
 run: {device: cpu}
 output: {directory: gas}
@@ -32,7 +32,8 @@ output: {directory: gas}
 GAS = {"particles": 24, "system": "packing_fraction: 0.5", "window": "local", "refine": 1}
 CRYSTAL = {"particles": 36, "system": "kind: crystal, spring: 1, tether: 0.1, box: [12.6, 10.8]", "window": "lattice", "refine": 0}
 ALLOWED = {0, 2, 3, 4}
-SECONDS, MEBIBYTES = 30, 96  # more than the undamaged run takes
+MEBIBYTES = 96  # more than the undamaged run takes
+SECONDS, PATIENCE = 10, 240  # of one process; by the clock, of a machine that others use
 REPORTS = re.compile(r"AddressSanitizer|runtime error:|LeakSanitizer|Segmentation|Caught signal|stack smashing")
 PASSING = re.compile(r"(?m)^.*(done in| \d+\.\d{3} |particles/s|particle-steps/s).*\n")  # times
 RESULTS = ("particles", "parameters/scalars", "weights", "average", "optimizer", "training/log", "training/test", "fields",
@@ -77,6 +78,24 @@ def write_input(folder, crystal):
     (folder / "gas.yaml").write_text(SYSTEM % (CRYSTAL if crystal else GAS))
 
 
+def interrupt_training(folder):
+    """A model of some of MANY steps: stopped later and later, until the training has begun. The exit code."""
+    code = None
+    for attempt in range(40):
+        (folder / "gas/model.h5").unlink(missing_ok=True)
+        with open(folder / "said", "wb") as said:
+            process = subprocess.Popen(command(0, "train", "gas.yaml", "--set", f"training.steps={MANY}"), cwd=folder,
+                                       stdout=said, stderr=subprocess.STDOUT)
+        while process.poll() is None and b"writes gas/model.h5" not in (folder / "said").read_bytes():
+            time.sleep(0.001)
+        time.sleep(0.01 * attempt)
+        process.terminate()
+        code = process.wait()
+        if code == 75 and (folder / "gas/model.h5").exists():
+            break
+    return code
+
+
 def make_folders(folder):
     """Everything the uses read, once: gas; crystal, whose flow is known; half, an evaluation that was interrupted; early, a
     simulation and a training that were."""
@@ -95,13 +114,7 @@ def make_folders(folder):
     (folder / "early/restart.previous.h5").unlink()
     (folder / "gas").rename(folder / "kept")
     (folder / "early").rename(folder / "gas")
-    (folder / "gas/model.h5").unlink()
-    process = subprocess.Popen(command(0, "train", "gas.yaml", "--set", f"training.steps={MANY}"), cwd=folder, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (folder / "gas/model.h5").exists():
-        time.sleep(0.001)
-    process.terminate()
-    yield verify.equal("training_interrupted", process.wait(), 75)
+    yield verify.equal("training_interrupted", interrupt_training(folder), 75)
     (folder / "gas").rename(folder / "early")
     (folder / "kept").rename(folder / "gas")
 
@@ -145,7 +158,7 @@ def execute(use, at, ranks):
         process = subprocess.Popen(command(ranks, *use.arguments), env={**os.environ, **CROWDED}, stdout=said,
                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=at.parent)
         code, usage = None, None
-        while code is None and time.monotonic() < begun + SECONDS:
+        while code is None and time.monotonic() < begun + PATIENCE:
             pid, how, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 code = os.waitstatus_to_exitcode(how)
@@ -163,7 +176,7 @@ def execute(use, at, ranks):
             results = numbers(at / use.makes, use.compared)
         except (OSError, RuntimeError, KeyError) as error:
             results = {"unreadable": str(error).encode()}
-    return Outcome(code, time.monotonic() - begun, usage.ru_maxrss * 1024, text, results)
+    return Outcome(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text, results)
 
 
 def can_share(use):
@@ -178,9 +191,9 @@ def listing(outcome, use):
     return "\n".join(line for line in PASSING.sub("", outcome.said).splitlines() if not line.startswith("device:"))
 
 
-def judge(use, clean, got, size, strict):
+def judge(use, ranks, clean, got, size, strict):
     """What is wrong with it; "" if nothing."""
-    if got.code == "hangs":
+    if got.code == "hangs" or (ranks == 0 and got.seconds > clean.seconds + SECONDS):
         return "hangs"
     if got.code not in ALLOWED:
         return f"exit code {got.code}"
@@ -232,7 +245,7 @@ def one(folder, use, clean, case, ranks):
             return None, None
         size = path.stat().st_size if path.is_file() else 0
         got = execute(use, at, ranks)
-        problem = judge(use, clean, got, size, strict)
+        problem = judge(use, ranks, clean, got, size, strict)
     finally:
         shutil.rmtree(at.parent, ignore_errors=True)
     if problem:
@@ -265,17 +278,17 @@ def bad_files(folder):
             cases = [c for c in cases if c[2] == 0 or sampler.random() < 0.15]
         jobs = [(c, pool.submit(one, folder, c[0], clean[c[0].name, c[2]], c[1], c[2])) for c in cases]
         problems, longest, codes = collections.Counter(), 0, collections.Counter()
-        for (use, _, _), job in jobs:
+        for (use, _, ranks), job in jobs:
             problem, got = job.result()
             if not got:
                 continue
             count[use.name] += 1
             problems[use.name] += bool(problem)
             codes[got.code] += 1
-            longest = max(longest, got.seconds)
+            longest = max(longest, got.seconds - clean[use.name, ranks].seconds if ranks == 0 else 0)
     for use in uses:
         if count[use.name]:
             yield verify.equal(f"{use.name}_of_{count[use.name]}", problems[use.name], 0)
     yield "runs", len(cases), "all", True
     yield "exit_codes", ",".join(f"{code}:{n}" for code, n in sorted(codes.items(), key=str)), "0,2,3,4", set(codes) <= ALLOWED
-    yield verify.at_most("longest_seconds", longest, SECONDS)
+    yield verify.at_most("longest_more_seconds", longest, SECONDS)
