@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 import verify
+import verify_training_numbers
 
 INPUT = """
 system: {particles: 256, packing_fraction: 0.5, v0: %(v0)g, gamma: 0.1}
@@ -81,3 +82,4 @@ def numbers(folder):
     """NaN, infinity and steps that are too long: who, when and why, on any ranks and loops."""
     yield from poisoned(folder)
     yield from midway(folder)
+    yield from verify_training_numbers.training(folder)

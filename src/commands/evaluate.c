@@ -147,11 +147,26 @@ out:
     return status;
 }
 
-/* Fields, phases, profile and certificate, from the snapshot's columns alone. */
-static enum status digest(struct session *s, struct evaluation_run *r) {
+static enum status check_fields(struct session *s, struct evaluation_run *r, size_t m) {
+    size_t number;
+    const struct source *source = find_frame(r, m, &number);
+    enum status status = STATUS_OK;
+    for (int f = 0; f < FIELDS; f++)
+        for (size_t c = 0; c < r->grid->held * (size_t)field_columns(r->grid, f) && status == STATUS_OK; c++)
+            if (!isfinite(r->grid->field[f][c]))
+                status =
+                    FAIL(STATUS_NUMBERS, "frame %zu of %s: field %s of rank %d is not finite, at number %zu",
+                         number, source->path, field_info[f].name, comm_rank(s->comm), c);
+    return comm_agree(s->comm, status);
+}
+
+/* Fields, phases, profile and certificate of frame m, from the snapshot's columns alone. */
+static enum status digest(struct session *s, struct evaluation_run *r, size_t m) {
     const struct evaluation_parameters *p = &s->config.evaluation;
     timer_begin(&r->timings, r->timer_fields);
     enum status status = fields_compute(r->grid, r->snapshot, s->ops, s->comm);
+    if (status == STATUS_OK)
+        status = check_fields(s, r, m);
     if (status == STATUS_OK)
         status = interface_compute(r->grid, p->interface_density, p->interface_width, r->snapshot, s->comm);
     if (status == STATUS_OK) {
@@ -192,7 +207,7 @@ static enum status reread_frame(struct session *s, struct evaluation_run *r, siz
     r->time[m] = f.time;
     for (int c = 0; c < COLUMNS; c++)
         TRY(evaluation_read_column(r->file, m, c, snapshot->begin, snapshot->count, snapshot->column[c]));
-    TRY(digest(s, r));
+    TRY(digest(s, r, m));
 out:
     return status;
 }
@@ -201,7 +216,7 @@ static enum status evaluate_frame(struct session *s, struct evaluation_run *r, s
     enum status status = STATUS_OK;
     int64_t step = 0;
     TRY(compute_frame(s, r, m, &step));
-    TRY(digest(s, r));
+    TRY(digest(s, r, m));
     TRY(write_frame(r, m, step));
 out:
     return status;

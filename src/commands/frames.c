@@ -191,6 +191,8 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
     const bool given = !isnan(f.scalars.div_b);
     TRY(frame_create(s->ops, s->comm, &source->box, source->slice, &source->lattice, source->by_site, k,
                      given && source->push == 0 ? least : exact_reach(source, least), margin, out));
+    (*out)->path = source->path;
+    (*out)->number = frame;
     if (source->push > 0)
         TRY(push_frame(s, source, *out));
     if (source->graph)
@@ -278,6 +280,8 @@ enum status source_pair(struct session *s, struct source *source, size_t frame, 
     TRY(comm_agree(s->comm, halve(source, frame, after.time - before.time, first, second, rate)));
     TRY(frame_create(s->ops, s->comm, &source->box, first, &source->lattice, source->by_site, k,
                      exact_reach(source, least), margin, out));
+    (*out)->path = source->path;
+    (*out)->number = frame;
     (*out)->exact = NAN;
     if (force_is_known(&source->config.system))
         TRY(compute_exact(s, source, *out));

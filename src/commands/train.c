@@ -170,7 +170,7 @@ static enum status resume_model(struct session *s, struct training_run *r) {
     TRY(file_open(s->comm, r->path, "model", false, &file));
     TRY(file_same_parameters(file, s->comm, &s->config,
                              "network,response,training,data,-training.retries,-training.retry_factor,"
-                             "-training.retry_interval,-training.loss_limit",
+                             "-training.retry_interval,-training.loss_limit,-training.checkpoint_interval",
                              HINT_RESUME));
     TRY(h5_close(&file));
     TRY(training_data_same(s, r->path, &r->data));

@@ -186,8 +186,7 @@ static enum status load_frames(struct session *s, const struct trainer_setup *se
         else
             TRY(source_frame(s, source, first + m, k, least, margin, frame, NULL, NULL));
         part->frames++;
-        (*frame)->path = path;
-        (*frame)->number = first + m;
+        (*frame)->path = path; /* the source's goes */
     }
 out:
     return status;

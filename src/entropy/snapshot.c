@@ -360,6 +360,43 @@ out:
     return status;
 }
 
+/* Whether a column is NaN by rule: theory.md section 2 has no such quantity there, or one probe no variance. */
+static bool column_is_void(const struct snapshot_input *in, enum column c) {
+    const bool known = in->force.compute != NULL;
+    switch (c) {
+    case COLUMN_S_X:
+    case COLUMN_SMOOTHED_S_X_SQUARED:
+    case COLUMN_SMOOTHED_DIV_S_X:
+        return !known || in->law.eps == 0;
+    case COLUMN_S_G:
+    case COLUMN_SMOOTHED_S_G_SQUARED:
+    case COLUMN_SMOOTHED_DIV_S_G:
+    case COLUMN_EXACT:
+    case COLUMN_RESOLVED:
+        return !known;
+    case COLUMN_PROBE_VARIANCE:
+        return in->probes <= 1;
+    default:
+        return false;
+    }
+}
+
+/* In the order of columns, so that what goes wrong first is named. */
+static enum status check_finite(const struct snapshot_input *in, const struct snapshot *s,
+                                const struct owned_columns *o, const uint32_t *id, int rank) {
+    for (int c = 0; c <= COLUMN_SMOOTHED_SIGMA; c++) {
+        const size_t width = (size_t)column_width(s, c);
+        for (size_t m = 0; m < o->count * width && !column_is_void(in, c); m++)
+            if (!isfinite(o->column[c][m]))
+                return FAIL(STATUS_NUMBERS,
+                            "frame %zu of %s: %s of particle %u of rank %d is not finite: look at that "
+                            "particle there, and at how the training of the model ended",
+                            in->frame->number, frame_path(in->frame), column_info[c].name, id[m / width],
+                            rank);
+    }
+    return STATUS_OK;
+}
+
 enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm, struct snapshot *out) {
     enum status status = STATUS_OK;
     const struct particles *p = in->frame->particles;
@@ -372,8 +409,11 @@ enum status snapshot_compute(const struct snapshot_input *in, struct comm *comm,
         status = FAIL(STATUS_FAILURE, "out of memory for the results of %zu particles", p->owned);
     if (status == STATUS_OK)
         status = compute_columns(in, &o);
+    if (status == STATUS_OK) {
+        p->ops->to_host(p->ops, id, p->id, p->owned * sizeof *id);
+        status = check_finite(in, out, &o, id, comm_rank(comm));
+    }
     TRY(comm_agree(comm, status));
-    p->ops->to_host(p->ops, id, p->id, p->owned * sizeof *id);
     for (int c = 0; c <= COLUMN_SMOOTHED_SIGMA; c++)
         TRY(rows_to_slice(p->owned, id, column_width(out, c), o.column[c], out->n, comm, out->column[c]));
 out:

@@ -69,7 +69,8 @@ double snapshot_reach(double cutoff);
 /* Fills the columns up to COLUMN_SMOOTHED_SIGMA from a frame with halo and neighbours: forces in float64, the
  * flow with `weights` (device), local densities, and the scores once more on the frame moved by noise as in training
  * (by `noise`) for identity (I1) of the smoothed density. Where the dynamics are unknown (force.compute
- * NULL), what needs them is NaN. Collective. */
+ * NULL), what needs them is NaN. Fails (STATUS_NUMBERS), naming frame, column, particle and rank, where any other number
+ * is not finite. Collective. */
 struct snapshot_input {
     const struct frame *frame;
     struct flow_law law;
