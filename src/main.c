@@ -1,5 +1,6 @@
 /* Command line, MPI and log up and down, one command. */
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/provenance.h"
 #include "commands/usage.h"
 #include "ops/backend.h"
@@ -97,6 +98,7 @@ int main(int argc, char **argv) {
     const struct command *command = NULL;
     struct backend backend = {0};
     bool print = false;
+    memory_start();
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK) {
