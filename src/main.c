@@ -1,5 +1,6 @@
 /* Command line, MPI and log up and down, one command. */
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/provenance.h"
 #include "commands/manual.h"
 #include "commands/usage.h"
@@ -104,6 +105,7 @@ int main(int argc, char **argv) {
     if (inspect_asked(argc, argv))
         return inspect_answer(argv);
     inspect_start();
+    memory_start();
     provenance_command_line(argc, argv);
     enum status status = comm_start(&argc, &argv, &session.comm);
     if (status != STATUS_OK) {

@@ -17,9 +17,9 @@ enum status command_export(struct session *s);
 enum status command_bench(struct session *s);
 
 /* Plans for --dry-run and the first lines of a run: sizes, memory per rank, steps, files. */
-void plan_simulate(const struct session *s);
+enum status plan_simulate(struct session *s);
 /* An error where the input has no dynamics, only data. */
 enum status simulate_refuse_data(const struct session *s);
-void plan_evaluate(const struct session *s);
+enum status plan_evaluate(struct session *s);
 
 #endif

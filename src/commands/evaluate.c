@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "commands/commands.h"
 #include "commands/evaluate_run.h"
 #include "commands/learning.h"
+#include "commands/memory.h"
 
-void plan_evaluate(const struct session *s) {
+enum status plan_evaluate(struct session *s) {
     const struct config *c = &s->config;
     const struct evaluation_parameters *p = &c->evaluation;
     if (p->trajectory_count == 0)
@@ -23,6 +25,7 @@ void plan_evaluate(const struct session *s) {
     log_info("          %s frames; fields on a grid of spacing %g r0, smoothed by %g r0",
              p->frames == FRAMES_ALL ? "all" : "held-out", p->grid, p->smoothing);
     log_info("          writes %s/evaluation.h5, fields.xdmf", c->output.directory);
+    return memory_plan_evaluate(s);
 }
 
 /* ---- opening what there is ---- */
@@ -306,7 +309,8 @@ enum status command_evaluate(struct session *s) {
     const double begun = timer_now();
     size_t done = 0;
     bool complete = false;
-    plan_evaluate(s);
+    memory_forget_peak();
+    TRY(plan_evaluate(s));
     if (s->dry_run)
         goto out;
     if (!r)
@@ -329,6 +333,7 @@ enum status command_evaluate(struct session *s) {
     TRY(evaluate_frames(s, r, done));
     TRY(evaluation_results(s, r));
     session_print_timings(s, &r->timings, timer_now() - begun);
+    session_print_memory(s, (double)r->shape.particles);
 out:
     session_leave(s);
     if (r) {

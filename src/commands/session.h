@@ -88,6 +88,10 @@ enum status session_resumable(struct session *s, enum status status, const char 
 /* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
 void session_print_timings(struct session *s, const struct timings *timings, double total);
 
+/* Prints the most memory that ranks have had since memory_forget_peak: min, mean, max, of all together, and that a
+ * particle of this many. Collective. */
+void session_print_memory(struct session *s, double particles);
+
 /* True on every rank once `minutes` of wall clock have passed on rank 0 since *last, which is then set to
  * now. Collective. */
 bool session_interval_passed(struct session *s, double minutes, double *last);

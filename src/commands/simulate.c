@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "commands/memory.h"
 #include "commands/start_frame.h"
 #include "commands/totals.h"
 #include "dynamics/simulation.h"
@@ -39,17 +41,15 @@ static void plan_lattice(const struct system_parameters *s) {
              lattice.sites[0], lattice.sites[1], lattice.sites[2], config_longest_bond(s));
 }
 
-void plan_simulate(const struct session *s) {
+enum status plan_simulate(struct session *s) {
     const struct config *c = &s->config;
     struct box box = system_box(&c->system);
-    double n = (double)config_total(&c->system), ranks = comm_size(s->comm), d = box.d;
+    double n = (double)config_total(&c->system), d = box.d;
     double cutoff = config_cutoff(&c->system, &c->simulation);
-    char memory[32], file[32], sides[96] = "";
+    char file[32], sides[96] = "";
     for (int a = 0; a < box.d; a++)
         snprintf(sides + strlen(sides), sizeof sides - strlen(sides), "%s%.6g", a > 0 ? " x " : "",
                  box.side[a]);
-    /* state, ghosts and buffers; a half neighbour list of about 12 */
-    text_bytes(n / ranks * (d * (8 + 8 + 4 + 8 + 8) * 1.25 + 64 * d + 12 * 4), memory, sizeof memory);
     text_bytes(c->simulation.frames * n * (3 * 8 + d * 8 + 3 * 4), file, sizeof file);
     log_info("simulate: %" PRId64 " particles in %d dimensions, %s box of %s r0, packing fraction %.4g",
              c->system.particles, box.d, box.periodic ? "periodic" : "open", sides,
@@ -58,10 +58,9 @@ void plan_simulate(const struct session *s) {
         log_info("          %" PRId64 " independent copies", c->system.copies);
     if (c->system.kind == SYSTEM_CRYSTAL)
         plan_lattice(&c->system);
-    log_info("          cut-off %.4g r0, skin %.3g r0%s; %d ranks, about %s each", cutoff,
+    log_info("          cut-off %.4g r0, skin %.3g r0%s; %d ranks", cutoff,
              system_skin(&c->system, &c->simulation),
-             system_skin_search(&c->system, &c->simulation).on ? " at first" : "", comm_size(s->comm),
-             memory);
+             system_skin_search(&c->system, &c->simulation).on ? " at first" : "", comm_size(s->comm));
     log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64
              " steps: %.3g particle-steps",
              config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
@@ -77,6 +76,7 @@ void plan_simulate(const struct session *s) {
                      ? " (by default 10 / k, where that is less than the time between frames)"
                      : "");
     log_info("          writes %s/trajectory.h5 (%s), restart.h5", c->output.directory, file);
+    return memory_plan_simulate(s);
 }
 
 /* ---- where to start ---- */
@@ -357,6 +357,7 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
              done / seconds / 1e6, done / n / (double)r->simulation->builds, r->simulation->skin);
     progress_end(&progress, rate);
     session_print_timings(s, &r->simulation->timings, seconds);
+    session_print_memory(s, n);
     TRY(comm_agree(s->comm, totals_log(c, &totals)));
 out:
     totals_release(&totals);
@@ -379,7 +380,8 @@ enum status command_simulate(struct session *s) {
     bool resuming = false;
     uint64_t step = 0;
     TRY(simulate_refuse_data(s));
-    plan_simulate(s);
+    memory_forget_peak();
+    TRY(plan_simulate(s));
     if (s->dry_run)
         return STATUS_OK;
     session_path(s, "trajectory.h5", r.path);

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/text.h"
+#include "base/memory.h"
 #include "commands/commands.h"
 #include "commands/learning.h"
 #include "commands/retry.h"
+#include "commands/memory.h"
 #include "commands/training_data.h"
 #include "io/model_file.h"
 
@@ -69,14 +70,6 @@ static void warn_of_jumps(const struct config *c) {
             "periodic does not");
 }
 
-/* What stays in memory of a particle of a frame, but for halos: id, q, image, g, neighbours, tables; of a graph edges
- * and what is known of nodes. */
-static double bytes_of_particle(const struct network_parameters *n, int d) {
-    const double window = 12 + 20.0 * d + 4.0 * n->neighbours, edges = pow(n->response.edge_radius, d);
-    return n->kind == NETWORK_RESPONSE ? window + edges * (8 + sizeof(real) * (d + 4.0)) + 24 + 8.0 * d
-                                       : window;
-}
-
 static void describe_steps(const struct config *c, const struct trainer_setup *setup, double operations) {
     const struct training_parameters *p = &c->training;
     const int64_t n = c->system.particles, all = config_total(&c->system);
@@ -100,8 +93,7 @@ static enum status plan(struct session *s) {
     struct system_force force;
     const struct trainer_setup setup = learning_setup(c, &force);
     struct scores *scores = NULL;
-    char memory[32];
-    double held = 0;
+    double held = 0, largest = 0;
     TRY(comm_agree(s->comm,
                    scores_create(s->ops, &setup.network, setup.d, setup.with_x, setup.chunk, &scores)));
     const size_t weights = scores->tensors.size;
@@ -113,11 +105,9 @@ static enum status plan(struct session *s) {
                  setup.network.neighbours, setup.chunk > 0 ? setup.chunk : s->ops->chunk);
     describe_steps(c, &setup, scores_operations(scores).training);
     warn_of_jumps(c);
-    TRY(training_data_plan(s, &setup, &held));
-    held *= bytes_of_particle(&setup.network, setup.d) / comm_size(s->comm);
-    text_bytes((double)weights * sizeof(real) * 10 + scores_memory(scores) + held, memory, sizeof memory);
-    log_info("          about %s per rank with all frames, but for their halos", memory);
+    TRY(training_data_plan(s, &setup, &held, &largest));
     log_info("          writes %s/model.h5", c->output.directory);
+    TRY(memory_plan_train(s, &setup, scores, held / largest, largest));
 out:
     scores_destroy(&scores);
     return status;
@@ -299,6 +289,15 @@ out:
     return status;
 }
 
+/* Of all frames. */
+static double held_particles(const struct training_data *data) {
+    double particles = 0;
+    for (int m = 0; m < data->count; m++)
+        particles += (double)(data->file[m].particles * data->file[m].copies) *
+                     (double)(data->file[m].training + data->file[m].held_out);
+    return particles;
+}
+
 static enum status train(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &s->config.training;
@@ -345,6 +344,7 @@ static enum status train(struct session *s, struct training_run *r) {
     progress_end(&progress, detail);
     TRY(save_model(s, r, r->path));
     session_print_timings(s, &r->trainer->timings, seconds);
+    session_print_memory(s, held_particles(&r->data));
 out:
     return status;
 }
@@ -368,6 +368,7 @@ enum status command_train(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct training_run r = {.log_every = 1 + c->training.steps / LOG_ROWS};
+    memory_forget_peak();
     TRY(plan(s));
     if (s->dry_run)
         return STATUS_OK;

@@ -1,5 +1,6 @@
 #include "commands/training_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,12 +140,13 @@ static void describe(const struct session *s, const struct training_file *file) 
              file->share);
 }
 
-enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held) {
+enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held,
+                               double *largest) {
     enum status status = STATUS_OK;
     struct training_data data = {0};
     struct source *source = NULL;
     char own[SESSION_PATH];
-    *held = 0;
+    *held = *largest = 0;
     session_path(s, "trajectory.h5", own);
     list_files(s, &data);
     for (int m = 0; m < data.count; m++) {
@@ -154,11 +156,13 @@ enum status training_data_plan(struct session *s, const struct trainer_setup *se
         if (later || !file_exists(s->comm, file->path)) {
             log_info("          reads %s, share %.4g", file->path, file->share);
             *held += (double)config_total(&s->config.system) * s->config.simulation.frames;
+            *largest = fmax(*largest, (double)config_total(&s->config.system));
             continue;
         }
         TRY(look_into(s, setup, 0, file, &source));
         describe(s, file);
         *held += (double)(file->particles * file->copies) * (double)(file->training + file->held_out);
+        *largest = fmax(*largest, (double)(file->particles * file->copies));
         source_close(&source);
     }
 out:

@@ -25,8 +25,9 @@ struct training_data {
 
 /* The trajectories that the input names, those that are there with what they hold, as lines of the plan. Refuses those
  * that cannot be used together. *held: particles of all frames together, where a trajectory is not there yet as many as
- * the input would make. Collective. */
-enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held);
+ * the input would make; *largest: of one. Collective. */
+enum status training_data_plan(struct session *s, const struct trainer_setup *setup, double *held,
+                               double *largest);
 
 /* Reads all frames; where a training goes on from the model in `resumed` (else NULL), those that it had: a trajectory may
  * have grown since. The halos reach `cutoff` where the loss needs forces. *data: zeros, freed by training_data_free

@@ -85,7 +85,7 @@ static enum status reserve(struct simulation *s) {
     enum status status = STATUS_OK;
     const struct ops *ops = s->ops;
     const size_t n = s->particles->capacity;
-    struct snapshot *old = &s->snapshot;
+    struct remembered *old = &s->snapshot;
     if (n <= s->capacity)
         return STATUS_OK;
     s->capacity = 0;

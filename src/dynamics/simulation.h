@@ -6,6 +6,7 @@
 #ifndef EPFLOW_DYNAMICS_SIMULATION_H
 #define EPFLOW_DYNAMICS_SIMULATION_H
 
+#include "base/memory.h"
 #include "base/timer.h"
 #include "dynamics/system.h"
 #include "space/neighbours.h"
@@ -35,7 +36,7 @@ struct told {
 };
 
 /* Owned particles as they were when the lists were made, or some steps ago where lists last long, device. */
-struct snapshot {
+struct remembered {
     uint64_t *q[MAX_DIMENSION], step;
     double displacement, since_list; /* as in struct simulation */
     int32_t *image[MAX_DIMENSION];
@@ -66,10 +67,10 @@ struct simulation {
     uint64_t *q_list[MAX_DIMENSION];  /* (capacity) device, positions when the list was built */
     uint64_t *q_start[MAX_DIMENSION]; /* (capacity) device, at the start of a fine step; NULL: none */
     size_t capacity;
-    uint64_t builds, balances; /* how often the list was rebuilt, the domain rebalanced */
-    struct told told;          /* what ranks tell each other of every step */
-    struct snapshot snapshot;  /* where steps can be done again from */
-    uint64_t repeats;          /* how often they had to be */
+    uint64_t builds, balances;  /* how often the list was rebuilt, the domain rebalanced */
+    struct told told;           /* what ranks tell each other of every step */
+    struct remembered snapshot; /* where steps can be done again from */
+    uint64_t repeats;           /* how often they had to be */
     struct skin_search search;
     uint64_t balanced, balance_interval; /* step when ranks were compared last, steps to the next time */
     double busy;                         /* seconds of forces and steps by then */
@@ -81,6 +82,11 @@ struct simulation {
 enum status simulation_create(const struct ops *ops, struct comm *comm, const struct config *config,
                               struct simulation **out);
 void simulation_destroy(struct simulation **simulation);
+
+/* Adds what a rank of `owned` particles holds from step to step; domain: its box, cut as particles that fill the box
+ * evenly would have it. */
+void simulation_memory(const struct config *config, const struct domain *domain, double owned,
+                       struct memory_plan *plan);
 
 /* Takes over the particles of a slice, after `step` steps. Collective. */
 enum status simulation_load(struct simulation *s, const struct slice *slice, uint64_t step);
@@ -111,5 +117,7 @@ struct simulation_sums {
     double stiffness_squared; /* tr K^2 */
 };
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
+/* What that takes meanwhile. */
+double simulation_sums_bytes(int d, double owned, double ghosts);
 
 #endif

@@ -33,6 +33,11 @@ out:
     return status;
 }
 
+/* The drift, the stiffness of every particle, and columns on the host. */
+double simulation_sums_bytes(int d, double owned, double ghosts) {
+    return sizeof(double) * ((owned + ghosts) * (1 + 2 * d + d * d) + 3 * owned);
+}
+
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
     enum status status = STATUS_OK;
     const struct ops *ops = s->ops;

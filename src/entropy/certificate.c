@@ -62,6 +62,10 @@ enum status certificate_create(const struct snapshot *s, int frames, struct cert
     return FAIL(STATUS_FAILURE, "out of memory for the certificate of %zu particles", s->n);
 }
 
+double certificate_bytes(double count) {
+    return (TERMS + 1) * count * sizeof(double);
+}
+
 void certificate_destroy(struct certificate **certificate) {
     if (!*certificate)
         return;

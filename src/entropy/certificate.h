@@ -38,6 +38,7 @@ struct certificate {
 };
 
 enum status certificate_create(const struct snapshot *s, int frames, struct certificate **out);
+double certificate_bytes(double count);
 void certificate_destroy(struct certificate **certificate);
 
 /* Adds a frame. Collective. */

@@ -124,6 +124,37 @@ static void choose_layers(const struct field_grid *g, struct spreading *p) {
     p->cells = g->count > 0 ? (size_t)p->grid.cells[slow] * g->layer : 0;
 }
 
+/* Numbers of a cell in all fields. */
+static double numbers_of(int d) {
+    double numbers = 0;
+    for (int f = 0; f < FIELDS; f++)
+        numbers += field_info[f].vector ? d : 1;
+    return numbers;
+}
+
+static double cells_of(const struct box *box, double spacing) {
+    double cells = 1;
+    for (int a = 0; a < box->d; a++)
+        cells *= fmax(1, round(box->side[a] / spacing));
+    return cells;
+}
+
+double field_grid_bytes(const struct box *box, double spacing, double ranks) {
+    return cells_of(box, spacing) / ranks * (numbers_of(box->d) + 1) * sizeof(double);
+}
+
+/* The sums of a rank's layers and of those that its particles reach; what is under way at once, in and out. */
+double fields_compute_bytes(const struct box *box, double spacing, double width, double ranks, double count) {
+    const struct spread_grid line = {
+        .d = 1, .width = width, .spacing = {spacing, 1, 1}, .cells = {1 << 20, 1, 1}};
+    const double layers = fmax(1, round(box->side[box->d - 1] / spacing)), numbers = numbers_of(box->d);
+    const double reached =
+        fmin(layers, layers / ranks + (ranks > 1 ? 2 * spread_axis_of(&line, 0).count : 0));
+    const double rows = fmin(count, fmax(ROWS_AT_ONCE / ranks, ROWS_AT_LEAST));
+    const double sums = cells_of(box, spacing) / layers * reached * numbers;
+    return sizeof(double) * (sums + rows * (4 * numbers + 2 * box->d) + rows);
+}
+
 static enum status spreading_create(const struct field_grid *g, const struct snapshot *s,
                                     const struct ops *ops, int ranks, struct spreading *p) {
     *p = (struct spreading){.rows = larger(ROWS_AT_ONCE / (size_t)ranks, ROWS_AT_LEAST)};

@@ -32,6 +32,9 @@ struct field_grid {
 /* Cells of about `spacing`. Not collective. */
 enum status field_grid_create(const struct box *box, double spacing, double width, const struct comm *comm,
                               struct field_grid **out);
+/* Bytes of a grid of these fields; and of fields_compute, or interface_compute where that takes more, meanwhile. */
+double field_grid_bytes(const struct box *box, double spacing, double ranks);
+double fields_compute_bytes(const struct box *box, double spacing, double width, double ranks, double count);
 void field_grid_destroy(struct field_grid **grid);
 static inline int field_columns(const struct field_grid *g, enum field f) {
     return field_info[f].vector ? g->box.d : 1;

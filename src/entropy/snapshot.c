@@ -91,6 +91,25 @@ double snapshot_reach(double cutoff) {
     return cutoff > DENSITY_RADIUS ? cutoff : DENSITY_RADIUS;
 }
 
+double snapshot_bytes(int d, double count) {
+    double numbers = 0;
+    for (int c = 0; c < COLUMNS; c++)
+        numbers += column_info[c].vector ? d : 1;
+    return numbers * count * sizeof(double);
+}
+
+/* id; window_rows; the frame moved, with its neighbours; and the flow. */
+double snapshot_compute_bytes(const struct scores *scores, double owned, double particles, int k,
+                              bool noised) {
+    const int d = scores->d;
+    const double windows = owned / scores->decoded, near = (double)k * sizeof(uint32_t);
+    const double rows =
+        windows * (sizeof(uint32_t) + near) +
+        owned * (sizeof(uint32_t) + ((double)flow_numbers((size_t)d) + 2 * d + 1) * sizeof(double));
+    const double moved = noised ? moved_bytes(d, particles) + owned * (near + sizeof(double)) : 0;
+    return owned * sizeof(uint32_t) + rows + moved + scores_flow_bytes(scores, windows);
+}
+
 /* ---- columns of the owned particles, host: filled by the parts below, then sent to the slices ---- */
 
 struct owned_columns {

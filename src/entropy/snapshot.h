@@ -58,6 +58,11 @@ static inline int column_width(const struct snapshot *s, enum column c) {
 }
 
 enum status snapshot_create(const struct box *box, size_t n, const struct comm *comm, struct snapshot **out);
+/* Bytes of so many particles' columns; and of what snapshot_compute takes beside its frame, the columns and the networks'
+ * workspace: rows of windows, k neighbours each. */
+double snapshot_bytes(int d, double count);
+double snapshot_compute_bytes(const struct scores *scores, double owned, double particles, int k,
+                              bool noised);
 void snapshot_destroy(struct snapshot **snapshot);
 
 /* What one particle adds to the local density, of which this is the unit. */

@@ -133,30 +133,40 @@ out:
     return status;
 }
 
+/* Every rank its share. */
+static enum status fill_ids(struct trajectory *t) {
+    const size_t n = t->shape.particles, ranks = (size_t)comm_size(t->comm),
+                 rank = (size_t)comm_rank(t->comm);
+    const size_t begin = n / ranks * rank, count = rank + 1 < ranks ? n / ranks : n - begin;
+    int64_t *id = malloc((count + 1) * sizeof *id);
+    enum status status = comm_agree(t->comm, id ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for ids"));
+    for (size_t i = 0; status == STATUS_OK && i < count; i++)
+        id[i] = (int64_t)(begin + i);
+    if (status == STATUS_OK)
+        status = h5_write(t->file, GROUP "/id", H5_INT64, 1, &begin, &count, id);
+    free(id);
+    return status;
+}
+
 /* Ids, and the marks that nothing is written yet. */
 static enum status fill_marks(struct trajectory *t) {
     enum status status = STATUS_OK;
-    const size_t frames = t->shape.frames, n = t->shape.particles, longest = frames > n ? frames : n,
-                 zero = 0;
-    const bool first = comm_rank(t->comm) == 0;
-    const size_t rows = first ? frames : 0, ids = first ? n : 0;
-    int64_t *values = malloc((longest + 1) * sizeof *values);
+    const size_t frames = t->shape.frames, zero = 0, rows = comm_rank(t->comm) == 0 ? frames : 0;
+    int64_t *steps = malloc((frames + 1) * sizeof *steps);
     double *times = calloc(frames + 1, sizeof *times);
     char blank[END_TIME] = "";
-    if (!values || !times)
-        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
+    if (!steps || !times)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
     TRY(comm_agree(t->comm, status));
-    for (size_t i = 0; i < n; i++)
-        values[i] = (int64_t)i;
-    TRY(h5_write(t->file, GROUP "/id", H5_INT64, 1, &zero, &ids, values));
     for (size_t m = 0; m < frames; m++)
-        values[m] = -1;
-    TRY(h5_write(t->file, STEP, H5_INT64, 1, &zero, &rows, values));
+        steps[m] = -1;
+    TRY(fill_ids(t));
+    TRY(h5_write(t->file, STEP, H5_INT64, 1, &zero, &rows, steps));
     TRY(h5_write(t->file, TIME, H5_FLOAT64, 1, &zero, &rows, times));
     TRY(write_one(t, "/provenance/frames_written", H5_INT64, 0, &(int64_t){0}));
     TRY(write_one(t, "/provenance/end_time", H5_TEXT32, 0, blank));
 out:
-    free(values);
+    free(steps);
     free(times);
     return status;
 }

@@ -36,6 +36,17 @@ static void list_arrays(struct trainer *t, struct array list[ARRAYS]) {
     memcpy(list, all, sizeof all);
 }
 
+double batch_bytes(const struct scores *scores) {
+    struct scores copy = *scores;
+    struct trainer nothing = {.d = scores->d, .scores = &copy};
+    struct array list[ARRAYS];
+    double bytes = 0;
+    list_arrays(&nothing, list);
+    for (int m = 0; m < ARRAYS; m++)
+        bytes += (double)list[m].bytes;
+    return bytes;
+}
+
 void batch_release(struct trainer *t) {
     struct array list[ARRAYS];
     if (!t->scores)

@@ -178,6 +178,24 @@ out:
     return status;
 }
 
+void frame_memory(const struct domain *domain, double particles, double owned, int k, double width,
+                  const struct response_parameters *p, const struct system_parameters *s, double *ghosts,
+                  struct graph *sizes, struct memory_plan *plan) {
+    const int d = domain->box.d;
+    const double reach = p ? fmax(width, graph_reach(p, s)) : width;
+    double room;
+    *ghosts = halo_ghosts(domain, particles, reach);
+    const double state = particles_bytes(d, owned, owned + *ghosts, &room);
+    plan->bytes[MEMORY_STATE] +=
+        state * (1 - *ghosts / room) + 2 * owned * sizeof(uint32_t); /* and index_ids */
+    plan->bytes[MEMORY_GHOSTS] += state * *ghosts / room + halo_bytes(d, *ghosts);
+    plan->bytes[MEMORY_LISTS] += owned * k * sizeof(uint32_t);
+    if (p)
+        graph_expect(domain, particles, owned, p, s, sizes);
+    if (p)
+        plan->bytes[MEMORY_LISTS] += graph_bytes(sizes);
+}
+
 enum status frame_push(struct frame *f, struct comm *comm, const struct force_law *law, double v0) {
     enum status status = STATUS_OK;
     const struct particles *p = f->particles;

@@ -4,6 +4,7 @@
 #define EPFLOW_LEARN_DATASET_H
 
 #include "base/config.h"
+#include "base/memory.h"
 #include "learn/scores.h"
 #include "space/neighbours.h"
 
@@ -52,6 +53,12 @@ void frame_destroy(struct frame **frame);
 static inline const char *frame_path(const struct frame *frame) {
     return frame->path ? frame->path : "the data";
 }
+
+/* Adds what a frame of `owned` particles holds, whose halo reaches `width`: of k neighbours, with a graph where p is not
+ * NULL, which needs its own reach; particles: of all ranks. *ghosts: of the frame. sizes: of the graph. */
+void frame_memory(const struct domain *domain, double particles, double owned, int k, double width,
+                  const struct response_parameters *p, const struct system_parameters *s, double *ghosts,
+                  struct graph *sizes, struct memory_plan *plan);
 
 /* Sets frame->push: the force of the owned particles, whose halo reaches the cut-off, over v0; ghosts get their owners'.
  * Collective. */

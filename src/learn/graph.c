@@ -310,6 +310,29 @@ out:
     return status;
 }
 
+void graph_expect(const struct domain *domain, double particles, double owned,
+                  const struct response_parameters *p, const struct system_parameters *s, struct graph *out) {
+    const struct box *box = &domain->box;
+    const double sweeps = p->sweeps == RESPONSE_SWEEPS_ON ? 1 : 0;
+    *out = (struct graph){.law = law_of(p, s), .layers = p->layers};
+    for (int k = 0; k <= p->layers; k++)
+        out->level[k] = (size_t)(owned + halo_ghosts(domain, particles, k * p->edge_radius));
+    out->nodes = (size_t)(owned + halo_ghosts(domain, particles, graph_reach(p, s)));
+    out->moving = (size_t)(owned + halo_ghosts(domain, particles, moving_reach(p)));
+    out->swept = (size_t)(sweeps * (owned + halo_ghosts(domain, particles, swept_reach(p))));
+    out->edges.count =
+        (size_t)((double)out->level[p->layers] * neighbours_within(box, particles, p->edge_radius));
+    out->contacts.count = (size_t)((double)out->swept * neighbours_within(box, particles, p->sweep_radius));
+}
+
+double graph_bytes(const struct graph *g) {
+    const double number = sizeof(uint32_t), receivers = (double)g->level[g->layers], d = g->law.d;
+    const double edge = 2 * number + (4 + d) * sizeof(real), contact = 2 * number + d * sizeof(real);
+    return number * ((double)g->nodes + 2 * receivers + (double)g->swept) + 3 * receivers * sizeof(real) +
+           (double)g->edges.count * edge + (double)g->contacts.count * contact +
+           (double)g->moving * d * sizeof(double);
+}
+
 void graph_destroy(struct graph **graph) {
     struct graph *g = *graph;
     if (!g)

@@ -29,6 +29,12 @@ struct graph {
 /* How far from a rank's box its halo must reach: of nodes' forces, and of the local packing fraction. */
 double graph_reach(const struct response_parameters *p, const struct system_parameters *s);
 
+/* About the sizes that the graph of a rank has of particles that fill the box evenly; its arrays are NULL. And the bytes
+ * of a graph of such sizes. */
+void graph_expect(const struct domain *domain, double particles, double owned,
+                  const struct response_parameters *p, const struct system_parameters *s, struct graph *out);
+double graph_bytes(const struct graph *graph);
+
 /* From particles whose halo reaches graph_reach. Fails (STATUS_BAD_INPUT) where the box is too small for two particles
  * to have one shortest distance each within the radii of p. Not collective. */
 enum status graph_create(const struct particles *particles, const struct domain *domain,

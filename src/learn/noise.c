@@ -20,6 +20,11 @@ void moved_release(const struct ops *ops, struct moved_frame *m) {
     *m = (struct moved_frame){0};
 }
 
+/* zeta, q, g. */
+double moved_bytes(int d, double particles) {
+    return 3 * d * particles * sizeof(double);
+}
+
 static enum status reserve(const struct ops *ops, size_t n, int d, struct moved_frame *m) {
     enum status status = STATUS_OK;
     if (n <= m->capacity)

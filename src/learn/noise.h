@@ -26,6 +26,7 @@ struct moved_frame {
     double *g[MAX_DIMENSION];
     double *zeta; /* (capacity, d) */
 };
+double moved_bytes(int d, double particles);
 void moved_release(const struct ops *ops, struct moved_frame *moved);
 
 /* g + amount zeta, and x + amount zeta if the noise is on x, in moved->particles. */

@@ -100,6 +100,13 @@ out:
     return status;
 }
 
+/* Edges of the first receivers; of sizes alone an even share. */
+static size_t edges_of(const struct graph *g, size_t receivers) {
+    if (g->start_host)
+        return g->start_host[receivers];
+    return (size_t)((double)g->edges.count * (double)receivers / fmax((double)g->level[g->layers], 1));
+}
+
 /* What a layer works with beside x and v: of its senders and receivers; `rows` receivers after their edges; edges. */
 static void cut_working(const struct response_network *n, const struct graph *g, int l, int sources,
                         size_t rows, size_t edges, struct cutter *c, struct layer_arrays *a) {
@@ -127,7 +134,7 @@ static void cut_layers(const struct response_network *n, const struct graph *g, 
             cut_working(n, g, 0, widest, n->range, n->range, c, &a);
         if (use != USE_ONCE)
             cut_working(n, g, l, n->layer[l].channels, receivers,
-                        use == USE_KEPT ? g->start_host[receivers] : n->range, c, &a);
+                        use == USE_KEPT ? edges_of(g, receivers) : n->range, c, &a);
         response_cut(c, senders_of(g, l) * response_row(n), &a.x);
         response_cut(c, senders_of(g, l) * (size_t)(n->base.d * n->layer[l].channels), &a.v);
         layer[l] = a;
@@ -163,6 +170,13 @@ static enum status arrays_reserve(struct response_network *n, const struct graph
     cut_arrays(n, g, use, &c, a);
 out:
     return status;
+}
+
+static double arrays_bytes(const struct response_network *n, const struct graph *g, enum response_use use) {
+    struct response_arrays a;
+    struct cutter c = {NULL, 0};
+    cut_arrays(n, g, use, &c, &a);
+    return (double)(c.used + c.used / 8) * sizeof(real); /* as response_grow makes it */
 }
 
 /* A range holds at least one receiver, however many edges that has. */
@@ -282,6 +296,22 @@ static struct score_cost operations(const struct score_model *model) {
     return (struct score_cost){.forward = forward + sweeps,
                                .divergence = 2 * forward + 3 * sweeps,
                                .training = 3 * forward + sweeps};
+}
+
+/* Nodes' arrays, and those of the probes of all `particles`. Training keeps its values and the arrays of gradients, and
+ * its tests add tangents. */
+static double memory(const struct score_model *model, double particles, const struct graph *g,
+                     bool training) {
+    const struct response_network *n = (const struct response_network *)(const void *)model;
+    const double d = model->d, owned = (double)g->level[0];
+    const double nodes =
+        (double)g->moving * d * (sizeof(double) + sizeof(real)) + 2 * owned * d * sizeof(real);
+    const double probes =
+        particles * d * (sizeof(double) + sizeof(real)) + owned * (2 * sizeof(double) + 3 * sizeof(real));
+    double arrays = arrays_bytes(n, g, training ? USE_KEPT : USE_ONCE) + arrays_bytes(n, g, USE_ONCE);
+    if (training)
+        arrays += arrays_bytes(n, g, USE_GRADIENT);
+    return nodes + probes + arrays + 2 * sweeps_bytes(n, g);
 }
 
 /* ---- what score.h asks ---- */
@@ -435,6 +465,7 @@ const struct score_kind response_kind = {.create = create,
                                          .destroy = destroy,
                                          .initialise = initialise,
                                          .operations = operations,
+                                         .memory = memory,
                                          .forward = forward,
                                          .divergence = divergence,
                                          .denoising = denoising,

@@ -104,6 +104,7 @@ void response_cut(struct cutter *c, size_t count, real **at);
 enum status response_grow(struct response_network *n, struct response_memory *memory, size_t size);
 
 /* response_sweeps.c: room for a graph; then the sweeps' channels of n->of (and n->along) from u. */
+double sweeps_bytes(const struct response_network *n, const struct graph *sizes); /* without tangents */
 enum status sweeps_reserve(struct response_network *n, const struct graph *graph, bool tangents);
 void sweeps_run(struct response_network *n, const struct graph *graph, bool tangents);
 

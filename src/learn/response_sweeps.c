@@ -40,6 +40,14 @@ out:
     return status;
 }
 
+double sweeps_bytes(const struct response_network *n, const struct graph *g) {
+    struct sweep_arrays a;
+    struct cutter c = {NULL, 0};
+    if (n->sweeps > 0)
+        cut_sweeps(n, g, &c, &a);
+    return (double)(c.used + c.used / 8) * sizeof(real);
+}
+
 enum status sweeps_reserve(struct response_network *n, const struct graph *g, bool tangents) {
     enum status status = STATUS_OK;
     TRY(reserve(n, g, &n->swept, &n->sweep));

@@ -52,6 +52,11 @@ double score_memory(const struct score_model *model) {
     return model->bytes;
 }
 
+double score_memory_for(const struct score_model *model, double particles, const struct graph *sizes,
+                        bool training) {
+    return model->kind->memory(model, particles, sizes, training);
+}
+
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,
                           real *s) {
     return model->kind->forward(model, weights, in, s);

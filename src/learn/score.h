@@ -71,8 +71,11 @@ struct score_cost {
 };
 struct score_cost score_operations(const struct score_model *model);
 
-/* Bytes of the workspace, on the device. */
+/* Bytes of the workspace, on the device: as it is now; and as it will be for `particles` (owned and ghosts) of which the
+ * graph has these sizes (windows: not read), for scores with their divergences, or for training steps, tests included. */
 double score_memory(const struct score_model *model);
+double score_memory_for(const struct score_model *model, double particles, const struct graph *sizes,
+                        bool training);
 
 /* s (count, D, O), device. */
 enum status score_forward(struct score_model *model, const real *weights, const struct score_input *in,

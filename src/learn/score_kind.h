@@ -10,6 +10,8 @@ struct score_kind {
     void (*destroy)(struct score_model *model);
     void (*initialise)(const struct score_model *model, uint64_t seed, real *weights);
     struct score_cost (*operations)(const struct score_model *model);
+    double (*memory)(const struct score_model *model, double particles, const struct graph *sizes,
+                     bool training);
     enum status (*forward)(struct score_model *model, const real *weights, const struct score_input *in,
                            real *s);
     enum status (*divergence)(struct score_model *model, const real *weights, const struct score_input *in,

@@ -81,6 +81,13 @@ double scores_memory(const struct scores *s) {
     return bytes;
 }
 
+double scores_memory_for(const struct scores *s, double particles, const struct graph *sizes, bool training) {
+    double bytes = 0;
+    for (int m = 0; m < s->parts; m++)
+        bytes += score_memory_for(s->part[m].model, particles, sizes, training);
+    return bytes;
+}
+
 void scores_stop_by(struct scores *s, const struct score_stop *stop) {
     for (int m = 0; m < s->parts; m++)
         score_stop_by(s->part[m].model, stop);
@@ -395,6 +402,14 @@ out:
     space_release(s, &space);
     free(values);
     return status;
+}
+
+/* The outcome, and a flow_space. */
+double scores_flow_bytes(const struct scores *s, double rows) {
+    const double outputs = 2 * s->d, decoded = s->decoded;
+    return rows * decoded *
+           ((outputs + 3) * sizeof(double) + (3 * outputs + 2 + 2 * PROBE_SETS) * sizeof(real) +
+            sizeof(uint32_t));
 }
 
 struct flow_rows flow_rows_of(double *values, size_t rows, size_t d) {

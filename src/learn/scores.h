@@ -31,6 +31,9 @@ void scores_destroy(struct scores **scores);
 void scores_initialise(const struct scores *scores, uint64_t seed, real *weights);
 struct score_cost scores_operations(const struct scores *scores);
 double scores_memory(const struct scores *scores);
+/* As score_memory_for. */
+double scores_memory_for(const struct scores *scores, double particles, const struct graph *sizes,
+                         bool training);
 /* Of scores_flow: score_stop_by for every part. */
 void scores_stop_by(struct scores *scores, const struct score_stop *stop);
 
@@ -92,6 +95,8 @@ enum status scores_flow(struct scores *scores, const real *weights, const struct
                         const struct score_input *in, const struct score_rows *rows,
                         const struct flow_rows *out);
 
+/* What scores_flow takes meanwhile, beside the networks' workspace, for as many rows, one a window. */
+double scores_flow_bytes(const struct scores *scores, double rows);
 /* Numbers of a row, and the pointers of a flow into one array of rows of so many. */
 static inline size_t flow_numbers(size_t d) {
     return 4 * d + 5;

@@ -115,6 +115,15 @@ void trainer_destroy(struct trainer **trainer) {
     *trainer = NULL;
 }
 
+/* Weights with their averages, moments, gradient and copies on the host; the batch, in tests all that are owned; a moved
+ * frame; forces. */
+double trainer_bytes(const struct trainer_setup *s, const struct scores *scores, double owned, double local) {
+    const bool tests = s->training.held_out > 0;
+    const double windows = fmax(s->training.batch, tests ? owned : 0) / scores->decoded;
+    return 10.0 * (double)scores->tensors.size * sizeof(real) + windows * batch_bytes(scores) +
+           moved_bytes(s->d, local) + owned * (s->d + 1) * sizeof(double);
+}
+
 /* ---- a step ---- */
 
 /* The parts of all ranks together. */

@@ -6,6 +6,7 @@
 
 /* batch.c: room for windows; the windows of a batch that this rank has (those of `wanted` particles that it owns). */
 enum status batch_reserve(struct trainer *t, size_t windows);
+double batch_bytes(const struct scores *scores); /* a window */
 void batch_release(struct trainer *t);
 enum status batch_choose(struct trainer *t, const struct frame *f, size_t wanted, const uint32_t *ids);
 /* Local numbers and ids of the rows of the chosen windows. */

@@ -290,6 +290,18 @@ static struct score_cost window_operations(const struct score_model *model) {
                                3 * forward + embedding};
 }
 
+/* The workspace is there at once, but for what a batch's distinct particles share: neighbours in memory are near in
+ * space, and the particles of a batch's windows about twice as many as the windows. */
+static double window_memory(const struct score_model *model, double particles, const struct graph *sizes,
+                            bool training) {
+    const struct window_network *n = (const struct window_network *)model;
+    const double members = fmin(particles, 2.0 * (double)n->batch + n->tokens);
+    const double shared = n->share_room == 0 && n->blocks > 1 ? 2 * members * 3 * n->width * sizeof(real) : 0;
+    (void)sizes;
+    (void)training;
+    return model->bytes + shared + particles * sizeof *n->slot;
+}
+
 /* ---- the three passes, batch by batch, chunk by chunk ---- */
 
 struct pass {
@@ -384,6 +396,7 @@ const struct score_kind window_kind = {
     .destroy = window_destroy,
     .initialise = window_initialise,
     .operations = window_operations,
+    .memory = window_memory,
     .forward = run_forward,
     .divergence = run_divergence,
     .denoising = run_denoising,

@@ -149,6 +149,13 @@ int comm_local_rank(struct comm *comm) {
     return rank;
 }
 
+void comm_sum_local(struct comm *comm, double *values, int count) {
+    MPI_Comm node;
+    MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_SUM, node);
+    MPI_Comm_free(&node);
+}
+
 int comm_rank(const struct comm *comm) {
     return comm->rank;
 }

@@ -45,6 +45,9 @@ int comm_size(const struct comm *comm);
 /* This rank's number among those of the same node. */
 int comm_local_rank(struct comm *comm);
 
+/* Sums over the ranks of the same node, in place. */
+void comm_sum_local(struct comm *comm, double *values, int count);
+
 /* A pointer to the MPI_Comm, for the io layer, which gives it to HDF5. */
 const void *comm_handle(const struct comm *comm);
 

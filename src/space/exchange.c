@@ -35,6 +35,10 @@ void slice_destroy(struct slice **slice) {
     *slice = NULL;
 }
 
+double slice_bytes(int d, double count) {
+    return count * d * (sizeof(uint64_t) + sizeof(int32_t) + sizeof(double));
+}
+
 /* Sends `count` rows of `bytes` to the ranks whose slice has their id, as records {id, row}; calls `place` by
  * copying each row to out + (id - begin) * bytes. */
 static enum status send_rows(size_t count, const uint32_t *id, size_t bytes, const char *rows, size_t n,
@@ -190,6 +194,12 @@ out:
     free(row);
     free(mine);
     return status;
+}
+
+/* id, column, row and mine; packed and received with their ids. */
+double particles_to_slice_bytes(double owned) {
+    return owned * (sizeof(uint32_t) + sizeof(uint64_t) + 2 * sizeof(struct row) +
+                    2 * (sizeof(uint64_t) + sizeof(struct row)));
 }
 
 enum status particles_from_slice(struct particles *p, struct domain *domain, struct comm *comm,

@@ -9,6 +9,7 @@
 #include "space/halo.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,6 +263,24 @@ out:
     if (status != STATUS_OK && *out)
         halo_destroy(out);
     return status;
+}
+
+double halo_ghosts(const struct domain *domain, double particles, double width) {
+    const struct rank_box *part = &domain->part[domain->rank];
+    double own = 1, reached = 1;
+    if (domain->box.group > 0)
+        return 0;
+    for (int a = 0; a < domain->box.d; a++) {
+        const double share = ((double)(part->last[a] - part->low[a]) + 1) * 0x1p-64;
+        own *= share;
+        reached *= fmin(1, share + 2 * width / domain->box.side[a]);
+    }
+    return particles * (reached - own);
+}
+
+/* As many are sent as received. */
+double halo_bytes(int d, double ghosts) {
+    return ghosts * (sizeof(uint32_t) + 2.0 * d * sizeof(uint64_t));
 }
 
 void halo_positions_begin(struct halo *h, const struct particles *p) {

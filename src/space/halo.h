@@ -18,6 +18,10 @@ enum status halo_create(struct particles *particles, const struct domain *domain
                         double width, struct halo **out);
 void halo_destroy(struct halo **halo);
 
+/* About as many ghosts as this rank gets where `particles` fill the box evenly, and the bytes of so many in messages. */
+double halo_ghosts(const struct domain *domain, double particles, double width);
+double halo_bytes(int d, double ghosts);
+
 /* Owners' present positions into the ghosts. Collective. */
 void halo_positions(struct halo *halo, struct particles *particles);
 /* The same in two parts, for what there is to do meanwhile: positions may be read but not changed before _end, which

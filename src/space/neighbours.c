@@ -142,6 +142,23 @@ out:
     return status;
 }
 
+double neighbours_within(const struct box *box, double particles, double radius) {
+    static const double unit_ball[] = {1, 2, M_PI, 4 * M_PI / 3};
+    double within = particles * unit_ball[box->d] * pow(radius, box->d);
+    for (int a = 0; a < box->d; a++)
+        within /= box->side[a];
+    return fmin(within, box->group > 0 ? box->group - 1.0 : particles - 1);
+}
+
+/* About a cell a particle. */
+double cells_bytes(double particles) {
+    return 1.25 * particles * (4 * sizeof(uint32_t) + GRID_SCRATCH);
+}
+
+double pairs_bytes(double owned, double ghosts, double pairs) {
+    return 1.25 * (owned + pairs) * sizeof(uint32_t) + cells_bytes(owned + ghosts);
+}
+
 /* ---- bonds, by particle id ---- */
 
 struct id_local {

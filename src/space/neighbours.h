@@ -19,6 +19,11 @@ enum status pairs_build(const struct particles *particles, const struct box *box
  * Not collective. */
 enum status law_pairs_build(const struct particles *particles, const struct box *box,
                             const struct pair_law *law, double margin, struct pair_list *list);
+/* About as many others as are closer than radius to one of `particles` that fill the box evenly. */
+double neighbours_within(const struct box *box, double particles, double radius);
+/* Bytes of a list of so many directed pairs of the owned, each of two owned ones once, and of its cells. */
+double pairs_bytes(double owned, double ghosts, double pairs);
+double cells_bytes(double particles);
 void pairs_release(const struct ops *ops, struct pair_list *list);
 
 /* The k nearest neighbours of every owned particle among all n particles of the system, or among those of its copy,

@@ -2,6 +2,7 @@
  * host memory as records; all others never leave the device. */
 #include "space/particles.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,12 @@ enum status particles_reserve(struct particles *p, size_t capacity) {
     p->capacity = room;
 out:
     return status;
+}
+
+double particles_bytes(int d, double capacity, double held, double *room) {
+    const double first = 1.25 * fmax(capacity, 1);
+    *room = held > first ? 1.25 * held : first;
+    return *room * (2 * sizeof(uint32_t) + d * (sizeof(uint64_t) + sizeof(int32_t) + sizeof(double)));
 }
 
 struct record {
@@ -270,8 +277,8 @@ static enum status move_to_owners(struct particles *p, const struct domain *doma
     TRY(comm_exchange(comm, sizeof *gone.record, numbers, gone.record, numbers + ranks, &arrivals));
     for (size_t r = 0; r < ranks; r++)
         arrived += numbers[ranks + r];
-    if (gone.count + arrived > 0)
-        status = particles_reserve(p, p->owned + arrived);
+    if (arrived > gone.count) /* others take the places of those who go */
+        status = particles_reserve(p, p->owned + arrived - gone.count);
     if (status == STATUS_OK)
         status = find_places(p->owned, &gone, arrived, &places);
     if (status == STATUS_OK && gone.count + arrived > 0)

@@ -21,6 +21,8 @@ void particles_destroy(struct particles **particles);
 
 /* Room for at least `capacity`, contents kept. */
 enum status particles_reserve(struct particles *particles, size_t capacity);
+/* Bytes of particles made with room for `capacity` that come to hold so many; *room: the capacity they have then. */
+double particles_bytes(int d, double capacity, double held, double *room);
 
 /* Sends every owned particle to its owner in `domain` and drops the ghosts. With cell > 0 the owned
  * particles come out in order of spatial cells of that side, so that neighbours are near in memory.
@@ -41,9 +43,12 @@ struct slice {
 };
 enum status slice_create(size_t n, int d, const struct comm *comm, struct slice **out);
 void slice_destroy(struct slice **slice);
+double slice_bytes(int d, double count);
 
 /* Particles of all ranks into slices. Collective; fails (STATUS_NUMBERS) if one is missing. */
 enum status particles_to_slice(const struct particles *particles, struct comm *comm, struct slice *slice);
+/* What that takes meanwhile, of as many particles as the slice has. */
+double particles_to_slice_bytes(double owned);
 /* Slices into owned particles, balancing `domain` first. Collective. */
 enum status particles_from_slice(struct particles *particles, struct domain *domain, struct comm *comm,
                                  const struct slice *slice, double cell);
