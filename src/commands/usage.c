@@ -102,19 +102,19 @@ static enum status add_setting(struct session *s, const char *setting) {
     return STATUS_OK;
 }
 
-/* An option with a value, as "--name value" or "--name=value"; NULL if argument i is not it. */
-static const char *option_value(int argc, char **argv, int *i, const char *name, enum status *status) {
+/* Whether argument i is this option, as "--name value" or "--name=value", with a value or (status) without. */
+static bool option_value(int argc, char **argv, int *i, const char *name, const char **value,
+                         enum status *status) {
     size_t length = strlen(name);
-    if (strncmp(argv[*i], name, length) != 0)
-        return NULL;
+    if (strncmp(argv[*i], name, length) != 0 || (argv[*i][length] != '=' && argv[*i][length] != '\0'))
+        return false;
     if (argv[*i][length] == '=')
-        return argv[*i] + length + 1;
-    if (argv[*i][length] != '\0')
-        return NULL;
-    if (*i + 1 < argc)
-        return argv[++*i];
-    *status = FAIL(STATUS_BAD_INPUT, "option %s needs a value", name);
-    return "";
+        *value = argv[*i] + length + 1;
+    else if (*i + 1 < argc)
+        *value = argv[++*i];
+    else
+        *status = FAIL(STATUS_BAD_INPUT, "option %s needs a value", name);
+    return true;
 }
 
 /* "--device cpu" is "--set run.device=cpu". The texts live as long as the process. */
@@ -125,9 +125,24 @@ static enum status shorthand(struct session *s, const char *key, const char *val
     return add_setting(s, s->setting_count < SESSION_SETTINGS ? text[s->setting_count] : "");
 }
 
+/* Options whose values are kept as they are. */
+static enum status parse_word(int argc, char **argv, int *i, struct session *s) {
+    const struct {
+        const char *name, **value;
+    } word[] = {{"--output", &s->output},
+                {"--format", &s->format},
+                {"--frames", &s->frames},
+                {"--columns", &s->columns}};
+    enum status status = STATUS_OK;
+    for (size_t m = 0; m < sizeof word / sizeof *word; m++)
+        if (option_value(argc, argv, i, word[m].name, word[m].value, &status))
+            return status;
+    return unknown_option(argv[*i]);
+}
+
 static enum status parse_option(int argc, char **argv, int *i, struct session *s) {
     enum status status = STATUS_OK;
-    const char *value;
+    const char *value = NULL;
     if (strcmp(argv[*i], "--dry-run") == 0)
         s->dry_run = true;
     else if (strcmp(argv[*i], "--resume") == 0)
@@ -136,21 +151,13 @@ static enum status parse_option(int argc, char **argv, int *i, struct session *s
         s->overwrite = true;
     else if (strcmp(argv[*i], "--json") == 0)
         s->json = true;
-    else if ((value = option_value(argc, argv, i, "--set", &status)))
+    else if (option_value(argc, argv, i, "--set", &value, &status))
         return status ? status : add_setting(s, value);
-    else if ((value = option_value(argc, argv, i, "--device", &status)))
+    else if (option_value(argc, argv, i, "--device", &value, &status))
         return status ? status : shorthand(s, "run.device", value);
-    else if ((value = option_value(argc, argv, i, "--output", &status)))
-        s->output = value;
-    else if ((value = option_value(argc, argv, i, "--format", &status)))
-        s->format = value;
-    else if ((value = option_value(argc, argv, i, "--frames", &status)))
-        s->frames = value;
-    else if ((value = option_value(argc, argv, i, "--columns", &status)))
-        s->columns = value;
     else
-        return unknown_option(argv[*i]);
-    return status;
+        return parse_word(argc, argv, i, s);
+    return STATUS_OK;
 }
 
 /* The command that help is asked for: "epflow simulate --help", "epflow help simulate"; NULL for all of them. */
