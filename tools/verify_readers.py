@@ -175,6 +175,60 @@ def lengths(name):
             yield verify.at_most(f"{name}_{what}_lines".replace(" ", "_"), len(text.strip().split("\n")), LINES[what])
 
 
+BAD = (  # what, options after the trajectory, words of the message
+    ("no_format", [], "--format"),
+    ("format", ["--format", "gsd"], "xyz"),
+    ("ending", ["--format", "amep", "--output", "new.xyz"], ".h5amep"),
+    ("there_already", ["--output", "old.xyz"], "--overwrite"),
+    ("frame", ["--output", "new.xyz", "--frames", "6"], "0 to 5"),
+    ("slice", ["--output", "new.xyz", "--frames", "1:2:x"], "FIRST:END:STRIDE"),
+    ("no_frames", ["--output", "new.xyz", "--frames", "4:2"], "none"),
+    ("column", ["--output", "new.xyz", "--columns", "image,speed"], "speed"),
+    ("set", ["--output", "new.xyz", "--set", "system.v0=1"], "--set"),
+)
+
+
+def refusals(folder):
+    """Exports that cannot be: one message, and nothing is made, also where the disk is full."""
+    place, trajectory, source = folder / "refusals", folder / "run2/trajectory.h5", folder / "run2/evaluation.h5"
+    place.mkdir()
+    (place / "old.xyz").touch()
+    for what, options, words in BAD:
+        done = verify.run(2, "export", trajectory, *options, cwd=place)
+        said = verify.errors(done.stderr)
+        good = done.returncode == 2 and len(said) == 1 and words in said[0] and len(list(place.iterdir())) == 1
+        yield verify.equal(f"refused_{what}", "refused" if good else "not", "refused")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=False, capture_output=True).returncode:
+        return  # not root: no small disk
+    try:
+        for name in ("new.xyz", "new.h5amep"):
+            done = verify.run(2, "export", source, "--output", place / name)
+            said = verify.errors(done.stderr)
+            good = done.returncode == 4 and len(said) == 1 and "No space left" in said[0] and not list(place.iterdir())
+            if not good:
+                print(done.returncode, done.stderr, list(place.iterdir()), file=sys.stderr)
+            yield verify.equal(f"full_disk_{name}", "refused" if good else "not", "refused")
+    finally:
+        subprocess.run(["umount", place], check=False)
+
+
+def selections(folder):
+    """Frames and columns that are chosen; a file that is replaced; the same bytes on three ranks."""
+    place, evaluation = folder / "selections", folder / "run3/evaluation.h5"
+    place.mkdir()
+    for frames, expected in (("-1", [5]), ("1", [1]), ("::2", [0, 2, 4]), ("1:-1:3", [1, 4]), (":", list(range(6)))):
+        done = verify.run(0, "export", evaluation, "--output", place / "one.xyz", "--frames", frames, "--columns", "sigma",
+                          "--overwrite")
+        heads = [line for line in (place / "one.xyz").read_text().split("\n") if "Lattice" in line]
+        steps = [(int(line.split("Timestep=")[1].split()[0]) - 2000) // 200 for line in heads]
+        good = done.returncode == 0 and steps == expected and all(":R:3:sigma:R:1 " in line for line in heads)
+        yield verify.equal(f"frames_{frames}", "as_chosen" if good else str(steps), "as_chosen")
+    yield verify.finished("export_one_rank", verify.run(0, "export", evaluation, "--output", place / "all.xyz"))
+    yield verify.finished("export_three_ranks", verify.run(3, "export", evaluation, "--output", place / "three.xyz"))
+    equal = (place / "all.xyz").read_bytes() == (place / "three.xyz").read_bytes()
+    yield verify.equal("three_ranks", "same" if equal else "other", "same")
+
+
 def readers(folder):
     """Files opened by h5py, pandas, MDAnalysis, AMEP, OVITO, ASE and ParaView as docs/recipes.md says; pictures looked at."""
     wanted = os.environ.get("EPFLOW_READERS", ",".join(READERS)).split(",")
@@ -182,6 +236,9 @@ def readers(folder):
     if any(python for python, _, _ in ready.values()):
         for d in (2, 3):
             yield verify.finished(f"run_{d}d", results(folder, d))
+    if "h5py" in wanted:
+        yield from refusals(folder)
+        yield from selections(folder)
     for name, (python, version, missing) in ready.items():
         if missing:
             print(f"readers: {name} is skipped: {missing}", file=sys.stderr)

@@ -155,19 +155,19 @@ static enum status add_setting(struct session *s, const char *setting) {
     return STATUS_OK;
 }
 
-/* An option with a value, as "--name value" or "--name=value"; NULL if argument i is not it. */
-static const char *option_value(int argc, char **argv, int *i, const char *name, enum status *status) {
+/* Whether argument i is this option, as "--name value" or "--name=value", with a value or (status) without. */
+static bool option_value(int argc, char **argv, int *i, const char *name, const char **value,
+                         enum status *status) {
     size_t length = strlen(name);
-    if (strncmp(argv[*i], name, length) != 0)
-        return NULL;
+    if (strncmp(argv[*i], name, length) != 0 || (argv[*i][length] != '=' && argv[*i][length] != '\0'))
+        return false;
     if (argv[*i][length] == '=')
-        return argv[*i] + length + 1;
-    if (argv[*i][length] != '\0')
-        return NULL;
-    if (*i + 1 < argc)
-        return argv[++*i];
-    *status = FAIL(STATUS_BAD_INPUT, "option %s needs a value", name);
-    return "";
+        *value = argv[*i] + length + 1;
+    else if (*i + 1 < argc)
+        *value = argv[++*i];
+    else
+        *status = FAIL(STATUS_BAD_INPUT, "option %s needs a value", name);
+    return true;
 }
 
 /* "--device cpu" is "--set run.device=cpu". The texts live as long as the process. */
@@ -183,17 +183,18 @@ static enum status parse_option(int argc, char **argv, int *i, struct session *s
     for (int m = 0; m < OPTIONS; m++) {
         const struct option *o = &option_table[m];
         void *place = (char *)s + o->offset;
-        const char *value = o->value ? option_value(argc, argv, i, o->name, &status) : NULL;
+        const char *value = NULL;
+        const bool given = o->value && option_value(argc, argv, i, o->name, &value, &status);
         const bool flag = o->kind == OPTION_FLAG && strcmp(argv[*i], o->name) == 0;
         if (status != STATUS_OK)
             return status;
         if (flag)
             *(bool *)place = true;
-        else if (value && o->kind == OPTION_TEXT)
+        else if (given && o->kind == OPTION_TEXT)
             *(const char **)place = value;
-        else if (value)
+        else if (given)
             return o->key ? shorthand(s, o->key, value) : add_setting(s, value);
-        if (flag || value)
+        if (flag || given)
             return STATUS_OK;
     }
     return unknown_option(argv[*i]);

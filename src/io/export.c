@@ -38,7 +38,8 @@ enum status export_frame(struct export *e, size_t frame) {
     enum status status = STATUS_OK;
     struct columns *c = e->columns;
     const size_t ranks = (size_t)comm_size(c->comm), rank = (size_t)comm_rank(c->comm);
-    TRY(e->format->frame(e, frame));
+    if (e->format->frame)
+        TRY(e->format->frame(e, frame));
     for (size_t first = 0; first < c->particles; first += ranks * EXPORT_BLOCK) {
         const size_t at = first + rank * EXPORT_BLOCK, begin = at < c->particles ? at : c->particles,
                      left = c->particles - begin, count = left < EXPORT_BLOCK ? left : EXPORT_BLOCK;

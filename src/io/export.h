@@ -12,7 +12,7 @@ struct export_format {
     const char *ending;  /* of its files: ".xyz" */
     const char *readers; /* in words */
     enum status (*begin)(struct export *e);
-    enum status (*frame)(struct export *e, size_t frame); /* before its blocks */
+    enum status (*frame)(struct export *e, size_t frame); /* before its blocks; NULL: nothing to do */
     enum status (*block)(struct export *e, size_t frame, size_t begin, size_t count);
     enum status (*finish)(struct export *e); /* the file gets its name */
     void (*discard)(struct export *e);

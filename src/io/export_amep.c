@@ -75,33 +75,7 @@ out:
     return status;
 }
 
-static enum status begin(struct export *e) {
-    enum status status = STATUS_OK;
-    const struct config *config = &e->columns->config;
-    TRY(check_steps(e));
-    e->vectors = malloc(EXPORT_BLOCK * 3 * sizeof *e->vectors);
-    TRY(comm_agree(e->columns->comm,
-                   e->vectors ? STATUS_OK
-                              : FAIL(STATUS_FAILURE, "out of memory for %d rows", (int)EXPORT_BLOCK)));
-    TRY(file_begin(e->columns->comm, e->path, &e->file));
-    TRY(file_describe(e->file, "export", config, e->columns->comm, "cpu"));
-    TRY(h5_write_text(e->file, "/", "type", "particle"));
-    TRY(h5_group(e->file, "/amep"));
-    TRY(h5_write_text(e->file, "/amep", "version", AMEP_VERSION));
-    TRY(h5_group(e->file, "/info"));
-    TRY(h5_group(e->file, "/scripts"));
-    TRY(h5_group(e->file, "/params"));
-    TRY(h5_write_real(e->file, "/params", "start", 0));
-    TRY(h5_write_real(e->file, "/params", "stop", 1));
-    TRY(h5_write_integer(e->file, "/params", "nth", 1));
-    TRY(h5_write_real(e->file, "/params", "dt", config->simulation.dt));
-    TRY(h5_write_integer(e->file, "/params", "d", config->system.dimension));
-    TRY(write_series(e));
-out:
-    return status;
-}
-
-/* ---- a frame ---- */
+/* ---- room for a frame ---- */
 
 /* Missing axes as LAMMPS has them, from -1/2 to 1/2. */
 static enum status write_box(struct export *e, size_t frame) {
@@ -143,7 +117,7 @@ out:
     return status;
 }
 
-static enum status frame_header(struct export *e, size_t frame) {
+static enum status make_frame(struct export *e, size_t frame) {
     enum status status = STATUS_OK;
     char path[FILE_PATH];
     snprintf(path, sizeof path, "/frames/%lld", (long long)e->columns->step[frame]);
@@ -154,6 +128,45 @@ static enum status frame_header(struct export *e, size_t frame) {
 out:
     return status;
 }
+
+/* What AMEP wants to find, whatever is in it. */
+static enum status describe(struct export *e) {
+    enum status status = STATUS_OK;
+    const struct config *config = &e->columns->config;
+    TRY(file_describe(e->file, "export", config, e->columns->comm, "cpu"));
+    TRY(h5_write_text(e->file, "/", "type", "particle"));
+    TRY(h5_group(e->file, "/amep"));
+    TRY(h5_write_text(e->file, "/amep", "version", AMEP_VERSION));
+    TRY(h5_group(e->file, "/info"));
+    TRY(h5_group(e->file, "/scripts"));
+    TRY(h5_group(e->file, "/params"));
+    TRY(h5_write_real(e->file, "/params", "start", 0));
+    TRY(h5_write_real(e->file, "/params", "stop", 1));
+    TRY(h5_write_integer(e->file, "/params", "nth", 1));
+    TRY(h5_write_real(e->file, "/params", "dt", config->simulation.dt));
+    TRY(h5_write_integer(e->file, "/params", "d", config->system.dimension));
+out:
+    return status;
+}
+
+static enum status begin(struct export *e) {
+    enum status status = STATUS_OK;
+    TRY(check_steps(e));
+    e->vectors = malloc(EXPORT_BLOCK * 3 * sizeof *e->vectors);
+    TRY(comm_agree(e->columns->comm,
+                   e->vectors ? STATUS_OK
+                              : FAIL(STATUS_FAILURE, "out of memory for %d rows", (int)EXPORT_BLOCK)));
+    TRY(file_begin(e->columns->comm, e->path, &e->file));
+    TRY(describe(e));
+    TRY(write_series(e));
+    for (size_t m = 0; m < e->frames; m++)
+        TRY(make_frame(e, e->frame[m]));
+    TRY(h5_reserve(e->file)); /* a full disk is found before the work */
+out:
+    return status;
+}
+
+/* ---- its rows ---- */
 
 /* Rows of column m with three components. Images stand for where particles are out of the box. */
 static const double *three_components(struct export *e, int m, size_t count) {
@@ -211,5 +224,4 @@ static void discard(struct export *e) {
         h5_close(&e->file);
 }
 
-const struct export_format export_amep = {"amep",       ".h5amep", "AMEP", begin,
-                                          frame_header, block,     finish, discard};
+const struct export_format export_amep = {"amep", ".h5amep", "AMEP", begin, NULL, block, finish, discard};
