@@ -1,11 +1,21 @@
 """Gridded fields of the last frame."""
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.collections import Collection
 from matplotlib.colors import Normalize
 
 from plots.certificate import verdict
 from plots.files import Skip, attribute, box_sides, group_of, last_frame, open_file, parameter, required
-from plots.style import colour_bar, colours, frame_of_box, robust_log, size_of_maps
+from plots.style import MOST_VECTORS, colour_bar, colours, frame_of_box, robust_log, size_of_maps
+
+
+def interface(panel, x, y, density, level):
+    """A line, thin where there is much of it, and then of pixels in a vector picture."""
+    lines = panel.contour(x, y, density, levels=[level], colors="white",
+                          linewidths=np.clip(300 / (x[-1] - x[0]), 0.25, 0.9))
+    parts = [lines] if isinstance(lines, Collection) else lines.collections  # since Matplotlib 3.8; before
+    for part in parts:
+        part.set_rasterized(sum(len(path) for path in part.get_paths()) > 4 * MOST_VECTORS)
 
 
 def fields(folder):
@@ -37,8 +47,7 @@ def fields(folder):
         image = panel.imshow(value, origin="lower", extent=(low[0], high[0], low[1], high[1]), norm=norm,
                              cmap=colours(cmap), interpolation="nearest")
         if packing.min() < level < packing.max():
-            panel.contour(*centres, padded, levels=[level], colors="white",
-                          linewidths=np.clip(300 / (high[0] - low[0]), 0.25, 0.9))
+            interface(panel, *centres, padded, level)
             title += ", with the interface"
         panel.set_title(title)
         colour_bar(figure, image, panel, value, label)

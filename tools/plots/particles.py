@@ -25,7 +25,7 @@ def with_images(position, values, sides):
 def circles(axes, position, values, norm, cmap, radii=None):
     """The particles, of radius 1 or other radii."""
     size = np.full(len(position), 2.0) if radii is None else 2 * radii
-    artist = EllipseCollection(size, size, 0 * size, units="xy", offsets=position, transOffset=axes.transData,
+    artist = EllipseCollection(size, size, 0 * size, units="xy", offsets=position, offset_transform=axes.transData,
                                array=values, norm=norm, cmap=cmap, linewidths=0,
                                rasterized=as_pixels(len(position)))
     axes.add_collection(artist)
