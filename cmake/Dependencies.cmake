@@ -10,6 +10,9 @@ if(NOT MPI_C_FOUND)
   epflow_missing("MPI" "libopenmpi-dev openmpi-bin")
 endif()
 
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
 set(HDF5_PREFER_PARALLEL TRUE)
 find_package(HDF5 COMPONENTS C)
 if(NOT HDF5_FOUND OR NOT HDF5_IS_PARALLEL)

@@ -105,7 +105,9 @@ int main(int argc, char **argv) {
     }
     log_start(comm_rank(session.comm));
     session_catch_signals(comm_rank(session.comm) == 0);
-    status = comm_agree(session.comm, usage_parse(argc, argv, &session, &command, &print));
+    status = comm_watch(session.comm);
+    if (status == STATUS_OK)
+        status = comm_agree(session.comm, usage_parse(argc, argv, &session, &command, &print));
     if (status == STATUS_OK && print && comm_rank(session.comm) == 0)
         usage_print(argc, argv);
     if (status == STATUS_OK && command)

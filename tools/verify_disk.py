@@ -34,6 +34,7 @@ run: {device: cpu}
 HOWS = {  # of which kind of call
     "open": ("ENOSPC", "EDQUOT", "EROFS", "ESTALE"),
     "write": ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EFBIG", "once-EIO", "short", "half", "vanish"),
+    "read": ("EIO", "ESTALE", "once-EIO"),
     "sync": ("EIO", "once-EIO", "ENOSPC", "vanish"),
     "resize": ("ENOSPC", "EDQUOT", "EFBIG"),
     "rename": ("EROFS", "EIO", "once-ESTALE", "vanish"),

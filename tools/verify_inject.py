@@ -1,9 +1,13 @@
 """The case of tools/verify that makes calls fail: every allocation and every call that touches a file, one in every run.
 
 The program is epflow_faults (tests/faults), whose hook is src/base/fault.h. A first run of every command lists the points
-that each rank passes; then, for a site after the other, a rank fails there alone. Sampled: a share of the sites, which
-the seed printed with the results draws (EPFLOW_INJECT_SEED sets it). --full: all sites on both ranks, the first and the
-last time that they are passed.
+that each rank passes; then, for a site after the other, a rank fails there alone, and the run must end within SECONDS with
+one message and an exit code of its own. Sampled: a few sites of every command and rank, of different calls and callers,
+which the seed printed with the results draws. --full: all sites on all ranks, the first and the last time that they are
+passed (hours). Set from outside:
+  EPFLOW_INJECT_SEED     the seed
+  EPFLOW_INJECT_SAMPLE   sites of every command and rank; 0: one for every call with its two innermost callers
+  EPFLOW_INJECT_ONLY     commands whose name has this in it
 """
 import collections
 import concurrent.futures
@@ -16,16 +20,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import h5py
 import numpy as np
 
-from running import CROWDED, EPFLOW, command
-from verify import equal, full
+from running import CROWDED, EPFLOW, command, errors
+from verify import at_most, equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
-RANKS, SECONDS = 2, 10
-SAMPLE = 8  # sites of every command and rank, unless --full
+SAMPLE = int(os.environ.get("EPFLOW_INJECT_SAMPLE", "8"))
+SECONDS, PATIENCE = 10, 120  # from the failure to the end; in all
 CODES = {1, 2, 3, 4}
 
 INPUT = """
@@ -40,14 +46,19 @@ run: {device: cpu}
 """
 RESPONSE = INPUT.replace("network: {", "network: {kind: response} # ").replace("sigma: 0.1, ", "")
 
-# What may fail without a word, because the result does not rest on it: a call, the innermost function of ours that makes
-# it, and why. The run must then end well, with the same results.
+# What may fail without a word, because the result does not rest on it: a call, a function of ours that led to it (small
+# ones are part of their callers; "": any), and why. The run must then end well, with the same results.
+CLOSED = "closed after it was read, or found wrong in what comes next"
 TOLERATED = {
     ("fflush", "to_file"): "a line of the log",
-    ("fclose", "log_stop"): "the log is closed",
+    ("fflush", "log_"): "a line of the log",
+    ("fclose", "log_"): "the log is closed",
+    ("fclose", "main"): "the log is closed",
     ("stat", "file_make_directory"): "asked only after mkdir has failed",
     ("unlink", "file_replace"): "the link that takes its place fails, and the file is renamed then",
     ("link", "file_replace"): "renamed then: a file system without hard links",
+    ("H5Fis_hdf5", "h5_is_hdf5"): "asked for a better message; the file is opened all the same",
+    ("H5Aclose", ""): CLOSED, ("H5Dclose", ""): CLOSED, ("H5Oclose", ""): CLOSED, ("H5Gclose", ""): CLOSED,
 }
 
 RESULTS = {"trajectory.h5": ["/particles"], "model.h5": ["/weights", "/average"],
@@ -56,23 +67,38 @@ RESULTS = {"trajectory.h5": ["/particles"], "model.h5": ["/weights", "/average"]
 
 # ---- one run ----
 
-def run(arguments, fault):
-    """Exit code (None: had to be ended), and what was said."""
-    process = subprocess.Popen(command(RANKS, *arguments, program=PROGRAM),
+Outcome = collections.namedtuple("Outcome", "code said seconds")
+
+
+def end(process, hung):
+    """Of a run that does not end: mpirun ends its ranks, if it can."""
+    hung.append(True)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(ranks, arguments, fault):
+    """Exit code (None: had to be ended), what was said, and the seconds from the failure to the end."""
+    process = subprocess.Popen(command(ranks, *arguments, program=PROGRAM),
                                env={**os.environ, **CROWDED, "EPFLOW_FAULT": fault}, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
-    try:
-        said = process.communicate(timeout=SECONDS)[1]
-        code = process.returncode
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)  # mpirun ends its ranks
-        try:
-            said = process.communicate(timeout=5)[1]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said = process.communicate()[1]
-        code = None
-    return code, said
+    hung, said, failed = [], [], None
+    timer = threading.Timer(PATIENCE, end, (process, hung))
+    timer.start()
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("fault: "):
+            failed = time.monotonic()
+            timer.cancel()
+            timer = threading.Timer(SECONDS, end, (process, hung))
+            timer.start()
+    process.wait()
+    timer.cancel()
+    seconds = time.monotonic() - failed if failed else 0
+    return Outcome(None if hung else process.returncode, "".join(said), seconds)
 
 
 Point = collections.namedtuple("Point", "call site times addresses rank")
@@ -125,13 +151,13 @@ def same_results(folder, reference):
 class Scenario:
     """A command in a folder as earlier stages left it; `before` is copied for every run, `after` is how it ends."""
 
-    def __init__(self, name, arguments, before, after, resumable=True):
-        self.name, self.arguments, self.before, self.after = name, arguments, before, after
-        self.resumable = resumable
+    def __init__(self, name, ranks, arguments, before, after, resumable=True):
+        self.name, self.ranks, self.arguments = name, ranks, arguments
+        self.before, self.after, self.resumable = before, after, resumable
 
-    def command(self, folder, resume=False):
+    def run(self, folder, fault="", resume=False):
         words = [str(word).replace("FOLDER", str(folder)) for word in self.arguments]
-        return words + (["--resume"] if resume and "--resume" not in words else [])
+        return run(self.ranks, words + (["--resume"] if resume and "--resume" not in words else []), fault)
 
 
 def kept(scenario, folder):
@@ -146,9 +172,14 @@ def kept(scenario, folder):
     return True
 
 
-def told_well(point, code, said):
+def tolerated(point):
+    return any(point.call == call and name.startswith(function) for call, function in TOLERATED
+               for name in functions(point.addresses[:2]) or [""])
+
+
+def told_well(point, outcome):
     """What is wrong with how a run with a failure ended, in a word; None if nothing."""
-    errors = [line for line in said.splitlines() if "epflow: error:" in line]
+    code, said, _ = outcome
     if code is None:
         return "hang"
     if "exited on signal" in said or "Signal:" in said:
@@ -156,36 +187,36 @@ def told_well(point, code, said):
     if "fault: " not in said:
         return "not_reached" if code == 0 else "other_failure"
     if code == 0:
-        innermost = (functions(point.addresses[:1]) or ["?"])[0]
-        tolerated = any(point.call == call and innermost.startswith(function) for call, function in TOLERATED)
-        return None if tolerated else "silent"
+        return None if tolerated(point) else "silent"
     if code not in CODES:
         return f"code_{code}"
-    return None if len(errors) == 1 else f"{len(errors)}_messages"
+    told = errors(said)
+    return None if len(told) == 1 else f"{len(told)}_messages"
 
 
 def inject(scenario, point, occurrence, folder, resume):
-    """Fails at the point; what was wrong, or None."""
+    """Fails at the point; what was wrong, or None, and the outcome."""
     if scenario.before:
         shutil.copytree(scenario.before, folder)
-    code, said = run(scenario.command(folder), f"{point.rank}:{point.site}:{occurrence}")
-    wrong = told_well(point, code, said)
+    outcome = scenario.run(folder, f"{point.rank}:{point.site}:{occurrence}")
+    wrong = told_well(point, outcome)
     if wrong in (None, "silent") and not kept(scenario, folder):
         wrong = "earlier_file_changed"
-    elif code == 0 and not same_results(folder, scenario.after):
+    elif outcome.code == 0 and not same_results(folder, scenario.after):
         wrong = "wrong_results"
-    elif wrong is None and code != 0 and resume and scenario.resumable:
-        code, again = run(scenario.command(folder, True), "")
-        if code != 0 or not same_results(folder, scenario.after):
-            wrong = f"not_resumed_{code}"
-            said += "\n---- resumed:\n" + again
+    elif wrong is None and outcome.code != 0 and resume and scenario.resumable:
+        again = scenario.run(folder, resume=True)
+        if again.code != 0 or not same_results(folder, scenario.after):
+            wrong = f"not_resumed_{again.code}"
+            outcome = Outcome(outcome.code, outcome.said + "\n---- resumed:\n" + again.said, outcome.seconds)
     shutil.rmtree(folder, ignore_errors=True)
-    return wrong, said
+    return wrong, outcome
 
 
 def show(scenario, point, occurrence, wrong, said):
-    print(f"{scenario.name}: rank {point.rank}, {point.call}, time {occurrence} of {point.times}: {wrong}\n"
-          f"  EPFLOW_FAULT={point.rank}:{point.site}:{occurrence}  " + " < ".join(functions(point.addresses)) +
+    print(f"{scenario.name}: rank {point.rank} of {scenario.ranks}, {point.call}, time {occurrence} of {point.times}: "
+          f"{wrong}\n  EPFLOW_FAULT={point.rank}:{point.site}:{occurrence}  " +
+          " < ".join(functions(point.addresses)) +
           "\n  | " + "\n  | ".join(line for line in said.splitlines() if "error" in line or "ignal" in line)[:600],
           file=sys.stderr, flush=True)
 
@@ -197,11 +228,11 @@ def listed(scenario, folder):
     here = folder / "listing"
     if scenario.before:
         shutil.copytree(scenario.before, here)
-    code, said = run(scenario.command(here), f"list:{folder}/points")
+    outcome = scenario.run(here, f"list:{folder}/points")
     shutil.rmtree(here, ignore_errors=True)
-    if code != 0:
-        raise OSError(f"{scenario.name} without a failure: {code}\n{said}")
-    return [point for rank in range(RANKS) for point in points(folder / "points", rank)]
+    if outcome.code != 0:
+        raise OSError(f"{scenario.name} without a failure: {outcome.code}\n{outcome.said}")
+    return [point for rank in range(scenario.ranks) for point in points(folder / "points", rank)]
 
 
 def interrupted(scenario, folder, share):
@@ -209,19 +240,22 @@ def interrupted(scenario, folder, share):
     here, probe = folder / f"{scenario.name}-begun", folder / "probe"
     for path in (here, probe) if scenario.before else ():
         shutil.copytree(scenario.before, path)
-    run(scenario.command(probe), f"list:{folder}/points")
+    scenario.run(probe, f"list:{folder}/points")
     writes = [line.split()[1] for line in (folder / "points.0").read_text().splitlines()
               if line.startswith("H5Dwrite ")]
     at = int(share * len(writes))
-    run(scenario.command(here), f"0:{writes[at]}:{writes[:at + 1].count(writes[at])}")
+    scenario.run(here, f"0:{writes[at]}:{writes[:at + 1].count(writes[at])}")
     shutil.rmtree(probe, ignore_errors=True)
     return here
 
 
 def scenarios(folder):
-    """Commands on the folders that the ones before leave, with each network; then those that are resumed."""
+    """Commands on the folders that the ones before leave, with each network on 2 and on 3 ranks; then those that are
+    resumed, and those that only read."""
     made = []
-    for kind, text in (("window", INPUT), ("response", RESPONSE)):
+    for kind, ranks, text in (("window", 2, INPUT), ("response", 3, RESPONSE), ("window3", 3, INPUT)):
+        if kind == "window3" and not full():
+            continue
         source = folder / f"{kind}.yaml"
         source.write_text(text)
         before = None
@@ -230,29 +264,62 @@ def scenarios(folder):
             if before:
                 shutil.copytree(before, after)
             name, words = f"{stage}-{kind}", [stage, source, "--output", "FOLDER"]
-            scenario = Scenario(name, words, before, after)
-            code, said = run(scenario.command(after), "")
-            if code != 0:
-                raise OSError(f"{name}: {code}\n{said}")
-            if stage != "simulate" or kind == "window":
-                made.append(scenario)
-                if kind == "window":
-                    begun = interrupted(scenario, folder, 0.6)
-                    made.append(Scenario(f"{name}-resumed", [*words, "--resume"], begun, after))
+            scenario = Scenario(name, ranks, words, before, after)
+            outcome = scenario.run(after)
+            if outcome.code != 0:
+                raise OSError(f"{name}: {outcome.code}\n{outcome.said}")
+            made.append(scenario)
+            if kind != "response":
+                begun = interrupted(scenario, folder, 0.6)
+                made.append(Scenario(f"{name}-resumed", ranks, [*words, "--resume"], begun, after))
             before = after
         if kind == "window":
-            made.append(Scenario("check", ["check", source, "--output", "FOLDER"], before, before, False))
+            made.append(Scenario("check", ranks, ["check", source, "--output", "FOLDER"], before, before, False))
             for name in ("trajectory", "model", "evaluation"):
-                made.append(Scenario(f"info-{name}", ["info", f"FOLDER/{name}.h5", "--json"], before, before, False))
+                made.append(Scenario(f"info-{name}", ranks, ["info", f"FOLDER/{name}.h5", "--json"], before, before,
+                                     False))
     return made
 
 
-def chosen(scenario, found, generator):
+def chosen(found, generator):
     """Points and times to fail at."""
     if full():
-        return [(p, time) for p in found for time in sorted({1, p.times})]
-    few = [generator.sample([p for p in found if p.rank == rank], SAMPLE) for rank in range(RANKS)]
-    return [(p, generator.choice((1, p.times))) for rank in few for p in rank]
+        return [(p, occurrence) for p in found for occurrence in sorted({1, p.times})]
+    kinds = collections.defaultdict(list)
+    for p in found:
+        kinds[p.rank, p.call, p.addresses[:2]].append(p)
+    taken = []
+    for rank in sorted({p.rank for p in found}):
+        alike = [k for k in kinds if k[0] == rank]
+        for k in generator.sample(alike, min(SAMPLE or len(alike), len(alike))):
+            p = generator.choice(kinds[k])
+            taken.append((p, generator.choice((1, p.times))))
+    return taken
+
+
+def fail_in(scenario, folder, generator, counts):
+    """All chosen points of a command; counts what came of them and yields what was wrong."""
+    found = listed(scenario, folder)
+    tasks = chosen(found, generator)
+    wrong = collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() + 1) as pool:  # some wait
+        jobs = [(p, t, pool.submit(inject, scenario, p, t, folder / f"case{n}", n % 4 == 0))
+                for n, (p, t) in enumerate(tasks)]
+        for p, t, job in jobs:
+            what, outcome = job.result()
+            counts["longest"] = max(counts["longest"], outcome.seconds)
+            if what == "not_reached":  # what depends on the clock
+                counts["not_reached"] += 1
+                continue
+            counts["injected"] += 1
+            counts["told" if outcome.code else "tolerated"] += not what
+            if what:
+                wrong[what] += 1
+                show(scenario, p, t, what, outcome.said)
+    print(f"{scenario.name}: {len(tasks)} of {len(found)} sites on {scenario.ranks} ranks, "
+          f"{sum(p.times for p in found)} points", file=sys.stderr, flush=True)
+    counts.update(wrong)
+    return equal(scenario.name, ",".join(f"{k}:{v}" for k, v in wrong.items()) or "told", "told")
 
 
 def injected(folder):
@@ -262,24 +329,14 @@ def injected(folder):
     generator = random.Random(seed)
     yield "seed", seed, seed, True
     folder = pathlib.Path(folder)
+    counts = collections.Counter(longest=0)
     for scenario in scenarios(folder):
-        if only not in scenario.name:
-            continue
-        found = listed(scenario, folder)
-        wrong = collections.Counter()
-        tasks = chosen(scenario, found, generator)
-        with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            jobs = [(p, t, pool.submit(inject, scenario, p, t, folder / f"case{n}", n % 4 == 0))
-                    for n, (p, t) in enumerate(tasks)]
-            for p, t, job in jobs:
-                what, said = job.result()
-                if what == "not_reached":  # what depends on the clock
-                    wrong["-"] += 1
-                elif what:
-                    wrong[what] += 1
-                    show(scenario, p, t, what, said)
-        missed = wrong.pop("-", 0)
-        print(f"{scenario.name}: {len(tasks)} of {len(found)} sites, {sum(p.times for p in found)} points; "
-              f"{missed} were not reached", file=sys.stderr, flush=True)
-        yield equal(scenario.name, ",".join(f"{k}:{v}" for k, v in wrong.items()) or "told", "told")
-        yield equal(f"{scenario.name}_reached", "most" if 20 * missed <= len(tasks) + 20 else "few", "most")
+        if only in scenario.name:
+            yield fail_in(scenario, folder, generator, counts)
+    yield "injected", counts["injected"], "-", True
+    yield "ended_with_one_message", counts["told"], "-", True
+    yield "without_effect", counts["tolerated"], "-", True
+    yield equal("hangs", counts["hang"], 0)
+    yield equal("silent", counts["silent"] + counts["wrong_results"], 0)
+    yield at_most("longest_seconds", counts["longest"], SECONDS)
+    yield equal("reached", "most" if 20 * counts["not_reached"] <= counts["injected"] + 20 else "few", "most")

@@ -17,13 +17,16 @@
 
 static int own_rank;
 static FILE *file;
-static bool file_failed; /* and that was said */
-static bool line_open;   /* the terminal shows a progress line that is not ended */
+static char file_path[1024]; /* of the file that rank 0 opened, on every rank */
+static bool file_failed;     /* and that was said */
+static bool told;            /* an error was said */
+static bool line_open;       /* the terminal shows a progress line that is not ended */
 
 enum { LINE = 2400 };
 
 void log_start(int rank) {
     own_rank = rank;
+    told = false;
 }
 
 /* A machine that went down may have left half a line. */
@@ -38,9 +41,10 @@ static void end_half_line(const char *path) {
 }
 
 enum status log_open(const char *path) {
+    log_stop();
+    snprintf(file_path, sizeof file_path, "%s", path);
     if (own_rank != 0)
         return STATUS_OK;
-    log_stop();
     file = fopen(path, "a");
     if (!file)
         return FAIL(STATUS_STORAGE, "%s cannot be written: %s", path, strerror(errno));
@@ -52,6 +56,7 @@ void log_stop(void) {
     if (file)
         fclose(file);
     file = NULL;
+    file_path[0] = '\0';
 }
 
 static void end_line(void) {
@@ -111,23 +116,30 @@ void log_warning(const char *format, ...) {
     say(line);
 }
 
-void log_rank(const char *format, ...) {
-    char line[LINE];
-    int start = snprintf(line, sizeof line, "rank %d: ", own_rank);
-    FORMAT_LINE(line, start);
-    say(line);
-}
-
 void log_error(const char *message, const char *place) {
     char line[LINE];
     if (own_rank != 0)
         return;
+    told = true;
     snprintf(line, sizeof line, "epflow: error: %s", message);
     say(line);
     if (!file)
         return;
     fprintf(file, "                     (recorded at %s)\n", place);
     flush_file();
+}
+
+void log_error_alone(const char *message, const char *place) {
+    char line[LINE];
+    if (told)
+        return;
+    if (own_rank != 0 && file_path[0] != '\0')
+        file = fopen(file_path, "a");
+    snprintf(line, sizeof line, "epflow: error: rank %d: %s", own_rank, message);
+    say(line);
+    if (file)
+        fprintf(file, "                     (recorded at %s)\n", place);
+    log_stop();
 }
 
 /* ---- progress ---- */

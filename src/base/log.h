@@ -1,6 +1,5 @@
 /* What the program says while it runs: on the terminal (standard error) and in the output folder's
- * log.txt. Two audiences: log_info and log_warning are said once per run, by rank 0; log_rank is said
- * by the rank that calls it and carries its number. All are printf style without a final newline. */
+ * log.txt. What goes well is said once per run, by rank 0. Messages have no final newline. */
 #ifndef EPFLOW_BASE_LOG_H
 #define EPFLOW_BASE_LOG_H
 
@@ -19,10 +18,13 @@ void log_stop(void);
 
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_rank(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* An error, once: "epflow: error: MESSAGE"; in the file a second line names the place in the source. */
 void log_error(const char *message, const char *place);
+
+/* The same by a rank that the others cannot be asked with any more, rank 0 or not, with its number, unless it has said an
+ * error before. The last thing it says. */
+void log_error_alone(const char *message, const char *place);
 
 /* Progress of long work: one line that rewrites itself on a terminal; where standard error is not a
  * terminal, a line every 30 seconds. Rank 0 only; cheap enough to call at every step. */

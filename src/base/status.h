@@ -22,7 +22,8 @@ enum status {
     STATUS_STOPPED = 75   /* stopped early on request, with a restart written: submit again */
 };
 
-/* Records a message, printf style, and returns status. The first message since status_clear() stays. Where code is
+/* Records a message, printf style, and returns status. The first message since status_clear() stays, but
+ * that of a stop gives way to a failure. Where code is
  * analysed (tools/lint), the analyser is shown which status comes back. */
 #ifdef EPFLOW_ANALYSIS
 #define FAIL(status, ...) (status_record((status), __FILE__, __LINE__, __VA_ARGS__), (status))
@@ -37,15 +38,25 @@ enum status status_record(enum status status, const char *file, int line, const 
 const char *status_message(void);
 const char *status_place(void);
 
-/* Takes over a message of another rank, so that every rank can report the same one. */
-void status_adopt(const char *message, const char *place);
+/* What was returned with it. */
+enum status status_code(void);
+
+/* The same where it was recorded on this rank and the others do not know of it yet, else STATUS_OK. A request to stop is
+ * no failure: neither this nor the next sees it. */
+enum status status_own(void);
+
+/* Seconds since a failure was recorded, taken over from another rank, or put back; 0 if there is none. Another thread
+ * than the one that records may ask. */
+double status_age(void);
 
 void status_clear(void);
 
-/* Takes what is recorded out of the way, so that what is done next may record; and puts it back in place of that. */
+/* Takes what is recorded out of the way, so that what is done next may record; and puts it back in place of that. A note
+ * also carries a message to other ranks. */
 enum { STATUS_MESSAGE = 2048, STATUS_PLACE = 128 };
 struct status_note {
     char message[STATUS_MESSAGE], place[STATUS_PLACE];
+    enum status code, own; /* see status_code, status_own */
 };
 void status_hold(struct status_note *note);
 void status_put_back(const struct status_note *note);

@@ -32,7 +32,7 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
     const struct evaluation_parameters *p = &s->config.evaluation;
     const int n = p->trajectory_count > 0 ? p->trajectory_count : 1;
     for (int m = 0; m < n; m++) {
-        char path[SESSION_PATH];
+        char path[SESSION_PATH], begun[32] = "elsewhere";
         size_t used = strlen(r->trajectories);
         session_path(s, "trajectory.h5", path);
         if (p->trajectory_count > 0)
@@ -45,9 +45,13 @@ static enum status open_sources(struct session *s, struct evaluation_run *r) {
         if (p->frames == FRAMES_ALL)
             r->source[m]->held_out = r->source[m]->frames;
         r->shape.frames += r->source[m]->held_out;
-        snprintf(r->trajectories + used, sizeof r->trajectories - used, "%s%s (seed %llu, frames %zu to %zu)",
-                 m > 0 ? ", " : "", path, (unsigned long long)r->source[m]->config.simulation.seed,
-                 r->source[m]->frames - r->source[m]->held_out, r->source[m]->frames - 1);
+        if (trajectory_file(r->source[m]->trajectory))
+            TRY(h5_read_text(trajectory_file(r->source[m]->trajectory), "/provenance", "start_time",
+                             sizeof begun, begun));
+        snprintf(r->trajectories + used, sizeof r->trajectories - used,
+                 "%s%s (seed %llu, frames %zu to %zu, begun %s)", m > 0 ? ", " : "", path,
+                 (unsigned long long)r->source[m]->config.simulation.seed,
+                 r->source[m]->frames - r->source[m]->held_out, r->source[m]->frames - 1, begun);
         bool same = r->source[m]->slice->n == r->source[0]->slice->n;
         for (int a = 0; a < r->source[m]->box.d; a++)
             same = same && r->source[m]->box.side[a] == r->source[0]->box.side[a];
@@ -272,7 +276,7 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
             status = evaluation_complete(r->file, complete);
         if (status == STATUS_OK)
             log_info("resuming from %s: %zu of %zu frames are there", r->path, *done, r->shape.frames);
-        return status;
+        return session_resumable(s, status, r->path);
     }
     enum status status = session_keep_replaced(s, REPLACED_EVALUATE);
     if (status != STATUS_OK)

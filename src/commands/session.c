@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "io/file.h"
+#include "io/h5.h"
 #include "io/lock.h"
 
 static volatile sig_atomic_t stop_requested;
@@ -191,6 +192,16 @@ enum status session_refuse_existing(struct session *s, const char *path) {
                 "%s is there already: go on with it by --resume, replace it by --overwrite, or choose "
                 "another output.directory",
                 path);
+}
+
+enum status session_resumable(struct session *s, enum status status, const char *path) {
+    struct status_note found;
+    if (status != STATUS_STORAGE && (status != STATUS_BAD_INPUT || h5_is_hdf5(s->comm, path)))
+        return status;
+    status_hold(&found);
+    return FAIL(STATUS_STORAGE,
+                "%s. If %s is damaged, move it away: --resume makes it anew then",
+                found.message, path);
 }
 
 void session_print_timings(struct session *s, const struct timings *t, double total) {

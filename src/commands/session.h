@@ -79,6 +79,10 @@ enum status session_keep_replaced(struct session *s, enum replaced_stage stage);
  * status, or what else failed. Collective. */
 enum status session_settle_replaced(struct session *s, enum replaced_stage stage, enum status status);
 
+/* What is wrong with a result that is to be gone on with, with advice where it cannot be read at all (STATUS_STORAGE then);
+ * any other status as it is. Collective. */
+enum status session_resumable(struct session *s, enum status status, const char *path);
+
 /* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
 void session_print_timings(struct session *s, const struct timings *timings, double total);
 

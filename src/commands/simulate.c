@@ -169,7 +169,7 @@ static enum status find_restart(struct session *s, struct run *r, bool *found, u
     if (!s->resume || !file_exists(s->comm, r->path))
         return STATUS_OK;
     TRY(session_open_output(s)); /* what is found is worth recording */
-    TRY(inspect_trajectory(s, r, &written));
+    TRY(session_resumable(s, inspect_trajectory(s, r, &written), r->path));
     TRY(choose_restart(s, r, written, found, step));
     if (!*found && written == frames) {
         *found = true;

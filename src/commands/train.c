@@ -355,7 +355,7 @@ enum status command_train(struct session *s) {
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));
     if (resuming)
-        TRY(resume_model(s, &r));
+        TRY(session_resumable(s, resume_model(s, &r), r.path));
     if (s->overwrite && file_exists(s->comm, r.path)) {
         TRY(session_keep_replaced(s, REPLACED_TRAIN));
         TRY(save_model(s, &r, r.path)); /* from here on --resume goes on with this one */

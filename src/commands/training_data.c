@@ -210,7 +210,7 @@ static enum status frames_then(struct session *s, const char *path, int index, s
     if (!then)
         status = FAIL(STATUS_FAILURE, "out of memory for what %s was trained on", path);
     TRY(comm_agree(s->comm, status));
-    TRY(model_read_identity(s->comm, path, index, then));
+    TRY(session_resumable(s, model_read_identity(s->comm, path, index, then), path));
     if (sscanf(then, "frames = %zu", frames) != 1)
         *frames = 0;
 out:

@@ -261,6 +261,28 @@ static enum status expect_dataset(struct evaluation *e, const char *name) {
                 h5_path(e->file), name);
 }
 
+/* Where the name of a file begins in "FOLDER/NAME (DETAILS), ...". */
+static const char *name_in(const char *entry) {
+    const char *end = strstr(entry, " ("), *name = entry;
+    for (const char *c = entry; end && c < end; c++)
+        name = *c == '/' ? c + 1 : name;
+    return name;
+}
+
+/* The same names and details, in whatever folders: what was moved is still the same. */
+static bool same_files(const char *then, const char *now) {
+    while (*then && *now) {
+        then = name_in(then);
+        now = name_in(now);
+        const size_t length = strcspn(then, ")");
+        if (strcspn(now, ")") != length || strncmp(then, now, length) != 0)
+            return false;
+        then += length + strspn(then + length, "), ");
+        now += length + strspn(now + length, "), ");
+    }
+    return *then == *now;
+}
+
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out) {
@@ -273,7 +295,7 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
     TRY(file_same_parameters(e->file, comm, config, "system,evaluation,data", HINT_RESUME));
     TRY(h5_read_text(e->file, "/provenance", "trajectories", sizeof then[0], then[0]));
     TRY(h5_read_text(e->file, "/provenance", "model", sizeof then[1], then[1]));
-    if (strcmp(then[0], trajectories) != 0 || strcmp(then[1], model) != 0) {
+    if (!same_files(then[0], trajectories) || !same_files(then[1], model)) {
         status = FAIL(STATUS_BAD_INPUT,
                       "%s was made from %s and %s: go on with the same files, or start anew with "
                       "--overwrite",

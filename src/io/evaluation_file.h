@@ -61,12 +61,13 @@ struct evaluation_result {
 
 struct evaluation;
 
-/* trajectories, model: their paths, for provenance. noise: widths of that on x and on g in training. The file refers to shape and its tables until closed. */
+/* trajectories, model: "PATH (DETAILS)" of each, with ", " between; the details tell a file from any other, wherever it
+ * lies. noise: widths of that on x and on g in training. The file refers to shape and its tables until closed. */
 enum status evaluation_create(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                               const struct config *config, const char *device, const char *trajectories,
                               const char *model, const char *epr_convention, const double noise[2],
                               struct evaluation **out);
-/* To go on after an interruption; refuses another shape, model or other parameters. */
+/* To go on after an interruption; refuses another shape, other files or other parameters. */
 enum status evaluation_continue(struct comm *comm, const char *path, const struct evaluation_shape *shape,
                                 const struct config *config, const char *trajectories, const char *model,
                                 struct evaluation **out);

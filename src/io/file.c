@@ -142,7 +142,7 @@ enum status file_parameters(struct h5_file *file, struct comm *comm, struct conf
     struct settings s = {.file = file, .comm = comm};
     struct config nothing;
     memset(&nothing, 0, sizeof nothing);
-    enum status status = config_visit(&nothing, read_setting, &s);
+    enum status status = comm_agree(comm, config_visit(&nothing, read_setting, &s));
     if (status == STATUS_OK)
         status = comm_agree(comm, parse_settings(&s, out));
     for (int i = 0; i < s.count; i++)
@@ -226,7 +226,7 @@ static bool sync_folder(const char *path) {
 }
 
 enum status file_replace(const char *part, const char *path, const char *previous) {
-    bool keep = previous && access(path, F_OK) == 0;
+    bool keep = previous && (access(path, F_OK) == 0 || errno != ENOENT);
     if (keep) {
         unlink(previous);
         /* A file system without hard links: PATH is missing for a moment, but not the file. */
@@ -326,7 +326,13 @@ out:
 }
 
 bool file_exists(struct comm *comm, const char *path) {
-    char there = access(path, F_OK) == 0;
+    char there = 0;
+    if (comm_rank(comm) == 0) {
+        there = access(path, F_OK) == 0;
+        if (!there && errno != ENOENT && errno != ENOTDIR)
+            FAIL(STATUS_STORAGE, "%s cannot be looked for: %s", path,
+                 strerror(errno)); /* told by comm_agree */
+    }
     comm_broadcast(comm, &there, sizeof there);
     return there;
 }

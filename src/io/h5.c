@@ -41,15 +41,37 @@ static herr_t note_failure(hid_t stack, void *unused) {
     return 0;
 }
 
-enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what) {
-    enum status status = STATUS_OK;
-    const int error = disk_error();
+/* error: what the disk said, or 0. */
+static enum status record(struct h5_file *file, const char *object, const char *what, int error) {
     const char *why = error ? strerror(error) : reason;
-    if (!good || error)
-        status = FAIL(STATUS_STORAGE, "%s: %s%s%s failed%s%s%s", file->path, what, object[0] ? " " : "",
-                      object, why[0] ? ": " : "", why, disk_advice(error));
+    enum status status = FAIL(STATUS_STORAGE, "%s: %s%s%s failed%s%s%s", file->path, what,
+                              object[0] ? " " : "", object, why[0] ? ": " : "", why, disk_advice(error));
     reason[0] = '\0';
-    return comm_agree(file->comm, status);
+    return status;
+}
+
+enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what) {
+    const int error = disk_error();
+    const enum status status = good && !error ? STATUS_OK : record(file, object, what, error);
+    reason[0] = '\0';
+    return comm_agree_at(file->comm, status, comm_place(object, comm_place(what, 0)));
+}
+
+enum status h5_same(struct h5_file *file, bool good, const char *object, const char *what) {
+    const enum status status = h5_checked(file, good, object, what);
+    double some[2] = {good, !good};
+    if (status == STATUS_OK)
+        return status;
+    comm_max(file->comm, some, 2);
+    if (some[0] > 0 && some[1] > 0)
+        comm_end(file->comm, status);
+    return status;
+}
+
+bool h5_asked(struct h5_file *file, bool good, const char *object) {
+    if (!good)
+        record(file, object, "looking at", disk_error());
+    return good;
 }
 
 /* ---- files ---- */
@@ -89,14 +111,17 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
         return status;
     }
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL);
+    bool good =
+        access >= 0 && H5Pset_fapl_mpio(access, *(const MPI_Comm *)comm_handle(comm), MPI_INFO_NULL) >= 0;
+    file->collective = H5Pcreate(H5P_DATASET_XFER);
+    good = good && file->collective >= 0 && H5Pset_dxpl_mpio(file->collective, H5FD_MPIO_COLLECTIVE) >= 0;
+    TRY(h5_checked(file, good, "", "preparing to open the file"));
     file->id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
                       : H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+    TRY(h5_same(file, file->id >= 0, "",
+                create ? "creating the file" : "opening the file (was it made to its end?)"));
+out:
     H5Pclose(access);
-    file->collective = H5Pcreate(H5P_DATASET_XFER);
-    H5Pset_dxpl_mpio(file->collective, H5FD_MPIO_COLLECTIVE);
-    status = h5_checked(file, file->id >= 0, "",
-                        create ? "creating the file" : "opening the file (was it made to its end?)");
     if (status != STATUS_OK)
         h5_close(&file);
     *out = file;
@@ -107,7 +132,7 @@ bool h5_is_hdf5(struct comm *comm, const char *path) {
     char is = 0;
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
     if (comm_rank(comm) == 0)
-        is = H5Fis_hdf5(path) > 0;
+        is = H5Fis_hdf5(path) != 0; /* where that cannot be known, who opens it will say why */
     reason[0] = '\0';
     comm_broadcast(comm, &is, sizeof is);
     return is;
@@ -126,6 +151,7 @@ enum status h5_close(struct h5_file **file) {
     if (!*file)
         return STATUS_OK;
     H5Pclose((*file)->collective);
+    comm_meet((*file)->comm);
     if ((*file)->id >= 0)
         status = h5_checked(*file, H5Fclose((*file)->id) >= 0, "", "closing the file");
     release(*file);
@@ -142,6 +168,7 @@ static bool still_there(const struct h5_file *file) {
 }
 
 enum status h5_sync(struct h5_file *file) {
+    comm_meet(file->comm);
     bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
     comm_barrier(file->comm);
     if (comm_rank(file->comm) == 0)
@@ -176,6 +203,23 @@ const char *h5_path(const struct h5_file *file) {
 
 /* ---- objects ---- */
 
+/* Nothing is in an object that is no group; other questions without an answer are failures. */
+static bool link_exists(struct h5_file *file, const char *path) {
+    const htri_t answer = H5Lexists(file->id, path, H5P_DEFAULT);
+    if (answer >= 0)
+        return answer > 0;
+    const char *last = strrchr(path, '/');
+    char parent[1024] = "/";
+    if (last && last > path)
+        snprintf(parent, sizeof parent, "%.*s", (int)(last - path), path);
+    const hid_t object = H5Oopen(file->id, parent, H5P_DEFAULT);
+    if (h5_asked(file, object >= 0 && H5Iget_type(object) != H5I_GROUP, path))
+        reason[0] = '\0';
+    if (object >= 0)
+        H5Oclose(object);
+    return false;
+}
+
 bool h5_has(struct h5_file *file, const char *object) {
     /* Every link on the way must exist before the next may be asked for. */
     char part[1024];
@@ -183,14 +227,17 @@ bool h5_has(struct h5_file *file, const char *object) {
         at += strspn(at, "/");
         at += strcspn(at, "/");
         snprintf(part, sizeof part, "%.*s", (int)(at - object), object);
-        if (strspn(part, "/") != strlen(part) && H5Lexists(file->id, part, H5P_DEFAULT) <= 0)
+        if (strspn(part, "/") != strlen(part) && !link_exists(file, part))
             return false;
     }
-    return H5Oexists_by_name(file->id, object, H5P_DEFAULT) > 0;
+    const htri_t there = H5Oexists_by_name(file->id, object, H5P_DEFAULT);
+    return h5_asked(file, there >= 0, object) && there > 0;
 }
 
 bool h5_has_attribute(struct h5_file *file, const char *object, const char *name) {
-    return h5_has(file, object) && H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
+    const htri_t there =
+        h5_has(file, object) ? H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) : false;
+    return h5_asked(file, there >= 0, object) && there > 0;
 }
 
 static hid_t link_properties(void) {
@@ -208,14 +255,14 @@ enum status h5_group(struct h5_file *file, const char *path) {
     H5Pclose(links);
     H5Pclose(properties);
     bool good = group >= 0 && H5Gclose(group) >= 0;
-    return h5_checked(file, good, path, "creating group");
+    return h5_same(file, good, path, "creating group");
 }
 
 enum status h5_hard_link(struct h5_file *file, const char *existing, const char *name) {
     hid_t links = link_properties();
     bool good = H5Lcreate_hard(file->id, existing, file->id, name, links, H5P_DEFAULT) >= 0;
     H5Pclose(links);
-    return h5_checked(file, good, name, "linking");
+    return h5_same(file, good, name, "linking");
 }
 
 /* ---- datasets ---- */
@@ -259,7 +306,7 @@ enum status h5_dataset(struct h5_file *file, const char *path, enum h5_type type
     H5Sclose(space);
     H5Pclose(properties);
     H5Pclose(links);
-    TRY(h5_checked(file, good, path, "creating dataset"));
+    TRY(h5_same(file, good, path, "creating dataset"));
     if (unit)
         TRY(h5_write_text(file, path, "unit", unit));
     if (description)
@@ -311,10 +358,11 @@ enum status h5_expect(struct h5_file *file, const char *path, enum h5_type type,
         return status;
     bool shape = found_rank == rank && memcmp(found, dims, (size_t)rank * sizeof *dims) == 0;
     if (!shape || !stored_as(file, path, type))
-        return FAIL(STATUS_STORAGE,
-                    "%s: dataset %s has another %s than expected: the file is damaged, or not from this run",
-                    file->path, path, shape ? "type" : "shape");
-    return STATUS_OK;
+        status =
+            FAIL(STATUS_STORAGE,
+                 "%s: dataset %s has another %s than expected: the file is damaged, or not from this run",
+                 file->path, path, shape ? "type" : "shape");
+    return comm_agree(file->comm, status);
 }
 
 /* Whether the block lies in the dataset: the library would refuse it on this rank alone. */
@@ -329,25 +377,34 @@ static bool block_is_inside(hid_t set, int rank, const size_t offset[], const si
     return inside;
 }
 
-/* One transfer of all ranks; a rank without elements takes part with nothing. */
-static bool transfer(struct h5_file *file, hid_t set, enum h5_type type, int rank, const hsize_t offset[],
-                     const hsize_t count[], void *out, const void *in) {
+/* The elements of a block, in memory and in the file; a rank without elements takes part with nothing. */
+static bool select_block(hid_t in_memory, hid_t in_file, bool nothing, const hsize_t offset[],
+                         const hsize_t count[]) {
+    if (in_memory < 0 || in_file < 0)
+        return false;
+    if (nothing)
+        return H5Sselect_none(in_file) >= 0 && H5Sselect_none(in_memory) >= 0;
+    return H5Sselect_hyperslab(in_file, H5S_SELECT_SET, offset, NULL, count, NULL) >= 0;
+}
+
+/* One transfer of all ranks, which begin it together or not at all. */
+static enum status transfer(struct h5_file *file, const char *path, hid_t set, enum h5_type type, int rank,
+                            const hsize_t offset[], const hsize_t count[], void *out, const void *in) {
     hsize_t elements = 1;
     for (int a = 0; a < rank; a++)
         elements *= count[a];
     hid_t in_file = H5Dget_space(set),
           in_memory = H5Screate_simple(1, &(hsize_t){elements ? elements : 1}, NULL);
-    if (elements == 0) {
-        H5Sselect_none(in_file);
-        H5Sselect_none(in_memory);
-    } else {
-        H5Sselect_hyperslab(in_file, H5S_SELECT_SET, offset, NULL, count, NULL);
+    bool good = native(type) >= 0 && select_block(in_memory, in_file, elements == 0, offset, count);
+    enum status status = h5_checked(file, good, path, "preparing a transfer of dataset");
+    if (status == STATUS_OK) {
+        herr_t moved = out ? H5Dread(set, native(type), in_memory, in_file, file->collective, out)
+                           : H5Dwrite(set, native(type), in_memory, in_file, file->collective, in);
+        status = h5_checked(file, moved >= 0, path, out ? "reading dataset" : "writing dataset");
     }
-    herr_t moved = out ? H5Dread(set, native(type), in_memory, in_file, file->collective, out)
-                       : H5Dwrite(set, native(type), in_memory, in_file, file->collective, in);
     H5Sclose(in_file);
     H5Sclose(in_memory);
-    return moved >= 0;
+    return status;
 }
 
 /* In parts below 2 GiB, which is what one MPI-IO call may move: some rows of the first axis along which the
@@ -358,7 +415,6 @@ static enum status move(struct h5_file *file, const char *path, enum h5_type typ
     hsize_t from[H5_RANK], part[H5_RANK];
     size_t row = type_size(type), total = 1;
     int axis = 0;
-    bool good = true;
     hid_t set = h5_has(file, path) ? H5Dopen2(file->id, path, H5P_DEFAULT) : -1;
     enum status status = h5_checked(file, set >= 0, path, "finding dataset");
     if (status == STATUS_OK)
@@ -380,15 +436,12 @@ static enum status move(struct h5_file *file, const char *path, enum h5_type typ
     for (size_t call = 0, done = 0; call < (size_t)calls && status == STATUS_OK; call++) {
         part[axis] = all - done < rows ? all - done : rows;
         from[axis] = part[axis] > 0 ? offset[axis] + done : 0;
-        good = transfer(file, set, type, rank, from, part, out ? out + done * row : NULL,
-                        in ? in + done * row : NULL) &&
-               good;
+        status = transfer(file, path, set, type, rank, from, part, out ? out + done * row : NULL,
+                          in ? in + done * row : NULL);
         done += part[axis];
     }
-    if (set >= 0)
-        good = H5Dclose(set) >= 0 && good;
-    return status != STATUS_OK ? status
-                               : h5_checked(file, good, path, out ? "reading dataset" : "writing dataset");
+    const bool closed = set < 0 || H5Dclose(set) >= 0;
+    return status != STATUS_OK ? status : h5_checked(file, closed, path, "closing dataset");
 }
 
 enum status h5_write(struct h5_file *file, const char *path, enum h5_type type, int rank,

@@ -23,7 +23,7 @@ enum { H5_RANK = 5 };
 
 struct h5_file;
 
-/* Whether a file begins as HDF5 does. Rank 0 looks. */
+/* Whether a file begins as HDF5 does, or cannot be looked at. Rank 0 looks. */
 bool h5_is_hdf5(struct comm *comm, const char *path);
 
 /* create: replaces what is there. Nothing of the file may be assumed on disk before h5_sync. */

@@ -12,17 +12,18 @@
 /* Makes the attribute, or finds it where its size is the same. */
 static hid_t attribute_for(hid_t at, const char *name, hid_t type, int count) {
     const hsize_t n = (hsize_t)(count > 0 ? count : 1);
-    hid_t attribute = -1, space;
-    if (H5Aexists(at, name) > 0) {
+    const htri_t there = H5Aexists(at, name);
+    hid_t attribute = -1, space = -1;
+    if (there > 0) {
         attribute = H5Aopen(at, name, H5P_DEFAULT);
         space = H5Aget_space(attribute);
-        if (H5Sget_simple_extent_npoints(space) != (hssize_t)n) {
+        if (attribute >= 0 && H5Sget_simple_extent_npoints(space) != (hssize_t)n) {
             H5Aclose(attribute);
             attribute = -1;
         }
-    } else {
+    } else if (there == 0) {
         space = count > 0 ? H5Screate_simple(1, &n, NULL) : H5Screate(H5S_SCALAR);
-        attribute = H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+        attribute = space >= 0 ? H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
     }
     H5Sclose(space);
     return attribute;
@@ -46,13 +47,13 @@ static enum status write_attribute(struct h5_file *file, const char *object, con
     hid_t attribute = at >= 0 ? attribute_for(at, name, type, count) : -1;
     if (attribute >= 0) {
         good = H5Awrite(attribute, type, same) >= 0;
-        H5Aclose(attribute);
+        good = H5Aclose(attribute) >= 0 && good;
     }
     if (at >= 0)
-        H5Oclose(at);
+        good = H5Oclose(at) >= 0 && good;
     free(same);
     snprintf(label, sizeof label, "%s@%s", object, name);
-    return h5_checked(file, good, label, "writing attribute");
+    return h5_same(file, good, label, "writing attribute");
 }
 
 hid_t h5_text_type(size_t size) {

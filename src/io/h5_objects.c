@@ -7,9 +7,18 @@
 
 #include "io/h5_private.h"
 
+/* -1 where there is none; close it. */
+static hid_t open_object(struct h5_file *file, const char *path) {
+    if (!h5_has(file, path))
+        return -1;
+    const hid_t object = H5Oopen(file->id, path, H5P_DEFAULT);
+    h5_asked(file, object >= 0, path);
+    return object;
+}
+
 /* The dataset itself, or -1; close it. */
 static hid_t open_dataset(struct h5_file *file, const char *path) {
-    hid_t object = h5_has(file, path) ? H5Oopen(file->id, path, H5P_DEFAULT) : -1;
+    hid_t object = open_object(file, path);
     if (object >= 0 && H5Iget_type(object) != H5I_DATASET) {
         H5Oclose(object);
         object = -1;
@@ -18,7 +27,7 @@ static hid_t open_dataset(struct h5_file *file, const char *path) {
 }
 
 bool h5_is_group(struct h5_file *file, const char *path) {
-    hid_t object = h5_has(file, path) ? H5Oopen(file->id, path, H5P_DEFAULT) : -1;
+    hid_t object = open_object(file, path);
     bool group = object >= 0 && H5Iget_type(object) == H5I_GROUP;
     if (object >= 0)
         H5Oclose(object);
@@ -30,6 +39,7 @@ int h5_axes(struct h5_file *file, const char *path) {
     if (set < 0)
         return -1;
     hid_t space = H5Dget_space(set);
+    h5_asked(file, space >= 0, path);
     int axes = H5Sget_simple_extent_type(space) == H5S_NULL ? -1 : H5Sget_simple_extent_ndims(space);
     H5Sclose(space);
     H5Dclose(set);
@@ -41,6 +51,7 @@ bool h5_is_numbers(struct h5_file *file, const char *path) {
     if (set < 0)
         return false;
     hid_t type = H5Dget_type(set);
+    h5_asked(file, type >= 0, path);
     bool numbers = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_FLOAT;
     H5Tclose(type);
     H5Dclose(set);

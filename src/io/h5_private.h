@@ -16,6 +16,13 @@ struct h5_file {
 
 /* Records what failed with the library's own reason, and agrees with the other ranks. Collective. */
 enum status h5_checked(struct h5_file *file, bool good, const char *object, const char *what);
+/* The same after calls that open a file or change its metadata: where they failed on some ranks only, all end here. The
+ * library's copies of the metadata differ then, and it would wait for ever in the next call, also in closing. */
+enum status h5_same(struct h5_file *file, bool good, const char *object, const char *what);
+
+/* For questions to the library: returns good, and records if it is not that there was no answer about this object. The
+ * other ranks are not asked: see comm_agree. */
+bool h5_asked(struct h5_file *file, bool good, const char *object);
 
 /* A fixed-length text of so many bytes, padded by NUL; close it. */
 hid_t h5_text_type(size_t size);

@@ -13,6 +13,7 @@
 #include "io/h5_private.h"
 
 struct walk {
+    struct h5_file *file;
     h5_visitor *visit;
     void *context;
     size_t longest;
@@ -124,6 +125,11 @@ static char *json_texts(const char *values, size_t size, size_t count) {
 
 /* ---- the walk ---- */
 
+static void note_failure(struct walk *w, bool good) {
+    if (!h5_asked(w->file, good, w->object[0] ? w->object : "the root") && w->status == STATUS_OK)
+        w->status = STATUS_STORAGE;
+}
+
 /* Hands over object@name, or the object itself; frees json. */
 static void hand_over(struct walk *w, const char *name, char *json) {
     char label[2048];
@@ -144,10 +150,10 @@ static void visit_texts(struct walk *w, const char *name, hid_t item, hid_t type
     herr_t read = !texts ? -1
                   : name ? H5Aread(item, type, texts)
                          : H5Dread(item, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts);
-    if (!texts)
-        hand_over(w, name, NULL);
-    else if (read >= 0)
-        hand_over(w, name, count == 1 ? json_text(texts) : json_texts(texts, size, count));
+    if (texts)
+        note_failure(w, read >= 0);
+    if (!texts || read >= 0)
+        hand_over(w, name, !texts ? NULL : count == 1 ? json_text(texts) : json_texts(texts, size, count));
     free(texts);
 }
 
@@ -167,6 +173,8 @@ static void visit_value(struct walk *w, const char *name, hid_t item, hid_t type
         herr_t read = !values ? -1
                       : name  ? H5Aread(item, memory, values)
                               : H5Dread(item, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
+        if (values)
+            note_failure(w, read >= 0);
         if (!values || read >= 0)
             hand_over(w, name, values ? json_numbers(memory, values, (size_t)count, rank > 0) : NULL);
         free(values);
@@ -177,9 +185,11 @@ static herr_t visit_attribute(hid_t at, const char *name, const H5A_info_t *info
     struct walk *w = context;
     (void)info;
     hid_t attribute = H5Aopen(at, name, H5P_DEFAULT);
+    note_failure(w, attribute >= 0);
     if (attribute < 0)
-        return 0;
+        return -1;
     hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    note_failure(w, type >= 0 && space >= 0);
     visit_value(w, name, attribute, type, space);
     H5Tclose(type);
     H5Sclose(space);
@@ -188,10 +198,12 @@ static herr_t visit_attribute(hid_t at, const char *name, const H5A_info_t *info
 }
 
 static void visit_object(struct walk *w, hid_t object) {
-    H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, w);
+    note_failure(w, H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, w) >= 0 ||
+                        w->status != STATUS_OK);
     if (w->status != STATUS_OK || H5Iget_type(object) != H5I_DATASET)
         return;
     hid_t type = H5Dget_type(object), space = H5Dget_space(object);
+    note_failure(w, type >= 0 && space >= 0);
     visit_value(w, NULL, object, type, space);
     H5Tclose(type);
     H5Sclose(space);
@@ -200,16 +212,17 @@ static void visit_object(struct walk *w, hid_t object) {
 static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info, void *context) {
     struct walk *w = context;
     hid_t object = info->type == H5L_TYPE_HARD ? H5Oopen(root, name, H5P_DEFAULT) : -1;
-    if (object < 0)
-        return 0;
     w->object = name;
+    note_failure(w, object >= 0 || info->type != H5L_TYPE_HARD);
+    if (object < 0)
+        return w->status == STATUS_OK ? 0 : -1;
     visit_object(w, object);
     H5Oclose(object);
     return w->status == STATUS_OK ? 0 : -1;
 }
 
 enum status h5_visit_scalars(struct h5_file *file, size_t longest, h5_visitor *visit, void *context) {
-    struct walk w = {.visit = visit, .context = context, .longest = longest, .object = ""};
+    struct walk w = {.file = file, .visit = visit, .context = context, .longest = longest, .object = ""};
     bool good = false;
     hid_t root = H5Oopen(file->id, "/", H5P_DEFAULT);
     if (root >= 0) {

@@ -14,6 +14,7 @@
 
 struct comm {
     MPI_Comm world;
+    MPI_Comm agreed; /* of comm_agree alone: a rank that waits there never answers for another call */
     int rank, size;
     MPI_Request largest; /* the reduction under way */
     bool notified;
@@ -44,6 +45,7 @@ enum status comm_start(int *argc, char ***argv, struct comm **out) {
     end_with_mpirun();
     MPI_Init(argc, argv);
     MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->world);
+    MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->agreed);
     MPI_Comm_rank((*out)->world, &(*out)->rank);
     MPI_Comm_size((*out)->world, &(*out)->size);
     return STATUS_OK;
@@ -87,6 +89,7 @@ void comm_stop(struct comm **comm) {
     comm_use_device(*comm, NULL);
     take_notices(*comm);
     MPI_Comm_free(&(*comm)->world);
+    MPI_Comm_free(&(*comm)->agreed);
     MPI_Finalize();
     free(*comm);
     *comm = NULL;
@@ -100,14 +103,23 @@ void comm_abort(struct comm *comm, int code) {
 void comm_fail(struct comm *comm, enum status status) {
     if (status == STATUS_OK)
         return;
-    log_rank("error: %s", status_message());
+    log_error_alone(status_message(), status_place());
     comm_abort(comm, status);
 }
 
-/* A rank whose device has failed sends nothing more: it must not go on to where the others never come. */
+void comm_end(struct comm *comm, enum status status) {
+    log_error(status_message(), status_place());
+    MPI_Barrier(comm->agreed); /* nobody ends the others before it was said */
+    comm_abort(comm, status);
+}
+
+/* A rank whose device has failed sends nothing more: it must not go on to where the others never come. One that has
+ * failed otherwise and comes here all the same must find that all have. */
 static void look(struct comm *comm) {
     if (comm->device)
         comm_fail(comm, comm->device->look(comm->device));
+    if (status_own() != STATUS_OK)
+        comm_meet(comm);
 }
 
 enum status comm_use_device(struct comm *comm, const struct device_messages *messages) {
@@ -157,20 +169,49 @@ const char *comm_library(void) {
     return name;
 }
 
-enum status(comm_agree)(struct comm *comm, enum status status) {
-    look(comm);
-    struct {
-        int status, rank;
-    } mine = {(int)status, comm->rank}, worst;
-    MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world);
-    if (worst.status == STATUS_OK)
-        return STATUS_OK;
+int comm_place(const char *text, int number) {
+    unsigned sum = 2166136261u ^ (unsigned)number;
+    for (const char *c = text; *c; c++)
+        sum = (sum ^ (unsigned char)*c) * 16777619u;
+    return (int)(sum >> 1);
+}
+
+/* The same on every rank: the message of this one. */
+static void share_message(struct comm *comm, int rank) {
     struct status_note note = {0};
-    if (comm->rank == worst.rank)
+    if (comm->rank == rank)
         status_hold(&note);
-    MPI_Bcast(&note, sizeof note, MPI_CHAR, worst.rank, comm->world);
+    note.own = STATUS_OK;
+    MPI_Bcast(&note, sizeof note, MPI_BYTE, rank, comm->agreed);
     status_put_back(&note);
-    return (enum status)worst.status;
+}
+
+enum status comm_agree_at(struct comm *comm, enum status status, int place) {
+    if (comm->device)
+        comm_fail(comm, comm->device->look(comm->device));
+    if (status == STATUS_OK)
+        status = status_own();
+    const int rank = comm->rank;
+    struct {
+        int value, rank;
+    } mine[3] = {{(int)status, rank}, {place, rank}, {-place, rank}}, most[3];
+    MPI_Allreduce(mine, most, 3, MPI_2INT, MPI_MAXLOC, comm->agreed);
+    const bool together = most[1].value == -most[2].value;
+    enum status worst = (enum status)most[0].value;
+    if (worst == STATUS_OK && together)
+        return STATUS_OK;
+    if (worst == STATUS_OK)
+        worst = FAIL(STATUS_FAILURE, "ranks %d and %d went different ways, after a failure that was not told",
+                     most[1].rank, most[2].rank);
+    share_message(comm, most[0].rank);
+    if (!together)
+        comm_end(comm, worst);
+    return worst;
+}
+
+void comm_meet(struct comm *comm) {
+    if (comm->size > 1 && status_own() != STATUS_OK)
+        comm_agree_at(comm, status_own(), comm_place("meeting", 0));
 }
 
 void comm_barrier(struct comm *comm) {
@@ -294,7 +335,7 @@ enum status comm_peers(struct comm *comm, const struct comm_pattern *pattern, co
     }
     MPI_Request few[2 * FEW], *request = few;
     if (pattern->peers > FEW && !(request = malloc((size_t)pattern->peers * 2 * sizeof *request)))
-        comm_abort(comm, STATUS_FAILURE); /* the peers wait for messages: nothing can be agreed on */
+        comm_fail(comm, FAIL(STATUS_FAILURE, "out of memory for messages among %d ranks", pattern->peers));
     for (int p = 0; p < pattern->peers; p++) {
         size_t at = pattern->receive_offset[p], bytes = pattern->receive_offset[p + 1] - at;
         MPI_Irecv((char *)receive + at, (int)bytes, MPI_BYTE, pattern->peer[p], TAG_PEERS, comm->world,

@@ -1,7 +1,8 @@
 /* Messages between ranks: one handle for those between host memories (MPI, whose only caller this is beside HDF5, which
  * is handed the communicator) and those between the memories of devices (a table, see base/messages.h: NCCL's).
  *
- * Every function but comm_rank, comm_size, comm_fail, comm_handle, comm_notify and comm_notified is collective over all ranks of the handle.
+ * Every function but comm_rank, comm_size, comm_abort, comm_fail, comm_handle, comm_place, comm_notify and
+ * comm_notified is collective over all ranks of the handle.
  * Reductions are in place. Arrays are in host memory where nothing else is said.
  */
 #ifndef EPFLOW_SPACE_COMM_H
@@ -30,6 +31,10 @@ void comm_abort(struct comm *comm, int code);
  * Returns if status is STATUS_OK. Not collective. */
 void comm_fail(struct comm *comm, enum status status);
 
+/* For what was agreed on, where nothing may follow that waits for all ranks, not even the closing of files: says what was
+ * recorded, once, and ends every rank. Does not return. */
+void comm_end(struct comm *comm, enum status status);
+
 /* From now on messages between the memories of devices go by this table, or, if NULL or with one rank, by MPI (device
  * memory is the host's then). A rank whose device fails ends all of them (comm_fail) at its next call here. The table stays the caller's, and is stopped before comm_stop. */
 enum status comm_use_device(struct comm *comm, const struct device_messages *messages);
@@ -46,11 +51,26 @@ const void *comm_handle(const struct comm *comm);
 /* Name and version of the MPI library, for provenance. */
 const char *comm_library(void);
 
-/* Every rank returns the worst status of all, with the message of the lowest rank that has it. */
-enum status comm_agree(struct comm *comm, enum status status);
+/* Every rank returns the worst status of all, with the message of the lowest rank that has it. STATUS_OK with a message of
+ * this rank that the others do not know counts as what was recorded. The ranks must come from the same place: where they
+ * do not, one of them has failed and left what the others go on with, and all end here. */
+#define comm_agree(comm, status) comm_agree_at((comm), (status), comm_place(__FILE__, __LINE__))
+enum status comm_agree_at(struct comm *comm, enum status status, int place);
+int comm_place(const char *text, int number); /* a number for a place that every rank gives the same */
 #ifdef EPFLOW_ANALYSIS /* shows an analyser that what failed here has failed afterwards */
-#define comm_agree(comm, status) ((status) != STATUS_OK ? (status) : (comm_agree)((comm), (status)))
+#undef comm_agree
+#define comm_agree(comm, status) ((status) != STATUS_OK ? (status) : comm_agree_at((comm), (status), 0))
 #endif
+
+/* Before what waits for all ranks elsewhere than here (closing a file in MPI-IO), for a rank that may have failed without
+ * the others: goes on where no rank or every rank has a failure to tell, which all know then; see comm_watch. */
+void comm_meet(struct comm *comm);
+
+/* From now on a failure can hang nobody. Whoever has recorded one that the others do not know waits for them in comm_agree
+ * or comm_meet; if they do not come there within seconds, they are elsewhere and wait for it: a thread that does nothing
+ * else then says its message and ends all. The same where a failure that all know does not end them (half a minute).
+ * Call once; nothing with one rank. */
+enum status comm_watch(struct comm *comm);
 
 /* For what a rank must let the others know while they are at work: tells every rank, without waiting for any; and
  * whether any rank has told, this one included. Neither is collective. */

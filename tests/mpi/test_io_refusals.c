@@ -113,25 +113,35 @@ static void test_other_evaluation(void **state) {
     struct evaluation_shape shape = {
         .particles = 17, .frames = 3, .d = 2, .cells = {4, 4, 1}, .columns = 1, .bins = 2, .column = &column};
     const char *path = in_folder("evaluation.h5");
+    const char *a = "b/a.h5 (seed 1), b/b.h5 (seed 2)", *m = "m.h5 (step 7)";
     struct evaluation *e = NULL;
-    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu", "a.h5", "m.h5", "informatic",
+    assert_int_equal(evaluation_create(comm, path, &shape, &config, "cpu",
+                                       "/x/y/a.h5 (seed 1), /x/b.h5 (seed 2)", "m.h5 (step 7)", "informatic",
                                        (const double[]){0, 0.01}, &e),
                      STATUS_OK);
     assert_int_equal(evaluation_close(&e), STATUS_OK);
-    assert_refused(evaluation_continue(comm, path, &shape, &other, "a.h5", "m.h5", &e), STATUS_BAD_INPUT,
+    assert_refused(evaluation_continue(comm, path, &shape, &other, a, m, &e), STATUS_BAD_INPUT,
                    WORDS(path, "evaluation.grid", "1", "0.5"));
-    assert_refused(evaluation_continue(comm, path, &shape, &config, "a.h5", "n.h5", &e), STATUS_BAD_INPUT,
+    assert_refused(evaluation_continue(comm, path, &shape, &config, a, "m.h5 (step 8)", &e), STATUS_BAD_INPUT,
                    WORDS(path, "m.h5"));
+    assert_int_equal(evaluation_continue(comm, path, &shape, &config, a, "there/m.h5 (step 7)", &e),
+                     STATUS_OK);
+    assert_int_equal(evaluation_close(&e), STATUS_OK); /* moved */
+    assert_refused(
+        evaluation_continue(comm, path, &shape, &config, "b/a.h5 (seed 1), b/b.h5 (seed 3)", m, &e),
+        STATUS_BAD_INPUT, WORDS(path, "seed 2"));
+    assert_refused(evaluation_continue(comm, path, &shape, &config, "b/a.h5 (seed 1)", m, &e),
+                   STATUS_BAD_INPUT, WORDS(path, "seed 2"));
     struct evaluation_shape later[] = {shape, shape}; /* of a version whose files hold more */
     later[0].column = more;
     later[0].columns = 2;
     later[1].table = &table;
     later[1].tables = 1;
-    for (int m = 0; m < 2; m++)
-        assert_refused(evaluation_continue(comm, path, &later[m], &config, "a.h5", "m.h5", &e),
-                       STATUS_BAD_INPUT, WORDS(path, m ? "by_age" : "contacts", "--overwrite"));
+    for (int l = 0; l < 2; l++)
+        assert_refused(evaluation_continue(comm, path, &later[l], &config, a, m, &e), STATUS_BAD_INPUT,
+                       WORDS(path, l ? "by_age" : "contacts", "--overwrite"));
     shape.frames = 4;
-    assert_true(evaluation_continue(comm, path, &shape, &config, "a.h5", "m.h5", &e) != STATUS_OK);
+    assert_true(evaluation_continue(comm, path, &shape, &config, a, m, &e) != STATUS_OK);
     assert_null(e);
 }
 

@@ -1,6 +1,8 @@
 /* base: random numbers against the known answers of Random123, permutations, words, messages, provenance. */
 #include "test.h"
 
+#include <time.h>
+
 #include "base/provenance.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -175,11 +177,43 @@ static void first_message_stays(void **state) {
     assert_int_equal(FAIL(STATUS_FAILURE, "a consequence"), STATUS_FAILURE);
     assert_string_equal(status_message(), "frame 3 of file");
     assert_non_null(strstr(status_place(), "test_base.c:"));
-    status_adopt("from another rank", "there.c:1");
-    assert_string_equal(status_message(), "from another rank");
-    assert_string_equal(status_place(), "there.c:1");
+    assert_int_equal(status_code(), STATUS_STORAGE);
     status_clear();
     assert_string_equal(status_message(), "");
+    assert_int_equal(status_code(), STATUS_OK);
+}
+
+/* Failures are this rank's own, with an age, until other ranks know; requests to stop never are. */
+static void failures_are_own_and_age(void **state) {
+    (void)state;
+    struct status_note note, other = {"from another rank", "there.c:1", STATUS_NUMBERS, STATUS_OK};
+    const struct timespec moment = {.tv_nsec = 1000000};
+    status_clear();
+    assert_true(status_age() == 0);
+    FAIL(STATUS_STORAGE, "a file");
+    assert_int_equal(status_own(), STATUS_STORAGE);
+    nanosleep(&moment, NULL);
+    assert_true(status_age() >= 0.001 && status_age() < 60);
+    status_hold(&note);
+    assert_true(status_age() == 0 && status_own() == STATUS_OK);
+    status_put_back(&other);
+    assert_string_equal(status_message(), "from another rank");
+    assert_string_equal(status_place(), "there.c:1");
+    assert_int_equal(status_code(), STATUS_NUMBERS);
+    assert_int_equal(status_own(), STATUS_OK);
+    nanosleep(&moment, NULL);
+    assert_true(status_age() > 0);
+    status_put_back(&note);
+    assert_int_equal(status_own(), STATUS_STORAGE);
+    assert_string_equal(status_message(), "a file");
+    status_clear();
+    FAIL(STATUS_STOPPED, "on request");
+    nanosleep(&moment, NULL);
+    assert_true(status_age() == 0 && status_own() == STATUS_OK && status_code() == STATUS_STOPPED);
+    FAIL(STATUS_STORAGE, "on the way out");
+    assert_int_equal(status_own(), STATUS_STORAGE);
+    assert_string_equal(status_message(), "on the way out");
+    status_clear();
 }
 
 /* ---- provenance, time ---- */
@@ -259,6 +293,7 @@ int main(void) {
                                        cmocka_unit_test(nearest_word),
                                        cmocka_unit_test(durations_and_sizes),
                                        cmocka_unit_test(first_message_stays),
+                                       cmocka_unit_test(failures_are_own_and_age),
                                        cmocka_unit_test(provenance),
                                        cmocka_unit_test(long_command_line),
                                        cmocka_unit_test(timings)};
