@@ -234,6 +234,6 @@ def storage(folder):
     yield from read_only(folder, source, whole)
     yield from vanished(folder)
     yield from full_log(folder, source, whole)
-    yield from overwritten(folder, 40 if verify.full() else 3)
-    count, problems = verify_disk.sweep(folder / "bad", None if verify.full() else 12)
+    yield from overwritten(folder, 40 if verify.full() else 2)
+    count, problems = verify_disk.sweep(folder / "bad", None if verify.full() else 10)
     yield equal("bad_disk_failures", count - problems, count)
