@@ -34,6 +34,7 @@ run: {device: cpu}
 HOWS = {  # of which kind of call
     "open": ("ENOSPC", "EDQUOT", "EROFS", "ESTALE"),
     "write": ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EFBIG", "once-EIO", "short", "half", "vanish"),
+    "read": ("EIO", "ESTALE", "once-EIO"),
     "sync": ("EIO", "once-EIO", "ENOSPC", "vanish"),
     "resize": ("ENOSPC", "EDQUOT", "EFBIG"),
     "rename": ("EROFS", "EIO", "once-ESTALE", "vanish"),
@@ -222,17 +223,27 @@ def show(case, wrong, said):
           file=sys.stderr, flush=True)
 
 
+def one_of_each(lists, generator):
+    """Every failure of every kind of call on every file in every scenario, on one of the ranks at one of the times."""
+    groups = collections.defaultdict(list)
+    for case in (case for found in lists for case in found):
+        groups[case.scenario.name, case.kind, case.file, case.how].append(case)
+    return [generator.choice(group) for group in groups.values()]
+
+
 def sweep(folder, count=None):
-    """So many failures of all scenarios in turn (None: every one). Counter of what happened, and those that went wrong."""
+    """So many failures, of some of the scenarios in turn (None: one_of_each, of all). How many, and how many went wrong."""
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
     generator = random.Random(int(os.environ.get("EPFLOW_DISK_SEED", 1)))
     made = scenarios(folder)
+    if count is not None:
+        made = generator.sample(made, 5)
     reference = results(folder / "whole/out")
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         lists = list(pool.map(lambda scenario: list(cases(scenario, calls(scenario, folder))), made))
         if count is None:
-            chosen = [case for found in lists for case in found]
+            chosen = one_of_each(lists, generator)
         else:
             chosen = [generator.choice(lists[m % len(lists)]) for m in range(count)]
         happened, problems = collections.Counter(), 0

@@ -144,7 +144,7 @@ enum status file_parameters(struct h5_file *file, struct comm *comm, struct conf
     struct settings s = {.file = file, .comm = comm};
     struct config nothing;
     memset(&nothing, 0, sizeof nothing);
-    enum status status = config_visit(&nothing, read_setting, &s);
+    enum status status = comm_agree(comm, config_visit(&nothing, read_setting, &s));
     if (status == STATUS_OK)
         status = comm_agree(comm, parse_settings(&s, out));
     for (int i = 0; i < s.count; i++)

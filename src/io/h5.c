@@ -70,7 +70,7 @@ enum status h5_same(struct h5_file *file, bool good, const char *object, const c
 
 bool h5_asked(struct h5_file *file, bool good, const char *object) {
     if (!good)
-        record(file, object, "looking at", 0);
+        record(file, object, "looking at", disk_error());
     return good;
 }
 
@@ -147,8 +147,9 @@ bool h5_is_hdf5(struct comm *comm, const char *path) {
     char is = 0;
     struct stat about;
     H5Eset_auto2(H5E_DEFAULT, note_failure, NULL);
-    if (comm_rank(comm) == 0) /* a pipe would be waited for */
-        is = stat(path, &about) == 0 && S_ISREG(about.st_mode) && H5Fis_hdf5(path) > 0;
+    /* a pipe would be waited for; where it cannot be known, who opens the file will say why */
+    if (comm_rank(comm) == 0)
+        is = stat(path, &about) == 0 && S_ISREG(about.st_mode) && H5Fis_hdf5(path) != 0;
     reason[0] = '\0';
     comm_broadcast(comm, &is, sizeof is);
     return is;

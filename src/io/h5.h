@@ -23,7 +23,7 @@ enum { H5_RANK = 5 };
 
 struct h5_file;
 
-/* Whether it is a file, and begins as HDF5 does. Rank 0 looks. */
+/* Whether it is a file, and begins as HDF5 does or cannot be looked at. Rank 0 looks. */
 bool h5_is_hdf5(struct comm *comm, const char *path);
 /* Goes through all of a file, serially; for a process that may crash in it (inspect.c). Not collective. */
 enum status h5_inspect(const char *path);

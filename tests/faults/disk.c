@@ -1,13 +1,13 @@
 /* A bad disk, for tests: preloaded (LD_PRELOAD), it makes calls on files fail, also those that MPI and HDF5 make.
  *
  * EPFLOW_DISK=CALL:FILE:FIRST:HOW[:RANK]
- *     CALL   open, write, sync, resize, rename, remove, mkdir, or any
+ *     CALL   open (to write), write, read, sync, resize, rename, remove, mkdir, or any
  *     FILE   the end of the path; * for every file
  *     FIRST  the calls of this kind on such files are counted from 1 in every process
  *     HOW    ENOSPC, EIO, EDQUOT, EROFS, ESTALE, EFBIG: this call and all that follow fail so
  *            once-ENOSPC and so on: this call alone
- *            short: this call writes half of its bytes
- *            half: this call writes half of its bytes, all that follow fail with ENOSPC
+ *            short (of writes): this call writes half of its bytes
+ *            half (of writes): this call writes half of its bytes, all that follow fail with ENOSPC
  *            vanish: the file is gone before this call, which is made
  *     RANK   of Open MPI; every rank if not given
  * EPFLOW_DISK_SEEN=PATH   appends a line for each call that EPFLOW_DISK's CALL and FILE fit: rank, number, call, file
@@ -123,7 +123,7 @@ static enum outcome look_at(const char *call, int descriptor) {
     if (!next)                                                                                               \
     *(void **)(&next) = dlsym(RTLD_NEXT, #name)
 
-/* ---- writing ---- */
+/* ---- writing and reading ---- */
 
 ssize_t write(int file, const void *from, size_t bytes) {
     NEXT(ssize_t, write, int, const void *, size_t);
@@ -155,6 +155,24 @@ ssize_t pwritev(int file, const struct iovec *from, int pieces, off_t at) {
 
 ssize_t pwritev64(int file, const struct iovec *from, int pieces, off_t at) {
     return pwritev(file, from, pieces, at);
+}
+
+ssize_t pread(int file, void *to, size_t bytes, off_t at) {
+    NEXT(ssize_t, pread, int, void *, size_t, off_t);
+    return look_at("read", file) == FAILS ? -1 : next(file, to, bytes, at);
+}
+
+ssize_t pread64(int file, void *to, size_t bytes, off_t at) {
+    return pread(file, to, bytes, at);
+}
+
+ssize_t preadv(int file, const struct iovec *to, int pieces, off_t at) {
+    NEXT(ssize_t, preadv, int, const struct iovec *, int, off_t);
+    return look_at("read", file) == FAILS ? -1 : next(file, to, pieces, at);
+}
+
+ssize_t preadv64(int file, const struct iovec *to, int pieces, off_t at) {
+    return preadv(file, to, pieces, at);
 }
 
 int fflush(FILE *file) {
