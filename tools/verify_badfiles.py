@@ -171,7 +171,7 @@ def execute(use, at, ranks):
         process.returncode = 0
     text = said_to.read_text(errors="replace")
     results = {}
-    if code == 0 and use.makes:
+    if code == 0 and use.makes and use.compared:
         try:
             results = numbers(at / use.makes, use.compared)
         except (OSError, RuntimeError, KeyError) as error:

@@ -77,6 +77,7 @@ enum status model_load(struct session *s, struct loaded_model *m) {
                                           learning_with_x(&s->config.system, &m->config.training),
                                           s->config.run.chunk, &m->scores)));
     const struct tensors *t = &m->scores->tensors;
+    TRY(model_expect_size(s->comm, m->path, t->size));
     state.size = t->size;
     state.weights = calloc(t->size, sizeof(real));
     state.average = calloc(t->size, sizeof(real));

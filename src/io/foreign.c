@@ -120,20 +120,27 @@ out:
     return status;
 }
 
+/* Whether a dataset has an entry for every particle of every frame, in `axes` axes, the last at least as long as `least`. */
+static bool has_rows(struct foreign *f, const char *path, int axes, size_t least) {
+    size_t dims[H5_RANK];
+    int rank;
+    if (h5_axes(f->file, path) != axes || !h5_is_numbers(f->file, path))
+        return false;
+    if (h5_shape(f->file, path, &rank, dims) != STATUS_OK) {
+        status_clear(); /* one that is not needed */
+        return false;
+    }
+    return dims[0] == f->shape.frames && dims[1] == f->shape.particles && dims[axes - 1] >= least;
+}
+
 /* Particles are told apart by their place in the arrays. So where the file names them in every frame, the order
  * must stay (see check_order). The image is welcome, and not needed. */
 static void find_optional(struct foreign *f) {
-    size_t dims[H5_RANK];
-    int rank;
     snprintf(f->image, sizeof f->image, "%.*s/image/value", CONFIG_TEXT, f->group);
-    if (h5_axes(f->file, f->image) != 3 || !h5_is_numbers(f->file, f->image) ||
-        h5_shape(f->file, f->image, &rank, dims) != STATUS_OK || dims[0] != f->shape.frames ||
-        dims[1] != f->shape.particles || dims[2] < (size_t)f->shape.d)
+    if (!has_rows(f, f->image, 3, (size_t)f->shape.d))
         f->image[0] = '\0';
     snprintf(f->id, sizeof f->id, "%.*s/id/value", CONFIG_TEXT, f->group);
-    if (h5_axes(f->file, f->id) != 2 || !h5_is_numbers(f->file, f->id) ||
-        h5_shape(f->file, f->id, &rank, dims) != STATUS_OK || dims[0] != f->shape.frames ||
-        dims[1] != f->shape.particles)
+    if (!has_rows(f, f->id, 2, f->shape.particles))
         f->id[0] = '\0';
 }
 

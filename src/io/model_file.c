@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define RETURN "/return"
 static const char *const tree_name[MODEL_TREES] = {"/weights", "/average", "/optimizer/mu", "/optimizer/nu"};
@@ -332,6 +333,18 @@ enum status model_read_header(struct comm *comm, const char *path, struct config
 out:
     h5_close(&file);
     return status;
+}
+
+enum status model_expect_size(struct comm *comm, const char *path, size_t weights) {
+    enum status status = STATUS_OK;
+    struct stat about;
+    if (comm_rank(comm) == 0 && stat(path, &about) == 0 &&
+        (double)about.st_size < (double)weights * sizeof(float))
+        status = FAIL(
+            STATUS_STORAGE,
+            "%s: its parameters are of a network of %zu weights, and it has %lld bytes: the file is damaged",
+            path, weights, (long long)about.st_size);
+    return comm_agree(comm, status);
 }
 
 enum status model_read_identity(struct comm *comm, const char *path, int index,

@@ -72,6 +72,8 @@ enum status model_write(struct comm *comm, const char *path, const struct config
                         const struct model_state *state);
 /* The parameters it was trained with (network, training, system, ...) and its step. */
 enum status model_read_header(struct comm *comm, const char *path, struct config *config, int64_t *step);
+/* Refuses a file that is too small for so many weights, before there is memory for them. */
+enum status model_expect_size(struct comm *comm, const char *path, size_t weights);
 /* The identity of file number `index` that it was trained on; "" where it is not recorded. */
 enum status model_read_identity(struct comm *comm, const char *path, int index,
                                 char identity[MODEL_IDENTITY]);

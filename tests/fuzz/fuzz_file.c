@@ -13,7 +13,8 @@
 enum kind { TRAJECTORY, RESTART, MODEL, EVALUATION, FOREIGN };
 
 static struct comm *comm;
-static struct config original; /* parameters of the file as it was */
+static struct config original;  /* parameters of the file as it was */
+static char made_from[2][4096]; /* of an evaluation: its trajectories and model */
 
 /* One of the program's exit codes, with a message that names the file. */
 static void expect(enum status status, const char *what) {
@@ -130,12 +131,11 @@ static enum status continue_evaluation(void) {
                                            .column = column,
                                            .tables = 1,
                                            .table = &table};
-    static const char trajectories[] = "gas/trajectory.h5 (seed 7, frames 0 to 5)", model[] = "gas/model.h5";
     struct evaluation *e = NULL;
     double *rows = malloc((shape.particles * 2 + 1) * sizeof *rows);
     size_t written;
     bool complete;
-    TRY(evaluation_continue(comm, edits_path(), &shape, &original, trajectories, model, &e));
+    TRY(evaluation_continue(comm, edits_path(), &shape, &original, made_from[0], made_from[1], &e));
     TRY(evaluation_written(e, &written));
     TRY(evaluation_complete(e, &complete));
     for (size_t m = 0; m < written; m++)
@@ -171,6 +171,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     enum status status = file_open(comm, path, NULL, false, &file);
     if (status == STATUS_OK)
         status = file_parameters(file, comm, &original);
+    if (status == STATUS_OK && FUZZ_KIND == EVALUATION)
+        status = h5_read_text(file, "/provenance", "trajectories", sizeof made_from[0], made_from[0]);
+    if (status == STATUS_OK && FUZZ_KIND == EVALUATION)
+        status = h5_read_text(file, "/provenance", "model", sizeof made_from[1], made_from[1]);
     h5_close(&file);
     if (status != STATUS_OK) {
         fprintf(stderr, "fuzz: %s\n", status_message());
