@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 import verify
-import verify_training_numbers
+import verify_numbers_learnt
 
 INPUT = """
 system: {particles: 256, packing_fraction: 0.5, v0: %(v0)g, gamma: 0.1}
@@ -82,4 +82,5 @@ def numbers(folder):
     """NaN, infinity and steps that are too long: who, when and why, on any ranks and loops."""
     yield from poisoned(folder)
     yield from midway(folder)
-    yield from verify_training_numbers.training(folder)
+    yield from verify_numbers_learnt.training(folder)
+    yield from verify_numbers_learnt.frames(folder)

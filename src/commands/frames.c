@@ -157,6 +157,15 @@ static enum status push_frame(struct session *s, const struct source *source, st
 
 /* ---- frames ---- */
 
+/* Particles that repel each other; where nobody knows the force it may be anything. */
+static enum status check_apart(struct session *s, const struct source *source, const struct frame *frame) {
+    char where[SESSION_PATH + 32];
+    if (source->config.system.kind != SYSTEM_AOUP)
+        return STATUS_OK;
+    snprintf(where, sizeof where, "%s: frame %zu", frame->path, frame->number);
+    return particles_apart(frame->particles, &frame->domain->box, s->comm, where);
+}
+
 /* Reads into a slice; on return f has the rest. Positions go through source->position. */
 static enum status read_slice(struct session *s, struct source *source, size_t frame, struct slice *slice,
                               struct trajectory_frame *f) {
@@ -193,6 +202,7 @@ enum status source_frame(struct session *s, struct source *source, size_t frame,
                      given && source->push == 0 ? least : exact_reach(source, least), margin, out));
     (*out)->path = source->path;
     (*out)->number = frame;
+    TRY(check_apart(s, source, *out));
     if (source->push > 0)
         TRY(push_frame(s, source, *out));
     if (source->graph)
@@ -283,6 +293,7 @@ enum status source_pair(struct session *s, struct source *source, size_t frame, 
     (*out)->path = source->path;
     (*out)->number = frame;
     (*out)->exact = NAN;
+    TRY(check_apart(s, source, *out));
     if (force_is_known(&source->config.system))
         TRY(compute_exact(s, source, *out));
     TRY(attach_rate(s, rate, *out));

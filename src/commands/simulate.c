@@ -195,6 +195,7 @@ static enum status find_start(struct session *s, struct run *r, bool *resuming, 
 static enum status begin(struct session *s, struct run *r, bool resuming, uint64_t step) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
+    TRY(simulation_load(r->simulation, r->slice, step)); /* first: a start of no use replaces nothing */
     if (resuming) {
         TRY(trajectory_continue(s->comm, r->path, c, &r->trajectory));
     } else {
@@ -208,7 +209,6 @@ static enum status begin(struct session *s, struct run *r, bool resuming, uint64
         TRY(trajectory_create(s->comm, r->path, &shape, c, s->device,
                               config_cutoff(&c->system, &c->simulation), &r->trajectory));
     }
-    TRY(simulation_load(r->simulation, r->slice, step));
 out:
     return status;
 }

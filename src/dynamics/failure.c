@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ops/normal_formula.h"
+#include "ops/softplus_formula.h"
 #include "ops/step_formula.h"
 
 enum { WORDS = 4 };
@@ -193,4 +194,34 @@ enum status simulation_explain_step(struct simulation *s) {
 enum status simulation_explain_move(struct simulation *s, double dt) {
     simulation_undo_move(s);
     return explain(s, &s->fine_law, dt, false);
+}
+
+enum status simulation_check_sums(struct simulation *s) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = s->ops;
+    const size_t owned = s->particles->owned, n = owned + s->particles->ghosts;
+    const double most = 0x1p63 / 0x1p48 / pair_force_d(0, s->law.beta, 1 / s->law.beta);
+    uint32_t *near = NULL, *count = malloc((owned + 1) * sizeof *count),
+             *id = malloc((owned + 1) * sizeof *id);
+    if (!count || !id)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", owned);
+    if (status == STATUS_OK)
+        status = ops->allocate(ops, n * sizeof *near, (void **)&near);
+    TRY(status);
+    ops->pair_count(ops, owned, n, &s->list, near);
+    ops->to_host(ops, count, near, owned * sizeof *count);
+    ops->to_host(ops, id, s->particles->id, owned * sizeof *id);
+    for (size_t i = 0; i < owned && status == STATUS_OK; i++)
+        if (count[i] >= most)
+            status =
+                FAIL(STATUS_BAD_INPUT,
+                     "simulation.start: particle %u of rank %d has %u neighbours within %.3g r0, and forces "
+                     "are summed in a range for %.0f: too many particles overlap: use a larger box, or start "
+                     "from a lattice",
+                     id[i], comm_rank(s->comm), count[i], s->law.cutoff + s->skin, floor(most));
+out:
+    ops->release(ops, near);
+    free(count);
+    free(id);
+    return comm_agree(s->comm, status);
 }

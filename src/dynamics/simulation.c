@@ -247,7 +247,11 @@ enum status simulation_load(struct simulation *s, const struct slice *slice, uin
     simulation_begin_try(s);
     s->busy = busy_seconds(s);
     TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, s->law.cutoff + s->skin));
+    if (s->law.kind == PAIRS_SOFTPLUS)
+        TRY(particles_apart(s->particles, &s->box, s->comm, "simulation.start"));
     TRY(build_lists(s));
+    if (s->law.kind == PAIRS_SOFTPLUS)
+        TRY(simulation_check_sums(s));
 out:
     return status;
 }

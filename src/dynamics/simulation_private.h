@@ -23,6 +23,9 @@ enum status simulation_agree(struct simulation *s, const struct step_result *res
 
 /* Why a particle cannot make the step that the state is before, or the move of `dt` of fine steps that was just tried,
  * whose start the particles are put back to. failure.c. Fail, naming the particle of the lowest id that cannot. Collective. */
+/* Of lists just made: fails (STATUS_BAD_INPUT) where a particle has so many neighbours that the sum of their forces might
+ * leave its 64 bits unseen. Later steps cannot get there: they fail where a force is half of that. Collective. */
+enum status simulation_check_sums(struct simulation *s);
 enum status simulation_explain_step(struct simulation *s);
 enum status simulation_explain_move(struct simulation *s, double dt);
 

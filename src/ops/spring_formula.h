@@ -18,10 +18,11 @@ FORMULA void spring_stiffness(int d, const struct box *box, bool longitudinal, c
     bond_project(d, bond, v);
 }
 
-/* To fixed point, held to a range in which the sum over a particle's bonds cannot overflow: a bond of thousands of
- * radii is past all sense. */
+/* To fixed point, held to a range in which the sum over a particle's bonds cannot overflow. A bond that is stretched
+ * beyond is past all sense, and refused when bonds are looked up (space/neighbours.c). */
+#define SPRING_MOST 5000.0
 FORMULA int64_t spring_fixed_point(double value) {
-    const double most = 5000;
+    const double most = SPRING_MOST;
     return llrint(fmax(-most, fmin(most, value)) * (double)((int64_t)1 << FORCE_BITS));
 }
 

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "ops/spring_formula.h"
+
 /* Cells in space: as many on each axis as the side `cell` allows, but no more than a few times the particles. An extent
  * of the particles below half of the side has no pair that is nearer across the edge; otherwise the grid spans the whole
  * side and wraps. */
@@ -195,7 +197,36 @@ static enum status find_bonds(size_t owned, size_t n, const uint32_t *id, const 
     return STATUS_OK;
 }
 
-static enum status bonds_build(const struct particles *p, const struct pair_law *law,
+/* Springs are summed in a range that holds so much of each (ops/spring_formula.h): a box that is smaller holds no more. */
+static enum status check_stretch(const struct particles *p, const struct box *box, const struct pair_law *law,
+                                 const uint32_t *id, const uint32_t *start, const uint32_t *neighbour) {
+    const size_t n = p->owned + p->ghosts;
+    uint64_t *q = malloc((n + 1) * sizeof *q);
+    enum status status =
+        q ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for the bonds of %zu particles", n);
+    for (int a = 0; a < box->d && status == STATUS_OK; a++) {
+        if (box->side[a] / 2 <= SPRING_MOST)
+            continue;
+        p->ops->to_host(p->ops, q, p->q[a], n * sizeof *q);
+        for (size_t i = 0; i < p->owned && status == STATUS_OK; i++)
+            for (uint32_t m = start[i]; m < start[i + 1]; m++) {
+                const uint32_t j = neighbour[m];
+                uint64_t own[MAX_DIMENSION], other[MAX_DIMENSION];
+                lattice_site(&law->lattice, id[i], own);
+                lattice_site(&law->lattice, id[j], other);
+                if (fabs(bond_stretch(q[i], q[j], own[a], other[a], box->side[a] * 0x1p-64)) > SPRING_MOST)
+                    status = FAIL(
+                        STATUS_NUMBERS,
+                        "the bond of particles %u and %u of the crystal is stretched by more than %g r0, "
+                        "the range of its force: use stiffer springs, a tether or weaker noise",
+                        id[i], id[j], SPRING_MOST);
+            }
+    }
+    free(q);
+    return status;
+}
+
+static enum status bonds_build(const struct particles *p, const struct box *box, const struct pair_law *law,
                                struct pair_list *list) {
     enum status status = STATUS_OK;
     const struct ops *ops = p->ops;
@@ -211,6 +242,7 @@ static enum status bonds_build(const struct particles *p, const struct pair_law 
         sorted[i] = (struct id_local){id[i], (uint32_t)i};
     qsort(sorted, n, sizeof *sorted, compare_ids);
     TRY(find_bonds(p->owned, n, id, sorted, law, start, neighbour));
+    TRY(check_stretch(p, box, law, id, start, neighbour));
     TRY(reset_start(p, list));
     if (start[p->owned] > list->capacity)
         TRY(enlarge_list(ops, start[p->owned], list));
@@ -227,7 +259,7 @@ out:
 enum status law_pairs_build(const struct particles *p, const struct box *box, const struct pair_law *law,
                             double margin, struct pair_list *list) {
     if (law->kind == PAIRS_SPRINGS)
-        return bonds_build(p, law, list);
+        return bonds_build(p, box, law, list);
     return pairs_build(p, box, law->cutoff + margin, list);
 }
 

@@ -30,6 +30,11 @@ double particles_bytes(int d, double capacity, double held, double *room);
 enum status particles_migrate(struct particles *particles, const struct domain *domain, struct comm *comm,
                               double cell);
 
+/* Fails (STATUS_BAD_INPUT), naming them, where two owned particles, of copies two of the same one, are at the same
+ * position: repelling particles have no force then that is defined. where: what leads the message. Collective. */
+enum status particles_apart(const struct particles *particles, const struct box *box, struct comm *comm,
+                            const char *where);
+
 /* ---- tables in order of particle id, as files have them: every rank has its share of the ids (exchange.c) ---- */
 
 /* One rank's share of the particles, host memory. */

@@ -1,5 +1,6 @@
 /* The optimizer against its formulas written out in float64, one weight after the other: Adam and RAdam, several
  * b2, schedules with and without a final rate, clipping, the moving average. */
+#include "base/statistics.h"
 #include "learn/optimizer.h"
 #include "test.h"
 
@@ -94,8 +95,64 @@ static void warm_up_alone(void **state) {
     assert_true(schedule_rate(&schedule, 10) == 2);
 }
 
+/* Gradients whose norm, or its square in float32, is no number leave everything as it was; weights that are none are
+ * told after the step that finds them so. */
+static void not_finite(void **state) {
+    (void)state;
+    const real bad[] = {(real)NAN, (real)INFINITY, (real)-INFINITY, (real)3e18};
+    const struct schedule schedule = {1e-3, 0, 10, 0};
+    const struct optimizer_rule rule = {.second_decay = 0.9, .average = 0.5};
+    real start[COUNT] = {0}, gradient[COUNT] = {0};
+    struct optimizer *o = NULL;
+    assert_int_equal(optimizer_create(ops_cpu(), COUNT, &schedule, &rule, start, &o), STATUS_OK);
+    for (size_t m = 0; m < sizeof bad / sizeof *bad; m++) {
+        status_clear();
+        gradient[m % COUNT] = bad[m];
+        assert_int_equal(optimizer_step(o, gradient), STATUS_NUMBERS);
+        assert_non_null(strstr(status_message(), "the gradient is not finite at training step 1"));
+        gradient[m % COUNT] = 0;
+        assert_int_equal(o->step, 0);
+        assert_memory_equal(o->theta, start, sizeof start);
+    }
+    status_clear();
+    assert_int_equal(optimizer_step(o, gradient), STATUS_OK);
+    o->theta[COUNT - 1] = (real)NAN;
+    assert_int_equal(optimizer_step(o, gradient), STATUS_NUMBERS);
+    assert_non_null(strstr(status_message(), "the weights are not finite after training step 2"));
+    status_clear();
+    optimizer_destroy(&o);
+}
+
+/* Losses that go down from 0 to -1 with noise of width 0.5, and every 50th `spike` times as large; from `up` on they
+ * are back at 0. At which step the watch says that they have diverged; 0: never. */
+static int64_t diverged(double limit, double spike, int64_t up) {
+    struct loss_watch watch = {0};
+    for (int64_t step = 1; step <= 5000; step++) {
+        const double noise = number(7, (int)step) * (step % 50 == 0 ? 0.5 * spike : 0.5);
+        const double mean = step < up ? -(double)step / ((double)step + 300) : 0;
+        if (loss_watch_add(&watch, limit, mean + (step < up ? noise : 0)))
+            return step;
+    }
+    return 0;
+}
+
+static void watch_over_losses(void **state) {
+    (void)state;
+    assert_int_equal(diverged(0.5, 1, 100000), 0);
+    assert_int_equal(diverged(0.5, 1000, 100000), 0);
+    assert_in_range(diverged(0.5, 1, 3000), 3090, 3099);
+    assert_int_equal(diverged(0, 1, 3000), 0);
+    assert_int_equal(diverged(1e6, 1, 3000), 0);
+    struct loss_watch quiet = {0};
+    for (int step = 1; step <= 300; step++) /* the last 100 are above -1 + 0.5 */
+        assert_int_equal(loss_watch_add(&quiet, 0.5, step <= 200 ? -1 : -0.4), step == 300);
+    for (int step = 1; step <= 300; step++) /* not above */
+        assert_int_equal(loss_watch_add(&quiet, 0.5, -0.6), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adam), cmocka_unit_test(radam),
-                                       cmocka_unit_test(warm_up_alone)};
+                                       cmocka_unit_test(warm_up_alone), cmocka_unit_test(not_finite),
+                                       cmocka_unit_test(watch_over_losses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-"""What happens when the numbers of a training go wrong: who is named, what is set aside, and that a training which goes
-back does so at the same step with the same bits, on repeat and where it is killed and resumed."""
+"""What happens when the numbers of a training or an evaluation go wrong: who is named, what is set aside, and that a
+training which goes back does so at the same step with the same bits, on repeat and where it is killed and resumed."""
 import re
 
 import h5py
@@ -17,8 +17,9 @@ output: {directory: %(output)s}
 """
 BACK = re.compile(r"going back to step (\d+), and on with training.rate (\S+) in the place of (\S+) \(retry (\d+) of (\d+)\)")
 NAMED = re.compile(r"training step (\d+): (.*) is not finite, from what particle (\d+) of rank (\d+) sees, in frame (\d+) of")
-LONG = "training.steps=3000"
-GROUPS = ["/weights", "/average", "/optimizer", "/training/retries", "/training/log/loss", "/training/log/step"]
+LONG, START = "training.steps=3000", "training.retry_interval=1000"
+STATE = ["/weights", "/average", "/optimizer", "/training/log/loss", "/training/log/step", "/training/log/rate"]
+GROUPS = [*STATE, "/training/retries"]
 
 
 def source_of(folder, name):
@@ -47,11 +48,12 @@ def has_gone_back(model):
 
 
 def diverging(folder):
-    """A rate that makes the loss run away: back with a smaller one, which is kept."""
+    """A rate that makes the loss run away: back with a smaller one, which is kept. Back to the start it is a training
+    with that rate."""
     source, output = simulated(folder, "diverging")
     model, kept = output / "model.h5", folder / "kept.h5"
     for ranks in (1, 2, 3):
-        result = train(ranks, source)
+        result = train(ranks, source, START)
         back = BACK.findall(result.stderr)
         with h5py.File(model, "r") as file:
             rows = file["training/retries"]
@@ -63,8 +65,10 @@ def diverging(folder):
         yield verify.equal(f"went_back_{ranks}", bool(result.returncode == 0 and back and same and shown and logged and
                                                       smaller), True)
         model.replace(kept)
-        train(ranks, source)
+        train(ranks, source, START)
         yield verify.equal(f"repeat_differs_{ranks}", verify.differences(kept, model, *GROUPS), "none")
+    train(3, source, "training.retries=0", f"training.rate={back[-1][1]}")
+    yield verify.equal("smaller_rate_differs", verify.differences(kept, model, *STATE), "none")
 
 
 def interrupted(folder):
@@ -121,3 +125,54 @@ def training(folder):
     yield from interrupted(folder)
     yield from given_up(folder)
     yield from planted(folder)
+
+
+# ---- frames of no use, in what reads them ----
+
+FINITE = re.compile(r"frame (\d+) of \S+: (\w+) of particle (\d+) of rank (\d+) is not finite")
+TWINS = "particles 9 and 200 are at the same position"
+
+
+def evaluation(folder):
+    """A model whose output on one frame is not finite: named there, with the frames before it in the file."""
+    source, output = simulated(folder, "evaluation")
+    train(2, source, "training.rate=1e-3", "training.steps=50")
+    plant(output / "trajectory.h5", 8, 100, 1e30)
+    heard, right = set(), 0
+    for ranks in (1, 2, 3):
+        result = verify.run(ranks, "evaluate", source, "--overwrite", "--set", "evaluation.frames=all")
+        named = FINITE.search(result.stderr)
+        heard.add(named and named.groups()[:3])
+        shown = verify.run(0, "info", output / "evaluation.h5").stdout
+        right += (result.returncode == 3 and named is not None and named[1] == "8" and
+                  verify.frames_written(output / "evaluation.h5") == 8 and "not complete" in shown and
+                  len(verify.errors(result.stderr)) == 1)
+    yield verify.equal("evaluation_named", right, 3)
+    yield verify.equal("evaluation_messages", len(heard), 1)
+
+
+def twins(folder):
+    """Two particles at one position of a frame: whatever starts from it or reads it names both."""
+    source, output = simulated(folder, "twins")
+    train(2, source, "training.rate=1e-3", "training.steps=50")
+    with h5py.File(output / "trajectory.h5", "r+") as file:
+        position = file["particles/trajectory/position/value"]
+        position[3, 9] = position[3, 200]
+        del file["parameters/checksums"]
+    started = source_of(folder, "started")
+    for name, words in (("train", ("train", source, "--overwrite")),
+                        ("evaluate", ("evaluate", source, "--overwrite", "--set", "evaluation.frames=all")),
+                        ("simulate", ("simulate", started, "--set", "simulation.seed=8", "--set",
+                                      f"simulation.start={output / 'trajectory.h5'}@3"))):
+        right = 0
+        for ranks in (1, 2, 3):
+            result = verify.run(ranks, *words)
+            right += result.returncode == 2 and TWINS in result.stderr and len(verify.errors(result.stderr)) == 1
+        yield verify.equal(f"twins_{name}", right, 3)
+    yield verify.equal("twins_nothing_made", (folder / "started/trajectory.h5").exists(), False)
+
+
+def frames(folder):
+    """Frames whose numbers are of no use."""
+    yield from evaluation(folder)
+    yield from twins(folder)
