@@ -242,6 +242,7 @@ import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
 import verify_inject  # noqa: E402
 import verify_kills  # noqa: E402
+import verify_load  # noqa: E402
 import verify_numbers  # noqa: E402
 import verify_physics  # noqa: E402
 import verify_refine  # noqa: E402
@@ -259,7 +260,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
-         "storage": verify_storage.storage}
+         "storage": verify_storage.storage, "memory": verify_load.memory, "load": verify_load.load}
 
 
 def measurements(case, folder):
