@@ -129,7 +129,7 @@ enum status memory_plan_train(struct session *s, const struct trainer_setup *set
     for (int p = MEMORY_STATE; p <= MEMORY_LISTS; p++)
         plan.bytes[p] *= frames;
     plan.bytes[MEMORY_NETWORK] += scores_memory_for(scores, share.owned + ghosts, &sizes, true) +
-                                  trainer_bytes(setup, scores, share.owned, share.owned + ghosts);
+                                  trainer_bytes(setup, scores, largest, share.owned, share.owned + ghosts);
     print(s, "training", plan, largest * frames,
           "use more nodes, fewer or smaller frames, or, with network.kind = window, a smaller run.chunk");
 out:
@@ -219,7 +219,7 @@ enum status memory_plan_evaluate(struct session *s) {
     struct share share = {0};
     struct scores *scores = NULL;
     TRY(look_into(s, &e));
-    const struct network_parameters network = learning_network(&e.model.network, &e.system);
+    const struct network_parameters network = learning_network(&e.model.network, &e.model.system);
     TRY(comm_agree(s->comm, scores_create(s->ops, &network, e.system.dimension,
                                           learning_with_x(&e.system, &e.model.training), s->config.run.chunk,
                                           &scores)));

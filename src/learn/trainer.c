@@ -117,9 +117,11 @@ void trainer_destroy(struct trainer **trainer) {
 
 /* Weights with their averages, moments, gradient and copies on the host; the batch, in tests all that are owned; a moved
  * frame; forces. */
-double trainer_bytes(const struct trainer_setup *s, const struct scores *scores, double owned, double local) {
+double trainer_bytes(const struct trainer_setup *s, const struct scores *scores, double particles,
+                     double owned, double local) {
     const bool tests = s->training.held_out > 0;
-    const double windows = fmax(s->training.batch, tests ? owned : 0) / scores->decoded;
+    const double batch = fmin(s->training.batch, particles);
+    const double windows = fmax(batch, tests ? owned : 0) / scores->decoded;
     return 10.0 * (double)scores->tensors.size * sizeof(real) + windows * batch_bytes(scores) +
            moved_bytes(s->d, local) + owned * (s->d + 1) * sizeof(double);
 }

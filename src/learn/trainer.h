@@ -71,10 +71,10 @@ double training_weight(const struct training_parameters *p, double gamma, int d,
 enum status trainer_create(const struct ops *ops, struct comm *comm, const struct trainer_setup *setup,
                            const real *weights, struct trainer **out);
 void trainer_destroy(struct trainer **trainer);
-/* What training and its tests take beside frames and the networks' workspace, on a rank that owns so many of a frame's
- * particles and holds `local` of them, ghosts included. */
-double trainer_bytes(const struct trainer_setup *setup, const struct scores *scores, double owned,
-                     double local);
+/* What training and its tests take beside frames and the networks' workspace, on a rank that owns so many of the
+ * particles of a frame and holds `local` of them, ghosts included. */
+double trainer_bytes(const struct trainer_setup *setup, const struct scores *scores, double particles,
+                     double owned, double local);
 
 /* Step optimizer->step + 1: its frames and their batches are functions of the seed and the step, not of the ranks.
  * *loss: the mean over the frames of means over their batches. Fails (STATUS_NUMBERS) where it or the gradient is not
