@@ -249,6 +249,7 @@ def readers(folder):
     """Files opened by h5py, pandas, MDAnalysis, AMEP, OVITO, ASE and ParaView as docs/recipes.md says; pictures looked at."""
     wanted = os.environ.get("EPFLOW_READERS", ",".join(READERS)).split(",")
     ready = {name: have(READERS[name]) for name in wanted}
+    table = []
     if any(python for python, _, _ in ready.values()):
         for d in (2, 3):
             yield verify.finished(f"run_{d}d", results(folder, d))
@@ -263,5 +264,11 @@ def readers(folder):
             continue
         yield f"{name}_version".replace(" ", "_"), version, "known", version != "?"
         yield from lengths(name)
+        compared, before = [], name.replace(" ", "_")
         for d in (2, 3):
-            yield from look(name, python, folder, d)
+            for quantity, *rest in look(name, python, folder, d):
+                compared.append(quantity.removeprefix(f"{before}_{d}d_"))
+                yield quantity, *rest
+        table.append((name, version, ", ".join(dict.fromkeys(c for c in compared if not c.startswith(before)))))
+    for name, version, compared in table:
+        print(f"readers: | {name} | {version} | {compared} |")
