@@ -229,16 +229,34 @@ def selections(folder):
     yield verify.equal("three_ranks", "same" if equal else "other", "same")
 
 
+def cut_off(folder):
+    """An export that is killed has no file of that name; the next one replaces what is left."""
+    source = verify.write_small(folder, "large", particles=20000, frames=20)
+    short = ["--set", "simulation.burn_in=0.05", "--set", "simulation.frame_interval=0.05", "--set", "simulation.refine=0"]
+    yield verify.finished("simulate_large", verify.run(0, "simulate", source, *short))
+    trajectory = folder / "large/trajectory.h5"
+    for name in ("cut.xyz", "cut.h5amep"):
+        path, part = folder / name, folder / f"{name}.part"
+        code, came = verify.run_until(lambda: part.exists() and part.stat().st_size > 100000,
+                                      lambda process: process.kill() or True, 0, "export", trajectory, "--output", path)
+        left = "part" if came and code != 0 and part.exists() and not path.exists() else f"code {code}"
+        yield verify.equal(f"killed_{name}", left, "part")
+        yield verify.finished(f"again_{name}", verify.run(0, "export", trajectory, "--output", path))
+        yield verify.equal(f"then_{name}", "whole" if path.exists() and not part.exists() else "not", "whole")
+
+
 def readers(folder):
     """Files opened by h5py, pandas, MDAnalysis, AMEP, OVITO, ASE and ParaView as docs/recipes.md says; pictures looked at."""
     wanted = os.environ.get("EPFLOW_READERS", ",".join(READERS)).split(",")
     ready = {name: have(READERS[name]) for name in wanted}
+    table = []
     if any(python for python, _, _ in ready.values()):
         for d in (2, 3):
             yield verify.finished(f"run_{d}d", results(folder, d))
     if "h5py" in wanted:
         yield from refusals(folder)
         yield from selections(folder)
+        yield from cut_off(folder)
     for name, (python, version, missing) in ready.items():
         if missing:
             print(f"readers: {name} is skipped: {missing}", file=sys.stderr)
@@ -246,5 +264,11 @@ def readers(folder):
             continue
         yield f"{name}_version".replace(" ", "_"), version, "known", version != "?"
         yield from lengths(name)
+        compared, before = [], name.replace(" ", "_")
         for d in (2, 3):
-            yield from look(name, python, folder, d)
+            for quantity, *rest in look(name, python, folder, d):
+                compared.append(quantity.removeprefix(f"{before}_{d}d_"))
+                yield quantity, *rest
+        table.append((name, version, ", ".join(dict.fromkeys(c for c in compared if not c.startswith(before)))))
+    for name, version, compared in table:
+        print(f"readers: | {name} | {version} | {compared} |")
