@@ -253,6 +253,8 @@ def page_in_browser(folder, page):
         return
     harness, found = measure(browser, folder, page)
     yield verify.equal("pages_measured", len(found), len(WIDTHS))
+    if not found:
+        return
     shot, offset, height = folder / "shot.png", 0, max(size["high"] for size in found)
     browse(browser, folder, harness, f"--window-size={sum(WIDTHS)},{height}", f"--screenshot={shot}")
     image = pixels(shot)
