@@ -25,8 +25,8 @@ CAPTIONS = {
                "frames, by the distance to the interface, positive in the dense phase.",
     "classes": "Rates by phase, by local density and by number of contacts: without a network (exact), of the "
                "network's flow, and resolved. Errors are standard errors.",
-    "training": "The training log: each step (pale) and medians over 60 stretches (line); the resolved fraction on "
-                "frames that were held out, with standard errors.",
+    "training": "The training log: single steps, or where 90 % of them lie (pale), and medians over 60 stretches "
+                "(line); the resolved fraction on frames that were held out, with standard errors.",
     "check": "The network's velocities and rates against the exact flow, particle by particle.",
     "ring": "Flow and rate in the relative coordinates of the two particles: network, exact, difference.",
     "crystal": "The crystal's particles by their rate: network, exact, difference.",

@@ -5,11 +5,23 @@ import numpy as np
 from plots.files import Skip, open_file, parameter, tables_with
 from plots.style import BLUE, GREY, ORANGE, TWO_COLUMNS
 
+MOST_STEPS = 2000  # that are drawn one by one
 
-def running_median(x, y, windows=60):
+
+def stretches(x, windows):
+    """(windows or so, steps of each)."""
     width = max(1, len(x) // windows)
-    usable = len(x) // width * width
-    return (np.median(a[:usable].reshape(-1, width), axis=1) for a in (x, y))
+    return x[:len(x) // width * width].reshape(-1, width)
+
+
+def draw_noisy(panel, x, y):
+    """Every step, pale; of many steps where nine in ten of them lie. Over it the median."""
+    if len(x) <= MOST_STEPS:
+        panel.plot(x, y, color=BLUE, alpha=0.25, linewidth=0.5)
+    else:
+        low, high = np.nanpercentile(stretches(y, 300), [5, 95], axis=1)
+        panel.fill_between(np.median(stretches(x, 300), axis=1), low, high, color=BLUE, alpha=0.25, linewidth=0)
+    panel.plot(*(np.median(stretches(values, 60), axis=1) for values in (x, y)), color=BLUE)
 
 
 def training(folder):
@@ -32,8 +44,7 @@ def training(folder):
             panel.plot(log["step"], log[name], color=BLUE)
             panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
             continue
-        panel.plot(log["step"], log[name], color=BLUE, alpha=0.25, linewidth=0.5)
-        panel.plot(*running_median(log["step"], log[name]), color=BLUE)
+        draw_noisy(panel, log["step"], log[name])
         numbers = log[name][np.isfinite(log[name])]
         low, high = np.percentile(numbers, [0.5, 99.5]) if numbers.size else (0, 0)
         if name == "gradient_norm" and low > 0:
