@@ -40,7 +40,7 @@ simulation:
   {dt: 0.05, burn_in: 2, frames: 4, frame_interval: 2, refine: 1, seed: 7, restart_interval: 1e-6}
 network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
 training:
-  {sigma: 0.1, batch: 32, steps: 12, warm_up: 2, rate: 1e-3, average: 0.9, checkpoint_interval: 1e-6}
+  {sigma: 0.1, batch: 32, steps: 6, warm_up: 2, rate: 1e-3, average: 0.9, checkpoint_interval: 1e-6}
 evaluation: {frames: all, grid: 0.5}
 run: {device: cpu}
 """
