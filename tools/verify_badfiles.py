@@ -141,7 +141,7 @@ def numbers(path, prefixes):
 
     def take(name, item):
         for key, value in item.attrs.items():
-            if isinstance(item, h5py.Group):
+            if isinstance(item, h5py.Group) and key != "checksum" and not key.startswith("descr"):
                 found[f"{name}@{key}"] = np.asarray(value).tobytes()
         if isinstance(item, h5py.Dataset):
             found[name] = item[()].tobytes()

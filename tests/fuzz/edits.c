@@ -14,8 +14,9 @@ static struct {
     void *image[2]; /* with and without checksums */
     size_t size[2];
     hid_t file; /* -1: none open */
-    int objects;
-    char *object[OBJECTS]; /* paths */
+    int objects, owners;
+    char *object[OBJECTS],
+        *owner[OBJECTS]; /* paths: of all; of those with attributes, which readers ask for most */
 } base = {.file = -1};
 
 hid_t __real_H5Fopen(const char *path, unsigned how, hid_t access);
@@ -57,11 +58,15 @@ static hid_t open_image(void *image, size_t size) {
 }
 
 static herr_t note_object(hid_t root, const char *name, const H5L_info_t *info, void *unused) {
-    (void)root;
+    H5O_info_t about;
     (void)info;
     (void)unused;
-    if (base.objects < OBJECTS)
-        base.object[base.objects++] = strdup(name);
+    if (base.objects == OBJECTS)
+        return 0;
+    base.object[base.objects++] = strdup(name);
+    if (H5Oget_info_by_name2(root, name, &about, H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS, H5P_DEFAULT) >= 0 &&
+        about.type == H5O_TYPE_GROUP && about.num_attrs > 0)
+        base.owner[base.owners++] = base.object[base.objects - 1];
     return 0;
 }
 
@@ -189,7 +194,13 @@ static hid_t take_space(struct bytes *b, hsize_t most) {
     return H5Screate_simple(rank, dims, NULL);
 }
 
+/* The root, a group with attributes, or any object. */
 static const char *take_object(struct bytes *b) {
+    const uint64_t which = take(b, 1);
+    if (which < 64)
+        return "/";
+    if (which < 160 && base.owners > 0)
+        return base.owner[take(b, 1) % (uint64_t)base.owners];
     return base.object[take(b, 2) % (uint64_t)base.objects];
 }
 
@@ -209,6 +220,18 @@ static void take_name(struct bytes *b, hid_t at, char out[256]) {
                            H5P_DEFAULT);
 }
 
+/* That of the attribute, a text of another length; any other where there is none. */
+static hid_t same_type(struct bytes *b, hid_t at, const char *name) {
+    hid_t attribute = H5Aexists(at, name) > 0 ? H5Aopen(at, name, H5P_DEFAULT) : -1;
+    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : take_type(b);
+    if (attribute >= 0) {
+        H5Aclose(attribute);
+        if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0)
+            H5Tset_size(type, take(b, 2) % 32768 + 1);
+    }
+    return type;
+}
+
 /* Another attribute in its place: of any type and shape, filled from the bytes. */
 static void edit_attribute(struct bytes *b, const char *object) {
     hid_t at = H5Oopen(base.file, object, H5P_DEFAULT);
@@ -216,7 +239,9 @@ static void edit_attribute(struct bytes *b, const char *object) {
     if (at < 0)
         return;
     take_name(b, at, name);
-    hid_t type = take_type(b), space = take_space(b, 16);
+    const uint64_t how = take(b, 1);
+    hid_t type = how % 2 ? same_type(b, at, name) : take_type(b);
+    hid_t space = how / 2 % 4 ? H5Screate(H5S_SCALAR) : take_space(b, 16);
     H5Adelete(at, name);
     hid_t attribute = H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     const size_t bytes = H5Tget_size(type) * (size_t)H5Sget_simple_extent_npoints(space);
