@@ -152,7 +152,7 @@ struct evaluated {
     double frames;
 };
 
-/* From the files that are there: those of a dry run may be of an earlier run, or not be made yet. */
+/* From the files. Those that a dry run finds in the output folder may be of an earlier run, and others not be made yet. */
 static enum status look_into(struct session *s, struct evaluated *e) {
     enum status status = STATUS_OK;
     const struct evaluation_parameters *p = &s->config.evaluation;
@@ -167,10 +167,10 @@ static enum status look_into(struct session *s, struct evaluated *e) {
         snprintf(model, sizeof model, "%s", p->models[0]);
     if (p->trajectory_count > 0)
         snprintf(path, sizeof path, "%s", p->trajectories[0]);
-    if (file_exists(s->comm, model) && (p->model_count > 0 || !s->dry_run))
+    if (!s->dry_run || (p->model_count > 0 && file_exists(s->comm, model)))
         TRY(model_read_header(s->comm, model, &e->model, &step));
-    if (file_exists(s->comm, path) && (p->trajectory_count > 0 || !s->dry_run) &&
-        !s->config.data.position[0]) {
+    const bool own = !s->config.data.position[0];
+    if (own && (!s->dry_run || (p->trajectory_count > 0 && file_exists(s->comm, path)))) {
         TRY(trajectory_open(s->comm, path, &t));
         TRY(file_parameters(trajectory_file(t), s->comm, &of_file));
         e->system = of_file.system;
