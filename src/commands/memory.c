@@ -38,6 +38,12 @@ static enum status share_create(struct session *s, const struct system_parameter
     return comm_agree(s->comm, domain_create(&box, s->comm, &out->domain));
 }
 
+/* 0 where the force is not known. */
+static double cutoff_of(const struct system_parameters *system,
+                        const struct simulation_parameters *simulation) {
+    return system->kind == SYSTEM_UNKNOWN ? 0 : config_cutoff(system, simulation);
+}
+
 static struct memory_plan start(void) {
     struct memory_plan plan = {{0}};
     plan.bytes[MEMORY_PROGRAM] = memory_now() + LATER;
@@ -114,7 +120,7 @@ enum status memory_plan_train(struct session *s, const struct trainer_setup *set
     const struct config *c = &s->config;
     const bool graphs = setup->network.kind == NETWORK_RESPONSE;
     const double margin = training_margin(&c->training, setup->d), d = setup->d;
-    const double cutoff = config_cutoff(&c->system, &c->simulation) + margin;
+    const double cutoff = cutoff_of(&c->system, &c->simulation) + margin;
     struct share share = {0};
     struct memory_plan plan = start();
     struct graph sizes = {0};
@@ -146,7 +152,7 @@ struct evaluated {
     double frames;
 };
 
-/* From the files that are there: those of a dry run may be of an earlier run, or not be made yet. */
+/* From the files. Those that a dry run finds in the output folder may be of an earlier run, and others not be made yet. */
 static enum status look_into(struct session *s, struct evaluated *e) {
     enum status status = STATUS_OK;
     const struct evaluation_parameters *p = &s->config.evaluation;
@@ -161,10 +167,10 @@ static enum status look_into(struct session *s, struct evaluated *e) {
         snprintf(model, sizeof model, "%s", p->models[0]);
     if (p->trajectory_count > 0)
         snprintf(path, sizeof path, "%s", p->trajectories[0]);
-    if (file_exists(s->comm, model) && (p->model_count > 0 || !s->dry_run))
+    if (!s->dry_run || (p->model_count > 0 && file_exists(s->comm, model)))
         TRY(model_read_header(s->comm, model, &e->model, &step));
-    if (file_exists(s->comm, path) && (p->trajectory_count > 0 || !s->dry_run) &&
-        !s->config.data.position[0]) {
+    const bool own = !s->config.data.position[0];
+    if (own && (!s->dry_run || (p->trajectory_count > 0 && file_exists(s->comm, path)))) {
         TRY(trajectory_open(s->comm, path, &t));
         TRY(file_parameters(trajectory_file(t), s->comm, &of_file));
         e->system = of_file.system;
@@ -183,7 +189,7 @@ static struct memory_plan largest_moment(const struct session *s, const struct e
     const struct evaluation_parameters *p = &s->config.evaluation;
     const int d = e->system.dimension;
     const double margin = training_margin(&e->model.training, d), ranks = comm_size(s->comm);
-    const double reach = snapshot_reach(config_cutoff(&e->system, &s->config.simulation)) + margin;
+    const double reach = snapshot_reach(cutoff_of(&e->system, &s->config.simulation)) + margin;
     const bool graphs = network->kind == NETWORK_RESPONSE, noised = config_smoothing(&e->model.training) > 0;
     const struct box *box = &share->domain->box;
     struct graph sizes = {0};
