@@ -122,10 +122,11 @@ def version_file():
 
 @contextlib.contextmanager
 def screen():
-    """A display without a screen, whose number the X server chooses: free, and ready."""
+    """A display without a screen, whose number the X server chooses: free, and ready. ParaView leaves it for a moment, at
+    which a server that resets itself would not be there."""
     read, write = os.pipe()
-    server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
-                              pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    options = ["-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset"]
+    server = subprocess.Popen(["Xvfb", *options], pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(write)
     try:
         with os.fdopen(read) as number:
