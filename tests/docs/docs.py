@@ -71,7 +71,7 @@ def read_reference():
 def check_formats():
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run([program, "run", source / "tests/pipeline/small.yaml", "--output", f"{folder}/run",
-                              "--set", "training.steps=20"], capture_output=True, text=True)
+                              "--set", "training.steps=100"], capture_output=True, text=True)
         if run.returncode != 0:
             failures.append(f"the run failed: {run.stderr[-500:]}")
             return

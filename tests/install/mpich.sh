@@ -31,6 +31,6 @@ for ranks in 1 3; do
         fail "$ranks ranks of MPICH: $(cat log)"
     h5diff -d 0 openmpi/trajectory.h5 "mpich$ranks/trajectory.h5" /particles || fail "$ranks ranks of MPICH: other bits"
 done
-mpiexec.mpich -n 2 "$other/epflow" run "$source/tests/pipeline/small.yaml" --output mpich3 --resume 2>log ||
+mpiexec.mpich -n 2 "$other/epflow" run "$source/tests/pipeline/small.yaml" --output mpich3 --resume --set training.steps=100 2>log ||
     fail "training and evaluation with MPICH: $(cat log)"
 [[ $("$other/epflow" info mpich3/evaluation.h5) == *"complete"*"yes"* ]] || fail "the evaluation is not complete"
