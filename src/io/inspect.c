@@ -110,7 +110,9 @@ static pid_t spawn(const char *path, int says) {
         posix_spawn_file_actions_adddup2(&files, says, STDOUT_FILENO);
         if (!SANITIZED) /* what the C library says of a broken heap is no message of this program */
             posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+#if __GLIBC_PREREQ(2, 34)
         posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+#endif
         posix_spawnattr_init(&attributes);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
