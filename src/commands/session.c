@@ -199,8 +199,7 @@ enum status session_resumable(struct session *s, enum status status, const char 
     if (status != STATUS_STORAGE && (status != STATUS_BAD_INPUT || h5_is_hdf5(s->comm, path)))
         return status;
     status_hold(&found);
-    return FAIL(STATUS_STORAGE,
-                "%s. If %s is damaged, move it away: --resume makes it anew then",
+    return FAIL(STATUS_STORAGE, "%s. If %s is damaged, move it away: --resume makes it anew then",
                 found.message, path);
 }
 
