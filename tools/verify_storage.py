@@ -196,30 +196,44 @@ def old_is_kept(output, old):
     return True
 
 
+def resumed_is_whole(output, whole, source, options):
+    """After --resume all is as in an uninterrupted run, and nothing old is left."""
+    result = verify.run(2, "run", source, *options, "--resume")
+    left = (output / "replaced").exists() or list(output.glob("*.part"))
+    return result.returncode == 0 and not left and all(
+        verify.differences(whole / f"{name}.h5", output / f"{name}.h5", *groups) == "none"
+        for name, groups in (("trajectory", ["/particles"]), ("model", ["/weights"]),
+                             ("evaluation", ["/particles", "/fields"])))
+
+
 def overwritten(folder, kills):
-    """run --overwrite is killed at random moments: the old results are there; --resume comes to the end, and they go."""
+    """run --overwrite is killed, in every stage and at random: the old results are there; --resume comes to the end."""
     generator = random.Random(3)
-    source, output = verify.write_small(folder, "again", frames=10), folder / "again"
-    options = ("--set", "training.steps=50")
+    source, output, whole = verify.write_small(folder, "again", frames=10), folder / "again", folder / "whole"
+    options = ("--set", "training.steps=60")
     yield verify.finished("first", verify.run(2, "run", source, *options))
     begun = time.monotonic()
     yield verify.finished("second", verify.run(2, "run", source, *options, "--overwrite"))
     seconds, lost, wrong = time.monotonic() - begun, 0, 0
-    whole = folder / "whole"
     shutil.copytree(output, whole)
-    for _ in range(kills):
+
+    def both(name):
+        return lambda: (output / name).exists() and (output / "replaced" / name).exists() and \
+            not (output / name).samefile(output / "replaced" / name)
+
+    def after(wait):
+        until = time.monotonic() + wait
+        return lambda: time.monotonic() > until
+    moments = {stage: both(f"{name}.h5") for stage, name in
+               (("simulate", "trajectory"), ("train", "model"), ("evaluate", "evaluation"))}
+    for stage in [*moments, *range(kills)]:
         old = {path.name: path.read_bytes() for path in output.glob("*.h5")}
-        process = subprocess.Popen(verify.command(2, "run", source, *options, "--overwrite"), stderr=subprocess.DEVNULL,
-                                   env={**os.environ, **verify.CROWDED})
-        time.sleep(generator.uniform(0.2, 1) * seconds)
-        verify.kill_a_rank(process)
-        if process.wait() != 0:
-            lost += not old_is_kept(output, old)
-        result = verify.run(2, "run", source, *options, "--resume")
-        good = result.returncode == 0 and not (output / "replaced").exists() and not list(output.glob("*.part"))
-        wrong += not good or any(verify.differences(whole / f"{name}.h5", output / f"{name}.h5", *groups) != "none"
-                                 for name, groups in (("trajectory", ["/particles"]), ("model", ["/weights"]),
-                                                      ("evaluation", ["/particles", "/fields"])))
+        moment = moments.get(stage) or after(generator.uniform(0.1, 1) * seconds)
+        code, came = verify.run_until(moment, verify.kill_a_rank, 2, "run", source, *options, "--overwrite")
+        if stage in moments:
+            yield equal(f"overwrite_killed_{stage}", "yes" if came and code != 0 else "no", "yes")
+        lost += code != 0 and not old_is_kept(output, old)
+        wrong += not resumed_is_whole(output, whole, source, options)
     yield equal("overwrite_kills_lost", lost, 0)
     yield equal("overwrite_kills_wrong", wrong, 0)
     (output / "trajectory.h5").unlink()
@@ -236,6 +250,6 @@ def storage(folder):
     yield from read_only(folder, source, whole)
     yield from vanished(folder)
     yield from full_log(folder, source, whole)
-    yield from overwritten(folder, 40 if verify.full() else 2)
+    yield from overwritten(folder, 40 if verify.full() else 0)
     count, problems = verify_disk.sweep(folder / "bad", None if verify.full() else 10)
     yield equal("bad_disk_failures", count - problems, count)
