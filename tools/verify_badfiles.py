@@ -264,8 +264,8 @@ def bad_files(folder):
     cases = [(use, case, ranks) for use in uses for case in damages(use, whole) for ranks in (0, 2)
              if ranks == 0 or can_share(use)]
     if not whole:  # of a use and a damage, one in so many
-        cases = sampler.sample([c for c in cases if c[2] == 0], min(100, len(cases) // 2)) + \
-            sampler.sample([c for c in cases if c[2] == 2], min(6, len(cases) // 4))
+        some = {ranks: [c for c in cases if c[2] == ranks] for ranks in (0, 2)}
+        cases = [c for ranks, most in ((0, 100), (2, 6)) for c in sampler.sample(some[ranks], min(most, len(some[ranks])))]
     else:
         cases = [c for c in cases if c[2] == 0 or sampler.random() < 0.15]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
