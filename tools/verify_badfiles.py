@@ -261,21 +261,21 @@ def bad_files(folder):
     only = os.environ.get("EPFLOW_BAD_FILES", "")  # names of uses, for one look
     uses = [use for use in USES if not only or use.name in only.split(",")]
     sampler = random.Random(1)
+    cases = [(use, case, ranks) for use in uses for case in damages(use, whole) for ranks in (0, 2)
+             if ranks == 0 or can_share(use)]
+    if not whole:  # of a use and a damage, one in so many
+        some = {ranks: [c for c in cases if c[2] == ranks] for ranks in (0, 2)}
+        cases = [c for ranks, most in ((0, 100), (2, 6)) for c in sampler.sample(some[ranks], min(most, len(some[ranks])))]
+    else:
+        cases = [c for c in cases if c[2] == 0 or sampler.random() < 0.15]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         clean = {(use.name, ranks): pool.submit(execute, use, place(folder, use, f"{use.name}-clean-{ranks}"), ranks)
-                 for use in uses for ranks in (0, 2) if ranks == 0 or can_share(use)}
+                 for use in uses for ranks in (0, 2) if any(c[0] is use and c[2] == ranks for c in cases)}
         clean = {key: job.result() for key, job in clean.items()}
         for key, outcome in clean.items():
             if outcome.code != 0:
                 print(key, outcome.said, file=sys.stderr)
                 yield verify.equal(f"clean_{key[0]}_{key[1]}", outcome.code, 0)
-        cases = [(use, case, ranks) for use in uses for case in damages(use, whole) for ranks in (0, 2)
-                 if ranks == 0 or can_share(use)]
-        if not whole:  # of a use and a damage, one in so many
-            cases = sampler.sample([c for c in cases if c[2] == 0], min(150, len(cases) // 2)) + \
-                sampler.sample([c for c in cases if c[2] == 2], min(12, len(cases) // 2))
-        else:
-            cases = [c for c in cases if c[2] == 0 or sampler.random() < 0.15]
         jobs = [(c, pool.submit(one, folder, c[0], clean[c[0].name, c[2]], c[1], c[2])) for c in cases]
         problems, longest, codes = collections.Counter(), 0, collections.Counter()
         for (use, _, ranks), job in jobs:
