@@ -72,12 +72,22 @@ def finished(name, result):
     return equal(name, result.returncode, 0)
 
 
+def without_checksums(path, groups):
+    """A copy whose groups have none: checksums tell bits apart."""
+    copy = path.with_suffix(".rounded.h5")
+    shutil.copy(path, copy)
+    with h5py.File(copy, "r+") as file:
+        for group in groups:
+            file[group].attrs.pop("checksum", None)
+    return copy
+
+
 def differences(a, b, *groups, relative=0):
     """Whether h5diff finds these groups of two files to differ; relative = 0: in any bit."""
     said, allowed = "", ["-p", str(relative)] if relative else []
+    if relative:
+        a, b = (without_checksums(path, groups) for path in (a, b))
     for group in groups:
-        if relative:  # checksums tell bits apart
-            allowed = ["-p", str(relative), "--exclude-attribute", f"{group}/checksum"]
         diff = subprocess.run(["h5diff", *allowed, str(a), str(b), group], capture_output=True, text=True,
                               check=False)
         said += diff.stdout + diff.stderr + ("" if diff.returncode == 0 else f"h5diff: {diff.returncode}")

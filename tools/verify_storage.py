@@ -139,7 +139,8 @@ def temporary():
 def begun_run(folder, name):
     """A run on two ranks of which three frames are written."""
     source = verify.write_small(folder, name, frames=4000)
-    process = subprocess.Popen(verify.command(2, "simulate", source), stdout=subprocess.DEVNULL,
+    command = verify.command(2, "simulate", source, "--set", "simulation.restart_interval=1e-4")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, env={**os.environ, **verify.CROWDED})
     while process.poll() is None and verify.frames_written(folder / name / "trajectory.h5") < 3:
         time.sleep(0.01)
