@@ -59,6 +59,7 @@ TOLERATED = {
     ("link", "file_replace"): "renamed then: a file system without hard links",
     **{(call, ""): CLOSED for call in ("H5Fclose", "H5Aclose", "H5Dclose", "H5Oclose", "H5Gclose")},
     ("open", "bytes_of"): "memory of the process is not known then",
+    ("open", "memory_p"): "nor is that of the plan or the peak that is said",
     ("open", "memory_of_node"): "the memory of the machine counts then, and no limit",
     ("open", "memory_forget_peak"): "the peak is that of all stages then",
     ("H5Fis_hdf5", "h5_is_hdf5"): "asked for a better message; the file is opened all the same",

@@ -193,8 +193,8 @@ static bool hand_over(const struct bytes_walk *w, const char *name, hid_t attrib
     hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = h5_memory_type(type);
     const hssize_t found = H5Sget_simple_extent_npoints(space);
     const size_t count = found > 0 ? (size_t)found : 0, size = H5Tget_size(type), bytes = H5Tget_size(memory);
-    bool good = bytes > 0 && h5_fits(w->file, count, size) && H5Tdetect_class(type, H5T_VLEN) <= 0 &&
-                H5Tis_variable_str(type) <= 0;
+    bool good = found >= 0 && bytes > 0 && h5_fits(w->file, count, size) &&
+                H5Tdetect_class(type, H5T_VLEN) <= 0 && H5Tis_variable_str(type) <= 0;
     char *values = good ? calloc(count + 1, bytes > size ? bytes : size) : NULL;
     good = values && H5Aread(attribute, memory, values) >= 0;
     if (good)

@@ -1,5 +1,5 @@
 # spack repo add tools/packaging/spack; spack dev-build epflow@main   (in a checkout)
-from spack.package import *
+from spack.package import CMakePackage, CudaPackage, conflicts, depends_on, license, requires, variant, version
 
 
 class Epflow(CMakePackage, CudaPackage):
