@@ -31,3 +31,17 @@ def ranks_of(mpirun):
         return [int(c) for c in children if pathlib.Path(f"/proc/{c}/comm").read_text().strip() == "epflow"]
     except OSError:
         return []
+
+
+def whole_input(burn_in, frames, frame_interval, steps):
+    """A run of all stages in a moment, with a restart or checkpoint after every step."""
+    return f"""
+system: {{particles: 256, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}}
+simulation:
+  {{dt: 0.05, burn_in: {burn_in}, frames: {frames}, frame_interval: {frame_interval}, refine: 1, seed: 7, restart_interval: 1e-6}}
+network: {{neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}}
+training:
+  {{sigma: 0.1, batch: 32, steps: {steps}, warm_up: 2, rate: 1e-3, average: 0.9, checkpoint_interval: 1e-6}}
+evaluation: {{frames: all, grid: 0.5}}
+run: {{device: cpu}}
+"""

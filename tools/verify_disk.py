@@ -15,22 +15,13 @@ import sys
 
 import h5py
 
-from running import CROWDED, EPFLOW, command, errors
+from running import CROWDED, EPFLOW, command, errors, whole_input
 from verify_inject import results
 
 DISK = os.environ.get("EPFLOW_DISK_LIBRARY", str(pathlib.Path(EPFLOW).parent / "tests/disk.so"))
 RANKS, SECONDS = 2, 120
 
-INPUT = """
-system: {particles: 256, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
-simulation:
-  {dt: 0.05, burn_in: 20, frames: 6, frame_interval: 13, refine: 1, seed: 7, restart_interval: 1e-6}
-network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
-training:
-  {sigma: 0.1, batch: 32, steps: 10, warm_up: 2, rate: 1e-3, average: 0.9, checkpoint_interval: 1e-6}
-evaluation: {frames: all, grid: 0.5}
-run: {device: cpu}
-"""
+INPUT = whole_input(burn_in=20, frames=6, frame_interval=13, steps=10)
 HOWS = {  # of which kind of call
     "open": ("ENOSPC", "EDQUOT", "EROFS", "ESTALE"),
     "write": ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EFBIG", "once-EIO", "short", "half", "vanish"),

@@ -26,7 +26,7 @@ import time
 import h5py
 import numpy as np
 
-from running import CROWDED, EPFLOW, command, errors
+from running import CROWDED, EPFLOW, command, errors, whole_input
 from verify import at_most, equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
@@ -34,16 +34,7 @@ SAMPLE = int(os.environ.get("EPFLOW_INJECT_SAMPLE", "8"))
 SECONDS, PATIENCE = 20, 120  # from the failure to the end; to the failure, or where it is none
 CODES = {1, 2, 3, 4}
 
-INPUT = """
-system: {particles: 256, packing_fraction: 0.5, v0: 0.25, gamma: 0.1}
-simulation:
-  {dt: 0.05, burn_in: 2, frames: 4, frame_interval: 2, refine: 1, seed: 7, restart_interval: 1e-6}
-network: {neighbours: 8, width: 16, hidden: 16, feed_forward: 16, heads: 2, blocks: 1, layers: 1}
-training:
-  {sigma: 0.1, batch: 32, steps: 6, warm_up: 2, rate: 1e-3, average: 0.9, checkpoint_interval: 1e-6}
-evaluation: {frames: all, grid: 0.5}
-run: {device: cpu}
-"""
+INPUT = whole_input(burn_in=2, frames=4, frame_interval=2, steps=6)
 RESPONSE = INPUT.replace("network: {", "network: {kind: response} # ").replace("sigma: 0.1, ", "")
 
 # What may fail without a word, because the result does not rest on it: a call, a function of ours that led to it (small

@@ -140,18 +140,23 @@ out:
     return status;
 }
 
-int comm_local_rank(struct comm *comm) {
+/* The ranks of this one's node; to be freed. */
+static MPI_Comm node_of(struct comm *comm) {
     MPI_Comm node;
-    int rank;
     MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    return node;
+}
+
+int comm_local_rank(struct comm *comm) {
+    MPI_Comm node = node_of(comm);
+    int rank;
     MPI_Comm_rank(node, &rank);
     MPI_Comm_free(&node);
     return rank;
 }
 
 void comm_sum_local(struct comm *comm, double *values, int count) {
-    MPI_Comm node;
-    MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    MPI_Comm node = node_of(comm);
     MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_SUM, node);
     MPI_Comm_free(&node);
 }
