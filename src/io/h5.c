@@ -107,6 +107,14 @@ static void release(struct h5_file *file) {
     free(file);
 }
 
+/* A file that was removed would be written to its end without a word. */
+static bool still_there(const struct h5_file *file) {
+    const bool there = disk_is(file->watch, file->path);
+    if (!there)
+        snprintf(reason, REASON, "it is no longer there: was it removed or replaced while it was written?");
+    return there;
+}
+
 static enum status open_file(struct comm *comm, const char *path, bool create, bool writable,
                              struct h5_file **out) {
     struct h5_file *file = calloc(1, sizeof *file);
@@ -133,6 +141,8 @@ static enum status open_file(struct comm *comm, const char *path, bool create, b
     TRY(h5_checked(file, good, "", "preparing to open the file"));
     file->id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
                       : H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+    if (create && file->id < 0)
+        still_there(file); /* says so */
     TRY(h5_same(file, file->id >= 0, "",
                 create ? "creating the file" : "opening the file (was it made to its end?)"));
 out:
@@ -177,14 +187,6 @@ enum status h5_close(struct h5_file **file) {
     release(*file);
     *file = NULL;
     return status;
-}
-
-/* A file that was removed would be written to its end without a word. */
-static bool still_there(const struct h5_file *file) {
-    const bool there = disk_is(file->watch, file->path);
-    if (!there)
-        snprintf(reason, REASON, "it is no longer there: was it removed or replaced while it was written?");
-    return there;
 }
 
 enum status h5_sync(struct h5_file *file) {
