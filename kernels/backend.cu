@@ -87,6 +87,7 @@ static void fill(struct ops *table) {
     cuda_fill_cells(table);
     cuda_fill_nearest(table);
     cuda_fill_pairs(table);
+    cuda_fill_align(table);
     cuda_fill_close(table);
     cuda_fill_step(table);
     cuda_fill_windows(table);

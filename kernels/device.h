@@ -192,6 +192,7 @@ void cuda_fill_select(struct ops *table);
 void cuda_fill_cells(struct ops *table);
 void cuda_fill_nearest(struct ops *table);
 void cuda_fill_pairs(struct ops *table);
+void cuda_fill_align(struct ops *table);
 void cuda_fill_close(struct ops *table);
 void cuda_fill_step(struct ops *table);
 void cuda_fill_windows(struct ops *table);

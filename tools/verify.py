@@ -249,6 +249,7 @@ def learns(folder):
 
 
 sys.modules.setdefault("verify", sys.modules[__name__])  # the modules of cases use what is above under this name
+import verify_alignment  # noqa: E402
 import verify_badfiles  # noqa: E402
 import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
@@ -272,7 +273,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "refine": verify_refine.refine, "tiles": verify_refine.tiles, "learns": learns,
          "simulation-speed": verify_simulation.simulation_speed, "scaling": verify_simulation.scaling,
          "network-speed": network_speed, "response": verify_response.response, "crystal": verify_physics.crystal,
-         "ring": verify_physics.ring, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
+         "ring": verify_physics.ring, "alignment": verify_alignment.alignment, "trap": verify_physics.trap, "velocity": verify_physics.velocity,
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,

@@ -157,6 +157,11 @@ double config_cutoff(const struct system_parameters *s, const struct simulation_
     return 2 - log(expm1(s->beta * p->cutoff_tolerance)) / s->beta;
 }
 
+double config_reach(const struct system_parameters *s, const struct simulation_parameters *p) {
+    const double cutoff = config_cutoff(s, p);
+    return s->alignment > 0 && s->kind != SYSTEM_CRYSTAL ? fmax(cutoff, s->alignment_radius) : cutoff;
+}
+
 double config_response_cutoff(const struct response_parameters *p, const struct system_parameters *s) {
     const struct simulation_parameters cut = {.cutoff_tolerance = p->force_tolerance};
     return config_cutoff(s, &cut);
@@ -187,6 +192,17 @@ double config_packing_fraction(const struct system_parameters *s) {
     for (int a = 0; a < s->dimension; a++)
         box *= side[a];
     return (double)s->particles * volume[s->dimension] / box;
+}
+
+/* The sum of the weights of particles that touch each other (packing 0.9, or in three dimensions 0.74): that density times
+ * the integral of w, 16/15, 1/3 pi, 32/105 pi times the radius^d. */
+double config_alignment_rate(const struct system_parameters *s) {
+    static const double weights[] = {0, 0.5 * 16 / 15, 0.9 / 3, 0.74 * 24 / 105};
+    static const double bonds[] = {0, 2, 6, 6};
+    const double sum = s->kind == SYSTEM_CRYSTAL
+                           ? bonds[s->dimension]
+                           : weights[s->dimension] * pow(s->alignment_radius, s->dimension);
+    return 2 * s->alignment * sum;
 }
 
 int64_t config_burn_in_steps(const struct config *c) {

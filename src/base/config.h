@@ -88,7 +88,9 @@ struct system_parameters {
     double eps;                /* translational diffusion */
     double spring;             /* kappa: of the bonds of a crystal */
     enum spring_kind spring_kind;
-    double tether; /* of a crystal: stiffness that pulls every particle to its lattice site */
+    double tether;           /* of a crystal: stiffness that pulls every particle to its lattice site */
+    double alignment;        /* J: rate at which the propulsions of neighbours turn to each other */
+    double alignment_radius; /* r_a: how far they see each other; immaterial in a crystal, where bonds tell */
 };
 
 struct simulation_parameters {
@@ -243,6 +245,8 @@ enum status config_restore(const char *name, int count, const char *const settin
 /* How far a particle sees others: r_c of the pair force; of a crystal 2.5 times its longest bond, within which the
  * partners of all bonds must stay. */
 double config_cutoff(const struct system_parameters *s, const struct simulation_parameters *p);
+/* How far its dynamics see: the cut-off or, if that is more, the radius of alignment. */
+double config_reach(const struct system_parameters *s, const struct simulation_parameters *p);
 void config_box(const struct system_parameters *s, double side[MAX_DIMENSION]);
 double config_packing_fraction(const struct system_parameters *s);
 static inline bool config_is_open(const struct system_parameters *s) {
@@ -251,7 +255,7 @@ static inline bool config_is_open(const struct system_parameters *s) {
 /* Whether windows of this kind make sense in this system: STATUS_BAD_INPUT with a message that `where` leads. */
 enum status config_check_window(const struct system_parameters *s, enum window_kind window,
                                 const char *where);
-/* Whether the response network is for this system: active particles in a periodic box, eps = 0. */
+/* Whether the response network is for this system: active particles in a periodic box, eps = 0, no alignment. */
 bool config_suits_response(const struct system_parameters *s);
 /* Where the force that it sees is cut, and how far it looks at once: no side of a box may be below twice that. */
 double config_response_cutoff(const struct response_parameters *p, const struct system_parameters *s);
@@ -274,6 +278,8 @@ void config_lattice_near(const struct system_parameters *s, int64_t *below, int6
 double config_longest_bond(const struct system_parameters *s);
 /* The largest rate at which springs and tether relax anything, at most. */
 double config_stiffest(const struct system_parameters *s);
+/* The largest rate at which alignment relaxes anything, about: twice J times the weights of the neighbours. */
+double config_alignment_rate(const struct system_parameters *s);
 /* Length of a burn-in, of the interval between frames, in steps. */
 int64_t config_burn_in_steps(const struct config *c);
 int64_t config_interval_steps(const struct config *c);

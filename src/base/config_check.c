@@ -54,7 +54,7 @@ static bool refine_fits(const struct config *c) {
 static void fill_refine(struct reading *r, bool recorded) {
     struct config *c = r->config;
     const bool repels = c->system.kind == SYSTEM_AOUP && c->system.k > 0;
-    const bool suited = repels && c->system.eps == 0 && c->system.trap == 0;
+    const bool suited = repels && c->system.eps == 0 && c->system.trap == 0 && c->system.alignment == 0;
     if (!given(r, "simulation", "refine_dt"))
         c->simulation.refine_dt =
             repels ? fmin(0.04 / c->system.k, c->simulation.dt) : 0.4 * c->simulation.dt;
@@ -165,7 +165,7 @@ static enum status check_crystal_reach(const struct reading *r, const char *name
 static enum status check_reach(const struct reading *r, const char *name) {
     const struct config *c = r->config;
     const double least_skin = 0.05;
-    const double cutoff = config_cutoff(&c->system, &c->simulation);
+    const double cutoff = config_reach(&c->system, &c->simulation);
     const double skin = c->simulation.skin > 0 ? c->simulation.skin : least_skin;
     double side[MAX_DIMENSION];
     if (c->system.kind == SYSTEM_CRYSTAL)
@@ -186,9 +186,31 @@ static enum status check_reach(const struct reading *r, const char *name) {
             return FAIL(STATUS_BAD_INPUT,
                         "%s: the box is too small: its side of %.4g must be at least twice the cut-off "
                         "and the skin of neighbour lists, 2 (%.4g + %.4g): use more particles, a larger "
-                        "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance",
+                        "box, a smaller simulation.skin or a larger simulation.cutoff_tolerance%s",
                         place(r, name, "system", c->system.box_sides > 0 ? "box" : "packing_fraction"),
-                        side[a], cutoff, skin);
+                        side[a], cutoff, skin,
+                        c->system.alignment > 0 ? ", or a smaller system.alignment_radius" : "");
+    return STATUS_OK;
+}
+
+static enum status check_alignment(const struct reading *r, const char *name) {
+    const struct config *c = r->config;
+    const double rate = config_alignment_rate(&c->system);
+    if (c->system.alignment == 0)
+        return STATUS_OK;
+    if (c->system.kind == SYSTEM_UNKNOWN)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: system.alignment = %g is of dynamics, and those of system.kind = unknown are not known: "
+            "leave it out",
+            place(r, name, "system", "alignment"), c->system.alignment);
+    if (c->simulation.dt * rate > 1)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.dt = %g is too long for system.alignment = %g: its product with the rate at "
+            "which neighbours in a dense phase align, about %.3g, must be at most 1",
+            place_of_pair(r, name, "simulation", "dt", "system", "alignment"), c->simulation.dt,
+            c->system.alignment, rate);
     return STATUS_OK;
 }
 
@@ -202,6 +224,12 @@ static enum status check_refine(const struct reading *r, const char *name) {
         return FAIL(STATUS_BAD_INPUT,
                     "%s: simulation.refine = %g needs system.eps = 0, and it is %g: use refine = 0", where,
                     s->refine, c->system.eps);
+    if (c->system.alignment > 0)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s: simulation.refine = %g: fine steps do not know system.alignment = %g: use refine = 0 and "
+            "a small dt",
+            where, s->refine, c->system.alignment);
     if (config_refine_steps(c) < 1)
         return FAIL(STATUS_BAD_INPUT,
                     "%s: simulation.refine = %g is shorter than half a step of simulation.dt = %g; 0 leaves "
@@ -308,7 +336,7 @@ static enum status check_network(const struct reading *r, const char *name) {
 }
 
 bool config_suits_response(const struct system_parameters *s) {
-    return s->kind == SYSTEM_AOUP && s->eps == 0 && !config_is_open(s) && s->v0 > 0;
+    return s->kind == SYSTEM_AOUP && s->eps == 0 && !config_is_open(s) && s->v0 > 0 && s->alignment == 0;
 }
 
 /* The response network is of the score in g of one kind of system, learnt with noise on g. */
@@ -320,8 +348,8 @@ static enum status check_response(const struct reading *r, const char *name) {
     if (!config_suits_response(&c->system))
         return FAIL(
             STATUS_BAD_INPUT,
-            "%s: network.kind = response is for system.kind = aoup in a periodic box, with system.eps = 0 "
-            "and system.v0 above 0: use window",
+            "%s: network.kind = response is for system.kind = aoup in a periodic box, with system.eps = 0, "
+            "system.v0 above 0 and no system.alignment: use window",
             where);
     if (c->training.loss != LOSS_DENOISING || c->training.noise_on != NOISE_ON_G)
         return FAIL(
@@ -451,6 +479,7 @@ enum status config_check(struct reading *r, const char *name, bool recorded) {
         goto out;
     TRY(check_copies(r, name));
     TRY(check_crystal(r, name));
+    TRY(check_alignment(r, name));
     if (r->config->system.kind != SYSTEM_UNKNOWN) { /* of data: nothing is simulated */
         TRY(check_reach(r, name));
         TRY(check_simulation(r, name));

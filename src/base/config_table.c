@@ -55,6 +55,13 @@ const struct parameter parameter_table[] = {
     {"system", "tether", TYPE_REAL, AT(system, tether), .unit = "1/time", .fallback = "0", FROM(0),
      .help = "of a crystal: stiffness of a spring from every particle to its lattice site; 0: the crystal is "
              "free"},
+    {"system", "alignment", TYPE_REAL, AT(system, alignment), .unit = "1/time", .fallback = "0", FROM(0),
+     .help =
+         "J, rate at which propulsions turn to those of their neighbours, as in a Vicsek model: "
+         "J sum_j w(r_ij) (g_j - g_i) is added to the drift of g_i, w(r) = (1 - (r / alignment_radius)^2)^2 "
+         "within that radius; in a crystal w = 1 along bonds"},
+    {"system", "alignment_radius", TYPE_REAL, AT(system, alignment_radius), .unit = "r0", .fallback = "3",
+     ABOVE(0), .help = "how far propulsions see each other; see alignment"},
     /* ---- simulation ---- */
     {"simulation", "dt", TYPE_REAL, AT(simulation, dt), .unit = "time", .fallback = "0.1", ABOVE(0),
      .help = "time step; its products with k and trap, or with the rate of a crystal's stiffest mode, may be "

@@ -2,6 +2,8 @@
  * summed in float64 of a particle, in the order of the CPU's loops; sums over all particles are of another order. */
 #include "checks/gas.h"
 
+#include "ops/alignment_formula.h"
+
 static const double SUM = 1e-13; /* of float64 sums over some thousand numbers, in another order */
 
 static const struct shape {
@@ -18,7 +20,8 @@ static const struct shape {
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-static const struct pair_law softplus = {.beta = 7.5, .cutoff = 3.2, .kind = PAIRS_SOFTPLUS};
+static const struct pair_law softplus = {
+    .beta = 7.5, .cutoff = 3.2, .kind = PAIRS_SOFTPLUS, .alignment = 1, .alignment_radius = 3.6};
 
 /* Particles and the pairs of a law, in both memories. */
 struct setting {
@@ -166,11 +169,30 @@ static void compare_counts(const struct setting *s) {
     both_release(&count);
 }
 
+/* Sums and what propulsions become of them, twice: of what they were turned to, too. */
+static void compare_alignment(const struct setting *s) {
+    const struct gas *c = &s->gas;
+    const size_t numbers = align_numbers(c->box.d);
+    struct both sum = both_random(11, c->n * numbers * sizeof(int64_t) / sizeof(real), -1, 1);
+    for (int m = 0; m < 2; m++) {
+        both_cpu->align(both_cpu, &c->box, &s->law, c->owned, c->n, c->cpu->q, c->cpu->g, &s->cpu, sum.cpu);
+        both_cuda->align(both_cuda, &c->box, &s->law, c->owned, c->n, c->cuda->q, c->cuda->g, &s->cuda,
+                         sum.cuda);
+        gas_equal("alignment", sum.cpu, sum.cuda, c->owned * numbers * sizeof(int64_t));
+        both_cpu->turn(both_cpu, c->box.d, 0.3, c->owned, sum.cpu, c->cpu->g);
+        both_cuda->turn(both_cuda, c->box.d, 0.3, c->owned, sum.cuda, c->cuda->g);
+        for (int a = 0; a < c->box.d; a++)
+            gas_equal("turned propulsions", c->cpu->g[a], c->cuda->g[a], c->n * sizeof(double));
+    }
+    both_release(&sum);
+}
+
 static void compare(struct setting *s) {
     compare_pair_force(s);
     compare_terms(s);
     compare_sums(s);
     compare_counts(s);
+    compare_alignment(s);
 }
 
 static void repelling_pairs(void) {

@@ -121,7 +121,7 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     const struct config *c = &source->config;
     const double margin = training_margin(&r->model.config.training, source->box.d);
     r->force = (struct system_force){c->system, system_pair_law(&c->system, &c->simulation)};
-    const double reach = snapshot_reach(r->force.law.cutoff) + margin;
+    const double reach = snapshot_reach(pair_reach(&r->force.law)) + margin;
     timer_begin(&r->timings, r->timer_read);
     status = source_frame(s, source, number, r->model.network.neighbours, reach, margin, &frame, step,
                           &r->time[m]);
@@ -131,7 +131,7 @@ static enum status compute_frame(struct session *s, struct evaluation_run *r, si
     const struct snapshot_input in = {
         .frame = frame,
         .law = learning_law(&c->system, &r->model.network, &r->model.config.training),
-        .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, &r->force},
+        .force = learning_forces(&r->force),
         .scores = r->model.scores,
         .weights = r->model.weights,
         .contact_distance = s->config.evaluation.contact_distance,

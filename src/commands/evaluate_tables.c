@@ -15,10 +15,14 @@ const struct identity_info identity_info[IDENTITIES] = {
      TERM_MINUS_DIV_S_G, ALWAYS},
     {"I2", "<div v> = 0: <div_g v_g> = -<div_x v_x>; per particle", TERM_DIV_G, TERM_MINUS_DIV_X, ALWAYS},
     {"I2_vs", "<v.s> = 0: <v_x.s_x> = -<v_g.s_g>; per particle", TERM_V_X_S_X, TERM_MINUS_V_G_S_G, DIFFUSING},
-    {"I3", "total entropy production: <|v_g|^2>/gamma = -<div_x b>; per particle", TERM_CAPTURED, TERM_EXACT,
-     NOT_DIFFUSING},
+    {"I3",
+     "total entropy production: <|v_g|^2>/gamma = -<div_x b> (with alignment + <|a|^2>/gamma + <div_g a>, a "
+     "the "
+     "drift of g); per particle",
+     TERM_CAPTURED, TERM_EXACT, NOT_DIFFUSING},
     {"I4",
-     "total entropy production: <|v_x|^2>/eps + <|v_g|^2>/gamma = <|b|^2>/eps + <div_x b>; per particle",
+     "total entropy production: <|v_x|^2>/eps + <|v_g|^2>/gamma = <|b|^2>/eps + <div_x b> (with alignment + "
+     "<|a|^2>/gamma + <div_g a>, a the drift of g); per particle",
      TERM_CAPTURED, TERM_EXACT, DIFFUSING},
     {"resolved", "resolved entropy production (a lower bound) against the exact one; per particle",
      TERM_RESOLVED, TERM_EXACT, ALWAYS},

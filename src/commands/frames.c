@@ -6,7 +6,8 @@
 
 /* What a score depends on besides the configuration. */
 static const char PHYSICS[] = "system.kind,system.dimension,system.v0,system.k,system.beta,system.trap,"
-                              "system.gamma,system.eps,system.spring,system.spring_kind,system.tether";
+                              "system.gamma,system.eps,system.spring,system.spring_kind,system.tether,"
+                              "system.alignment,system.alignment_radius";
 
 static void hold_out(struct source *source, double held_out) {
     source->held_out = (size_t)llround(held_out * (double)source->frames);
@@ -115,7 +116,7 @@ static bool force_is_known(const struct system_parameters *system) {
 /* The halo that its computation needs, or `least` if that is more. */
 static double exact_reach(const struct source *source, double least) {
     return force_is_known(&source->config.system)
-               ? fmax(least, config_cutoff(&source->config.system, &source->config.simulation))
+               ? fmax(least, config_reach(&source->config.system, &source->config.simulation))
                : least;
 }
 
@@ -125,23 +126,32 @@ static enum status compute_exact(struct session *s, const struct source *source,
     const struct system_parameters *system = &source->config.system;
     const struct system_force law = {*system, system_pair_law(system, &source->config.simulation)};
     const struct particles *p = frame->particles;
-    const size_t d = (size_t)p->d;
-    double *force = malloc((p->owned * (d + 2) + 1) * sizeof *force), sum = 0;
+    const struct flow_law flow = {.v0 = system->v0, .gamma = system->gamma, .eps = system->eps};
+    const size_t d = (size_t)p->d, numbers = p->owned * d;
+    double *force = malloc((3 * numbers + 3 * p->owned + 1) * sizeof *force), sum = 0;
     if (!force)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
-    double *const divergence = force + p->owned * d, *const g = divergence + p->owned;
+    double *const g = force + numbers, *const restoring = g + numbers;
+    double *const divergence = restoring + numbers, *const div_restoring = divergence + p->owned,
+                  *const column = div_restoring + p->owned;
     if (status == STATUS_OK)
         status = system_force(&law, p, &source->box, force, divergence);
+    if (status == STATUS_OK && system->alignment > 0)
+        status = system_restoring(&law, p, &source->box, restoring, div_restoring);
     TRY(comm_agree(s->comm, status));
-    for (size_t i = 0; i < p->owned; i++)
-        sum += system->eps > 0 ? divergence[i] : -divergence[i];
-    for (size_t a = 0; system->eps > 0 && a < d; a++) {
-        s->ops->to_host(s->ops, g, p->g[a], p->owned * sizeof *g);
-        for (size_t i = 0; i < p->owned; i++) {
-            const double b = system->v0 * g[i] + force[i * d + a];
-            sum += b * b / system->eps;
-        }
+    for (size_t a = 0; a < d; a++) {
+        s->ops->to_host(s->ops, column, p->g[a], p->owned * sizeof *column);
+        for (size_t i = 0; i < p->owned; i++)
+            g[i * d + a] = column[i];
     }
+    const struct score_rows rows = {.rows = p->owned,
+                                    .g = g,
+                                    .force = force,
+                                    .divergence = divergence,
+                                    .restoring = system->alignment > 0 ? restoring : NULL,
+                                    .div_restoring = system->alignment > 0 ? div_restoring : NULL};
+    for (size_t i = 0; i < p->owned; i++)
+        sum += flow_exact(&flow, (int)d, i, &rows);
     comm_sum(s->comm, &sum, 1);
     frame->exact = sum;
 out:
@@ -152,7 +162,8 @@ out:
 static enum status push_frame(struct session *s, const struct source *source, struct frame *frame) {
     const struct system_parameters *system = &source->config.system;
     const struct system_force law = {*system, system_pair_law(system, &source->config.simulation)};
-    return frame_push(frame, s->comm, &(struct force_law){system_force, &law}, source->push);
+    return frame_push(frame, s->comm, &(struct force_law){.compute = system_force, .context = &law},
+                      source->push);
 }
 
 /* ---- frames ---- */

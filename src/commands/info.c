@@ -110,6 +110,8 @@ static enum status say_system(struct session *s, struct h5_file *file) {
     else
         printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0,
                c->system.k, c->system.beta, c->system.gamma, c->system.eps, c->system.trap);
+    if (c->system.alignment > 0)
+        printf("%-22s rate %g, radius %g r0\n", "alignment", c->system.alignment, c->system.alignment_radius);
 out:
     free(c);
     return status;

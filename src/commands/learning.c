@@ -23,6 +23,12 @@ struct flow_law learning_law(const struct system_parameters *system, const struc
                              .velocity = training->loss == LOSS_VELOCITY};
 }
 
+struct force_law learning_forces(const struct system_force *context) {
+    return (struct force_law){.compute = context->system.kind == SYSTEM_UNKNOWN ? NULL : system_force,
+                              .context = context,
+                              .restoring = context->law.alignment > 0 ? system_restoring : NULL};
+}
+
 struct trainer_setup learning_setup(const struct config *c, struct system_force *context) {
     *context = (struct system_force){c->system, system_pair_law(&c->system, &c->simulation)};
     return (struct trainer_setup){.network = learning_network(&c->network, &c->system),
@@ -32,5 +38,5 @@ struct trainer_setup learning_setup(const struct config *c, struct system_force 
                                   .particles = (size_t)c->system.particles,
                                   .with_x = learning_with_x(&c->system, &c->training),
                                   .chunk = c->run.chunk,
-                                  .force = {c->system.kind == SYSTEM_UNKNOWN ? NULL : system_force, context}};
+                                  .force = learning_forces(context)};
 }

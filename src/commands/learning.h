@@ -14,6 +14,8 @@ struct network_parameters learning_network(const struct network_parameters *netw
 bool learning_with_x(const struct system_parameters *system, const struct training_parameters *training);
 struct flow_law learning_law(const struct system_parameters *system, const struct network_parameters *network,
                              const struct training_parameters *training);
+/* The forces of a system, and what its propulsions do to each other; valid as long as *context is. */
+struct force_law learning_forces(const struct system_force *context);
 /* All of it; force stays valid as long as *context does. */
 struct trainer_setup learning_setup(const struct config *c, struct system_force *context);
 

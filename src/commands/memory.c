@@ -41,7 +41,7 @@ static enum status share_create(struct session *s, const struct system_parameter
 /* 0 where the force is not known. */
 static double cutoff_of(const struct system_parameters *system,
                         const struct simulation_parameters *simulation) {
-    return system->kind == SYSTEM_UNKNOWN ? 0 : config_cutoff(system, simulation);
+    return system->kind == SYSTEM_UNKNOWN ? 0 : config_reach(system, simulation);
 }
 
 static struct memory_plan start(void) {
@@ -99,7 +99,7 @@ enum status memory_plan_simulate(struct session *s) {
     struct share share = {0};
     struct memory_plan steps = start(), most;
     TRY(share_create(s, &c->system, (double)config_total(&c->system), &share));
-    const double reach = config_cutoff(&c->system, &c->simulation) + system_skin(&c->system, &c->simulation);
+    const double reach = config_reach(&c->system, &c->simulation) + system_skin(&c->system, &c->simulation);
     const double ghosts = halo_ghosts(share.domain, share.particles, reach);
     steps.bytes[MEMORY_FILES] += slice_bytes(d, share.owned) + share.owned * d * sizeof(double);
     simulation_memory(c, share.domain, share.owned, &steps);

@@ -47,7 +47,8 @@ static void warn_of_physics(const struct session *s, const struct loaded_model *
                    {"eps", a->eps, b->eps},
                    {"trap", a->trap, b->trap},
                    {"spring", a->spring, b->spring},
-                   {"tether", a->tether, b->tether}};
+                   {"tether", a->tether, b->tether},
+                   {"alignment", a->alignment, b->alignment}};
     for (size_t k = 0; k < sizeof physics / sizeof *physics; k++)
         if (physics[k].then != physics[k].now)
             log_warning("%s was trained with system.%s = %g, this system has %g", m->path, physics[k].name,

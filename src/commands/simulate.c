@@ -61,6 +61,10 @@ enum status plan_simulate(struct session *s) {
     log_info("          cut-off %.4g r0, skin %.3g r0%s; %d ranks", cutoff,
              system_skin(&c->system, &c->simulation),
              system_skin_search(&c->system, &c->simulation).on ? " at first" : "", comm_size(s->comm));
+    if (c->system.alignment > 0)
+        log_info("          propulsions align at a rate of %g, within %.4g r0", c->system.alignment,
+                 c->system.kind == SYSTEM_CRYSTAL ? config_longest_bond(&c->system)
+                                                  : c->system.alignment_radius);
     log_info("          %" PRId64 " steps of burn-in, then %d frames every %" PRId64
              " steps: %.3g particle-steps",
              config_burn_in_steps(c), c->simulation.frames, config_interval_steps(c),
@@ -72,7 +76,8 @@ enum status plan_simulate(struct session *s) {
     else if (c->system.eps == 0)
         log_info("          frames are what Euler steps of %g sample: simulation.refine is 0%s",
                  c->simulation.dt,
-                 c->system.kind == SYSTEM_AOUP && c->system.trap == 0 && c->system.k > 0
+                 c->system.kind == SYSTEM_AOUP && c->system.trap == 0 && c->system.k > 0 &&
+                         c->system.alignment == 0
                      ? " (by default 10 / k, where that is less than the time between frames)"
                      : "");
     log_info("          writes %s/trajectory.h5 (%s), restart.h5", c->output.directory, file);
@@ -235,7 +240,8 @@ static struct trajectory_scalars scalars_of(const struct simulation_sums *sums) 
                                        .force_b = sums->force_b,
                                        .b_stiffness_b = sums->b_stiffness_b,
                                        .g_b = sums->g_b,
-                                       .stiffness_squared = sums->stiffness_squared};
+                                       .stiffness_squared = sums->stiffness_squared,
+                                       .alignment = sums->alignment};
 }
 
 /* euler: sums of the state before the fine steps, if there were any. */

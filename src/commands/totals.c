@@ -40,7 +40,7 @@ void totals_energy(const struct config *c, const struct trajectory_scalars *s, b
 
 double totals_exact(const struct config *c, const struct trajectory_scalars *s) {
     const double n = (double)config_total(&c->system), eps = c->system.eps;
-    return eps > 0 ? (s->b_squared / eps + s->div_b) / n : -s->div_b / n;
+    return ((eps > 0 ? s->b_squared / eps + s->div_b : -s->div_b) + s->alignment) / n;
 }
 
 double totals_euler_loss(const struct config *c, const struct trajectory_scalars *s) {

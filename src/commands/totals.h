@@ -23,7 +23,8 @@ void totals_release(struct trajectory_totals *totals);
 void totals_energy(const struct config *c, const struct trajectory_scalars *s, bool euler, double *left,
                    double *right);
 
-/* The exact total entropy production rate per particle: -div_x b where eps = 0, else |b|^2/eps + div_x b. */
+/* The exact total entropy production rate per particle: -div_x b where eps = 0, else |b|^2/eps + div_x b; with alignment
+ * also |a|^2/gamma + div_g a, a the drift of g. */
 double totals_exact(const struct config *c, const struct trajectory_scalars *s);
 
 /* eps = 0: (dt/2) tr K^2 per particle, the size of what Euler steps of dt change in the total that their states hold,

@@ -377,7 +377,7 @@ enum status command_train(struct session *s) {
     TRY(session_lock_output(s));
     TRY(session_refuse_existing(s, r.path));
     const bool resuming = s->resume && file_exists(s->comm, r.path);
-    TRY(training_data_load(s, &r.setup, r.force.law.cutoff, resuming ? r.path : NULL, &r.data));
+    TRY(training_data_load(s, &r.setup, pair_reach(&r.force.law), resuming ? r.path : NULL, &r.data));
     TRY(session_open_output(s));
     TRY(trainer_create(s->ops, s->comm, &r.setup, NULL, &r.trainer));
     TRY(make_state(s, &r));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/alignment_formula.h"
 #include "ops/normal_formula.h"
 #include "ops/softplus_formula.h"
 #include "ops/step_formula.h"
@@ -54,6 +55,22 @@ static enum status fetch_state(const struct simulation *s, struct state *h) {
         s->ops->to_host(s->ops, h->q[a], p->q[a], n * sizeof *h->q[a]);
         s->ops->to_host(s->ops, h->g[a], p->g[a], n * sizeof *h->g[a]);
     }
+    return STATUS_OK;
+}
+
+/* Propulsions as simulation_turn leaves them, of sums that are in s->turn. */
+static enum status turn_state(const struct simulation *s, struct state *h) {
+    const size_t n = s->particles->owned, numbers = align_numbers(s->box.d);
+    int64_t *turn = malloc((n * numbers + 1) * sizeof *turn);
+    if (!turn)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu particles, of which one left the range of numbers",
+                    n);
+    s->ops->to_host(s->ops, turn, s->turn, n * numbers * sizeof *turn);
+    for (int a = 0; a < s->box.d; a++)
+        for (size_t i = 0; i < n; i++)
+            h->g[a][i] =
+                fma(s->step_law.dt * s->law.alignment, align_real(turn[i * numbers + (size_t)a]), h->g[a][i]);
+    free(turn);
     return STATUS_OK;
 }
 
@@ -156,7 +173,10 @@ static enum status explain(struct simulation *s, const struct step_law *law, dou
     struct state h = {0};
     struct trial trial, worst = {0};
     double id = INFINITY, lowest, count = 0;
-    TRY(comm_agree(s->comm, fetch_state(s, &h)));
+    status = fetch_state(s, &h);
+    if (status == STATUS_OK && noisy && s->law.alignment > 0)
+        status = turn_state(s, &h);
+    TRY(comm_agree(s->comm, status));
     for (size_t i = 0; i < s->particles->owned; i++) {
         if (try_particle(s, law, dt, noisy, &h, i, &trial) == CAUSE_NONE)
             continue;
@@ -186,7 +206,11 @@ out:
 }
 
 enum status simulation_explain_step(struct simulation *s) {
+    const struct particles *p = s->particles;
     simulation_pair_forces(s);
+    if (s->law.alignment > 0)
+        s->ops->align(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, p->g, &s->list,
+                      s->turn);
     comm_fail(s->comm, s->ops->synchronise(s->ops));
     return explain(s, &s->step_law, s->step_law.dt, true);
 }
@@ -218,7 +242,7 @@ enum status simulation_check_sums(struct simulation *s) {
                      "simulation.start: particle %u of rank %d has %u neighbours within %.3g r0, and forces "
                      "are summed in a range for %.0f: too many particles overlap: use a larger box, or start "
                      "from a lattice",
-                     id[i], comm_rank(s->comm), count[i], s->law.cutoff + s->skin, floor(most));
+                     id[i], comm_rank(s->comm), count[i], pair_reach(&s->law) + s->skin, floor(most));
 out:
     ops->release(ops, near);
     free(count);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/alignment_formula.h"
+
 enum {
     SORT_EVERY = 16,        /* list builds between sorts of the particles into cell order */
     BALANCE_FIRST = 512,    /* steps before ranks compare times; twice as many every time, */
@@ -67,6 +69,7 @@ void simulation_destroy(struct simulation **simulation) {
     pairs_release(s->ops, &s->list);
     release_close(s);
     s->ops->release(s->ops, s->force);
+    s->ops->release(s->ops, s->turn);
     for (int a = 0; a < s->box.d; a++) {
         s->ops->release(s->ops, s->q_list[a]);
         s->ops->release(s->ops, s->q_start[a]);
@@ -91,6 +94,8 @@ static enum status reserve(struct simulation *s) {
     s->capacity = 0;
     TRY(ops_replace(ops, n * CLOSE_SCRATCH, &s->close.scratch));
     TRY(ops_replace(ops, n * force_numbers(s->box.d) * sizeof *s->force, &s->force));
+    if (s->law.alignment > 0)
+        TRY(ops_replace(ops, n * align_numbers(s->box.d) * sizeof *s->turn, &s->turn));
     for (int a = 0; a < s->box.d; a++) {
         TRY(ops_replace(ops, n * sizeof *s->q_list[a], &s->q_list[a]));
         if (s->fine_steps > 0)
@@ -151,7 +156,8 @@ static enum status build_lists(struct simulation *s) {
     enum status status = STATUS_OK;
     struct particles *p = s->particles;
     halo_destroy(&s->halo);
-    TRY(halo_create(p, s->domain, s->comm, s->law.cutoff + s->skin, &s->halo));
+    TRY((s->law.alignment > 0 ? halo_create_turning : halo_create)(p, s->domain, s->comm,
+                                                                   pair_reach(&s->law) + s->skin, &s->halo));
     status = law_pairs_build(p, &s->box, &s->law, s->skin, &s->list);
     comm_fail(s->comm, s->ops->synchronise(s->ops));
     if (status == STATUS_OK)
@@ -229,7 +235,7 @@ enum status simulation_rebuild(struct simulation *s) {
     if (s->box.group == 0) { /* copies stay where they are */
         TRY(balance(s));
         TRY(particles_migrate(s->particles, s->domain, s->comm,
-                              s->builds % SORT_EVERY == 0 ? s->law.cutoff + s->skin : 0));
+                              s->builds % SORT_EVERY == 0 ? pair_reach(&s->law) + s->skin : 0));
         TRY(check_none_lost(s));
     }
     TRY(build_lists(s));
@@ -246,7 +252,7 @@ enum status simulation_load(struct simulation *s, const struct slice *slice, uin
     s->told = (struct told){.careful = true, .caution = CAUTION};
     simulation_begin_try(s);
     s->busy = busy_seconds(s);
-    TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, s->law.cutoff + s->skin));
+    TRY(particles_from_slice(s->particles, s->domain, s->comm, slice, pair_reach(&s->law) + s->skin));
     if (s->law.kind == PAIRS_SOFTPLUS)
         TRY(particles_apart(s->particles, &s->box, s->comm, "simulation.start"));
     TRY(build_lists(s));
@@ -358,6 +364,17 @@ void simulation_pair_forces(struct simulation *s) {
     timer_end(&s->timings, s->timer_force);
 }
 
+/* Before the step of g, whose exact part and noise come after it: of first order in dt, as Euler's step is. */
+void simulation_turn(struct simulation *s) {
+    const struct particles *p = s->particles;
+    if (s->law.alignment == 0)
+        return;
+    timer_begin(&s->timings, s->timer_force);
+    s->ops->align(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, p->g, &s->list, s->turn);
+    s->ops->turn(s->ops, s->box.d, s->step_law.dt * s->law.alignment, p->owned, s->turn, p->g);
+    timer_end(&s->timings, s->timer_force);
+}
+
 static void begin_messages(struct simulation *s) {
     timer_begin(&s->timings, s->timer_messages);
     halo_positions_begin(s->halo, s->particles);
@@ -384,6 +401,7 @@ static enum status advance(struct simulation *s, bool stop) {
     struct step_result result;
     const bool measured = s->since_list + 4 * t->number[TOLD_MOVED] > simulation_lists_last(s);
     simulation_pair_forces(s);
+    simulation_turn(s);
     timer_begin(&s->timings, s->timer_step);
     s->ops->step(s->ops, &s->box, &s->step_law, p->owned, p->id, s->force, measured ? s->q_list : NULL, p->q,
                  p->image, p->g, NULL, NULL, &result);

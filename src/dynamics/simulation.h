@@ -64,6 +64,7 @@ struct simulation {
     double since_close;       /* particles went at most this far since it was made, as far as is known */
     uint64_t moves, close_move;       /* of the particles so far; when close was made */
     int64_t *force;                   /* (capacity, force_numbers) device, fixed point */
+    int64_t *turn;                    /* (capacity, align_numbers) device, fixed point; NULL: no alignment */
     uint64_t *q_list[MAX_DIMENSION];  /* (capacity) device, positions when the list was built */
     uint64_t *q_start[MAX_DIMENSION]; /* (capacity) device, at the start of a fine step; NULL: none */
     size_t capacity;
@@ -115,6 +116,7 @@ struct simulation_sums {
     double b_stiffness_b;     /* b . K b, K = -dF/dx of all coordinates */
     double g_b;               /* sum_i g_i . b_i */
     double stiffness_squared; /* tr K^2 */
+    double alignment; /* sum_i |a_i|^2 / gamma + div_{g_i} a_i, a the drift of g; 0 without alignment */
 };
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
 /* What that takes meanwhile. */

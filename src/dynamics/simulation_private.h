@@ -16,6 +16,10 @@ void simulation_tune_skin(struct simulation *s);
 /* Forces of the pairs at the present positions; ends the halo's messages meanwhile. */
 void simulation_pair_forces(struct simulation *s);
 
+/* Propulsions to those that alignment turns them to in dt, by those of neighbours now, after simulation_pair_forces; does
+ * nothing without alignment. */
+void simulation_turn(struct simulation *s);
+
 /* Tells the ranks of a move of `dt` that was just made, and waits for what they tell: how far particles went since the
  * lists were made, and whether all is well. Collective. */
 enum status simulation_agree(struct simulation *s, const struct step_result *result, double dt,

@@ -33,6 +33,24 @@ out:
     return status;
 }
 
+/* *sum: |a|^2/gamma + div_g a of the owned particles, a = -gamma G. */
+static enum status alignment_sum(struct simulation *s, double *sum) {
+    const struct particles *p = s->particles;
+    const size_t d = (size_t)s->box.d;
+    double *restoring = malloc((p->owned * (d + 1) + 1) * sizeof *restoring);
+    enum status status =
+        restoring ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    if (status == STATUS_OK)
+        status = alignment_compute(p, &s->box, &s->law, s->system.gamma, &s->list, restoring,
+                                   restoring + p->owned * d);
+    for (size_t m = 0; status == STATUS_OK && m < p->owned * d; m++)
+        *sum += s->system.gamma * restoring[m] * restoring[m];
+    for (size_t i = 0; status == STATUS_OK && i < p->owned; i++)
+        *sum -= s->system.gamma * restoring[p->owned * d + i];
+    free(restoring);
+    return comm_agree(s->comm, status);
+}
+
 /* The drift, the stiffness of every particle, and columns on the host. */
 double simulation_sums_bytes(int d, double owned, double ghosts) {
     return sizeof(double) * ((owned + ghosts) * (1 + 2 * d + d * d) + 3 * owned);
@@ -45,7 +63,7 @@ enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
     const size_t d = (size_t)s->box.d;
     const double k = s->step_law.k, trap = s->step_law.trap;
     struct drift drift = {0};
-    double sums[6] = {0}, *scratch = NULL;
+    double sums[7] = {0}, *scratch = NULL;
     TRY(simulation_settle(s)); /* which may make new ghosts */
     const size_t n = p->owned + p->ghosts;
     TRY(comm_agree(s->comm, drift_compute(p, &s->box, &s->law, &s->system, &s->list, &drift)));
@@ -55,13 +73,16 @@ enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {
               ops->pair_quadratic(ops, &s->box, &s->law, k, p->owned, p->id, p->q, &s->list, drift.b);
     sums[5] =
         ops->stiffness_squared(ops, &s->box, &s->law, k, trap, p->owned, n, p->id, p->q, &s->list, scratch);
-    comm_sum(s->comm, sums, 6);
+    if (s->law.alignment > 0)
+        TRY(alignment_sum(s, &sums[6]));
+    comm_sum(s->comm, sums, 7);
     *out = (struct simulation_sums){.div_b = sums[0],
                                     .b_squared = sums[1],
                                     .force_b = sums[2],
                                     .b_stiffness_b = sums[4],
                                     .g_b = sums[3],
-                                    .stiffness_squared = sums[5]};
+                                    .stiffness_squared = sums[5],
+                                    .alignment = sums[6]};
 out:
     drift_release(ops, &drift);
     ops->release(ops, scratch);

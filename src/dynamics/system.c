@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "ops/alignment_formula.h"
+
 enum { FEW = 16 };
 
 struct box system_box(const struct system_parameters *s) {
@@ -42,6 +44,8 @@ struct pair_law system_pair_law(const struct system_parameters *s, const struct 
                              .cutoff = config_cutoff(s, p),
                              .kind = s->kind == SYSTEM_CRYSTAL ? PAIRS_SPRINGS : PAIRS_SOFTPLUS,
                              .longitudinal = s->spring_kind == SPRING_LONGITUDINAL,
+                             .alignment = s->alignment,
+                             .alignment_radius = s->alignment_radius,
                              .lattice = system_lattice(s)};
 }
 
@@ -77,7 +81,7 @@ static double most_skin(const struct system_parameters *s, const struct simulati
     const struct box box = system_box(s);
     double most = INFINITY;
     for (int a = 0; box.periodic && a < box.d; a++)
-        most = fmin(most, 0.999 * (box.side[a] / 2 - config_cutoff(s, p)));
+        most = fmin(most, 0.999 * (box.side[a] / 2 - config_reach(s, p)));
     return most;
 }
 
@@ -151,5 +155,45 @@ out:
     drift_release(p->ops, &drift);
     pairs_release(p->ops, &list);
     free(column);
+    return status;
+}
+
+enum status alignment_compute(const struct particles *p, const struct box *box, const struct pair_law *law,
+                              double gamma, const struct pair_list *list, double *restoring,
+                              double *divergence) {
+    enum status status = STATUS_OK;
+    const struct ops *ops = p->ops;
+    const size_t n = p->owned + p->ghosts, d = (size_t)box->d, numbers = align_numbers(box->d);
+    const double rate = law->alignment / gamma;
+    int64_t *sum = NULL, *host = malloc((p->owned * numbers + 1) * sizeof *host);
+    double *g = malloc((p->owned + 1) * sizeof *g);
+    if (!host || !g)
+        status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
+    TRY(status);
+    TRY(ops->allocate(ops, n * numbers * sizeof *sum, (void **)&sum));
+    ops->align(ops, box, law, p->owned, n, p->q, p->g, list, sum);
+    ops->to_host(ops, host, sum, p->owned * numbers * sizeof *host);
+    for (size_t a = 0; a < d; a++) {
+        ops->to_host(ops, g, p->g[a], p->owned * sizeof *g);
+        for (size_t i = 0; i < p->owned; i++)
+            restoring[i * d + a] = g[i] - rate * align_real(host[i * numbers + a]);
+    }
+    for (size_t i = 0; i < p->owned; i++)
+        divergence[i] = (double)d * (1 + rate * align_real(host[i * numbers + d]));
+out:
+    ops->release(ops, sum);
+    free(host);
+    free(g);
+    return status;
+}
+
+enum status system_restoring(const void *context, const struct particles *p, const struct box *box,
+                             double *restoring, double *divergence) {
+    const struct system_force *of = context;
+    struct pair_list list = {0};
+    enum status status = law_pairs_build(p, box, &of->law, 0, &list);
+    if (status == STATUS_OK)
+        status = alignment_compute(p, box, &of->law, of->system.gamma, &list, restoring, divergence);
+    pairs_release(p->ops, &list);
     return status;
 }

@@ -65,4 +65,14 @@ enum status system_force(const void *context, const struct particles *p, const s
                          double *divergence);
 void drift_release(const struct ops *ops, struct drift *drift);
 
+/* G = -a/gamma, a the drift of g, and div_{g_i} G_i of the owned particles of p, in float64, from a list that holds what
+ * law's reaches and ghosts that have their g: G_i = g_i + (J/gamma) sum_j w (g_i - g_j). Host arrays (owned, d), (owned).
+ * Not collective. */
+enum status alignment_compute(const struct particles *p, const struct box *box, const struct pair_law *law,
+                              double gamma, const struct pair_list *list, double *restoring,
+                              double *divergence);
+/* The same of particles whose halo reaches far enough; context is a struct system_force. */
+enum status system_restoring(const void *context, const struct particles *p, const struct box *box,
+                             double *restoring, double *divergence);
+
 #endif

@@ -22,7 +22,7 @@ enum { PER_SERIES = 4, PARTICLES_AT_ONCE = 4, DIMENSION_MAX = 3 };
 
 struct linear_solution {
     size_t d, n;
-    double v0, gamma, eps, noise_x, noise_g;
+    double v0, gamma, eps, alignment, offset, noise_x, noise_g;
     bool uniform;
     /* H by rows of d x d blocks; the first block of a row is the diagonal one. */
     size_t *start;    /* (n + 1) */
@@ -131,22 +131,34 @@ static double eigenvalue_bound(const struct linear_solution *s) {
 /* With q = gamma + lambda and the covariance [xx xg; xg gg] of theory.md section 5, smoothed, s = -C^-1 (u, g). All is
  * multiplied through by lambda q^2, so that lambda = 0 is regular, and terms that cancel are gone:
  * det = lambda q^2 (xx gg - xg^2). */
-static void functions_of(const struct linear_solution *s, double lambda, double f[FUNCTIONS]) {
-    const double q = s->gamma + lambda, gg = 1 + s->noise_g * s->noise_g;
+static void functions_at(const struct linear_solution *s, double lambda, double v0, double gamma,
+                         double noise_g, double f[FUNCTIONS]) {
+    const double q = gamma + lambda, gg = 1 + noise_g * noise_g;
     const double noise = s->noise_x * s->noise_x * lambda, blur = s->eps + noise;
-    const double rest = s->gamma + s->noise_g * s->noise_g * q;
-    const double det = gg * blur * q * q + s->v0 * s->v0 * rest;
+    const double rest = gamma + noise_g * noise_g * q;
+    const double det = gg * blur * q * q + v0 * v0 * rest;
     f[FIELD_X_B] = gg * q * q / det;
-    f[FIELD_X_G] = -s->v0 * q * rest / det;
-    f[FIELD_G_B] = -s->v0 * q / det;
+    f[FIELD_X_G] = -v0 * q * rest / det;
+    f[FIELD_G_B] = -v0 * q / det;
     f[FIELD_G_G] = -blur * q * q / det;
     f[LOCAL_DIV_X] = -gg * lambda * q * q / det;
-    f[LOCAL_DIV_G] = -(blur * q + s->v0 * s->v0) * q / det;
+    f[LOCAL_DIV_G] = -(blur * q + v0 * v0) * q / det;
     /* <v_x^2>/eps = (<b^2> - 2 eps lambda + eps^2 gg/D)/eps, as <b s_x> = lambda; <v_g^2>/gamma likewise. */
-    const double above = lambda * (gg * noise * q * q + s->v0 * s->v0 * rest) / det;
-    const double square = s->v0 * s->v0 * rest / q + lambda * noise;
+    const double above = lambda * (gg * noise * q * q + v0 * v0 * rest) / det;
+    const double square = v0 * v0 * rest / q + lambda * noise;
     f[LOCAL_MEAN_X] = s->eps > 0 ? square / s->eps - above : 0;
-    f[LOCAL_MEAN_G] = s->gamma * (pow(s->noise_g, 4) + s->v0 * s->v0 * lambda / det) / gg;
+    f[LOCAL_MEAN_G] = gamma * (pow(noise_g, 4) + v0 * v0 * lambda / det) / gg;
+}
+
+/* With alignment g relaxes at a rate mu and has a variance T = gamma/mu: g / sqrt T is a propulsion of variance 1, rate mu
+ * and speed v0 sqrt T. */
+static void functions_of(const struct linear_solution *s, double lambda, double f[FUNCTIONS]) {
+    const double mu = s->gamma + s->alignment * (lambda - s->offset), width = sqrt(s->gamma / mu);
+    functions_at(s, lambda, s->v0 * width, mu, s->noise_g / width, f);
+    f[FIELD_X_G] /= width;
+    f[FIELD_G_B] /= width;
+    f[FIELD_G_G] /= width * width;
+    f[LOCAL_DIV_G] /= width * width;
 }
 
 static void fields_at(const void *solution, double lambda, double *f) {
@@ -188,6 +200,8 @@ enum status linear_solution_create(const struct linear_system *system, double no
     s->v0 = system->v0;
     s->gamma = system->gamma;
     s->eps = system->eps;
+    s->alignment = system->alignment;
+    s->offset = system->offset;
     s->noise_x = noise_x;
     s->noise_g = noise_g;
     s->uniform = system->uniform;
@@ -269,6 +283,18 @@ static void fill_b_and_g(const struct linear_solution *s, const double *u, const
     }
 }
 
+/* M g / gamma - g (n, d): zero without alignment, else alignment / gamma times H g without the tethers. */
+static void fill_turn(const struct linear_solution *s, const double *g, double *turn) {
+    const size_t d = s->d;
+    memset(turn, 0, s->n * d * sizeof *turn);
+    for (size_t i = 0; s->alignment > 0 && i < s->n; i++)
+        for (size_t m = s->start[i] + 1; m < s->start[i + 1]; m++)
+            for (size_t a = 0; a < d; a++)
+                for (size_t c = 0; c < d; c++)
+                    turn[i * d + a] -= s->alignment / s->gamma * s->block[(m * d + a) * d + c] *
+                                       (g[i * d + c] - g[s->column[m] * d + c]);
+}
+
 /* score (n, d, 2), zeros at first: s_x beside s_g, from z = b beside g, which is overwritten; other: (n, d, 2) zeros. */
 static void scores(const struct linear_solution *s, double *z, double *other, double *score) {
     const int order = s->order[LINEAR_FIELDS];
@@ -297,13 +323,13 @@ static void put(double *to, size_t at, double value) {
         to[at] = value;
 }
 
-static void write_fields(const struct linear_solution *s, const double *b_and_g, const double *score,
-                         const struct linear_fields *out) {
+static void write_fields(const struct linear_solution *s, const double *b_and_g, const double *turn,
+                         const double *score, const struct linear_fields *out) {
     for (size_t i = 0; i < s->n; i++) {
         double sigma_x = 0, sigma_g = 0;
         for (size_t at = i * s->d; at < (i + 1) * s->d; at++) {
             double v_x = b_and_g[2 * at] - s->eps * score[2 * at];
-            double v_g = -s->gamma * (b_and_g[2 * at + 1] + score[2 * at + 1]);
+            double v_g = -s->gamma * (b_and_g[2 * at + 1] + turn[at] + score[2 * at + 1]);
             put(out->s_x, at, score[2 * at]);
             put(out->s_g, at, score[2 * at + 1]);
             put(out->v_x, at, v_x);
@@ -341,14 +367,17 @@ enum status linear_solution_apply(struct linear_solution *s, const double *u, co
     enum status status = STATUS_OK;
     double *b_and_g = malloc(count * sizeof(double)), *t = malloc(count * sizeof(double));
     double *other = calloc(count, sizeof(double)), *score = calloc(count, sizeof(double));
-    if (!b_and_g || !t || !other || !score)
+    double *turn = malloc(count / 2 * sizeof *turn);
+    if (!b_and_g || !t || !other || !score || !turn)
         TRY(FAIL(STATUS_FAILURE, "out of memory for the scores of %zu particles", s->n));
     TRY(write_local(s, out));
     fill_b_and_g(s, u, g, b_and_g);
     memcpy(t, b_and_g, count * sizeof *t);
     scores(s, t, other, score);
-    write_fields(s, b_and_g, score, out);
+    fill_turn(s, g, turn);
+    write_fields(s, b_and_g, turn, score, out);
 out:
+    free(turn);
     free(b_and_g);
     free(t);
     free(other);
@@ -392,6 +421,8 @@ static struct linear_local local_of(const struct linear_solution *s, size_t i, c
         l.div_x -= s->block[(s->start[i] * s->d + a) * s->d + a];
     l.div_x -= s->eps * l.div_x_s_x;
     l.div_g = -s->gamma * ((double)s->d + l.div_g_s_g);
+    for (size_t a = 0; a < s->d; a++)
+        l.div_g -= s->alignment * (s->block[(s->start[i] * s->d + a) * s->d + a] - s->offset);
     return l;
 }
 

@@ -1,4 +1,4 @@
-/* The closed form of a linear system b = -H u + v0 g: scores, currents, local entropy production, divergences and
+/* The closed form of a linear system b = -H u + v0 g, dg = -M g dt + sqrt(2 gamma) dW, M = gamma + alignment (H - offset): scores, currents, local entropy production, divergences and
  * their means over the stationary density, theory.md sections 2 and 5.
  *
  * H is symmetric, positive semidefinite and sparse: bonds with d x d matrices, and tethers. The density is Gaussian,
@@ -29,7 +29,10 @@ struct linear_system {
         *matrix; /* (bonds, d, d) K, symmetric: the force on i is -K (u_i - u_j), on j the opposite */
     const double *tether;  /* (n) the force on i is -tether_i u_i; or NULL */
     double v0, gamma, eps; /* gamma > 0, eps >= 0; v0 may be 0 where eps > 0 */
-    bool uniform;          /* translation-invariant: diagonal blocks are the same for all particles */
+    /* Propulsions that align along the bonds: alignment >= 0 of it per unit of H, less the tethers, which are all `offset`.
+     * M >= gamma is not checked. */
+    double alignment, offset;
+    bool uniform; /* translation-invariant: diagonal blocks are the same for all particles */
 };
 
 /* Local quantities that are the same in every configuration, of one particle. */
@@ -37,7 +40,7 @@ struct linear_local {
     double div_x, div_g;         /* div_{x_i} v_x,i and div_{g_i} v_g,i */
     double div_x_s_x, div_g_s_g; /* div_{x_i} s_x,i and div_{g_i} s_g,i */
     double mean_sigma_x;         /* mean of |v_x,i|^2 / eps, 0 where eps = 0 */
-    double mean_sigma_g;         /* mean of |v_g,i|^2 / gamma */
+    double mean_sigma_g;         /* mean of |v_g,i|^2 / gamma, v_g = -M g - gamma s_g */
 };
 
 struct linear_solution;

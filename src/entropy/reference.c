@@ -61,16 +61,19 @@ static enum status create_crystal(struct reference *r, double noise_x, double no
     }
     for (size_t i = 0; i < n; i++)
         tether[i] = r->system.tether;
-    const struct linear_system system = {.d = (int)d,
-                                         .n = n,
-                                         .bonds = list_bonds(r, bond, matrix),
-                                         .bond = (const uint32_t(*)[2])bond,
-                                         .matrix = matrix,
-                                         .tether = tether,
-                                         .v0 = r->system.v0,
-                                         .gamma = r->system.gamma,
-                                         .eps = r->system.eps,
-                                         .uniform = true};
+    const struct linear_system system = {
+        .d = (int)d,
+        .n = n,
+        .bonds = list_bonds(r, bond, matrix),
+        .bond = (const uint32_t(*)[2])bond,
+        .matrix = matrix,
+        .tether = tether,
+        .v0 = r->system.v0,
+        .gamma = r->system.gamma,
+        .eps = r->system.eps,
+        .alignment = r->system.alignment > 0 ? r->system.alignment / r->system.spring : 0,
+        .offset = r->system.tether,
+        .uniform = true};
     TRY(linear_solution_create(&system, noise_x, noise_g, &r->linear));
     TRY(linear_solution_total(r->linear, &total));
     r->total = total.mean_sigma_x + total.mean_sigma_g;
@@ -110,7 +113,13 @@ static enum status apply_crystal(struct reference *r, const double *x, const dou
 
 static bool is_ring(const struct system_parameters *s) {
     return s->kind == SYSTEM_AOUP && s->dimension == 1 && s->particles == 2 && !config_is_open(s) &&
-           s->eps > 0;
+           s->eps > 0 && s->alignment == 0;
+}
+
+/* Propulsions that align along bonds commute with springs that pull in all directions alike. */
+static bool is_linear(const struct system_parameters *s) {
+    const bool alike = s->spring_kind == SPRING_ISOTROPIC && s->spring > 0;
+    return s->kind == SYSTEM_CRYSTAL && (s->alignment == 0 || alike);
 }
 
 static enum status create_ring(struct reference *r) {
@@ -152,7 +161,7 @@ enum status reference_create(const struct config *config, double noise_x, double
     enum status status = STATUS_OK;
     const struct system_parameters *s = &config->system;
     *out = NULL;
-    if (s->kind != SYSTEM_CRYSTAL && !is_ring(s))
+    if (!is_linear(s) && !is_ring(s))
         return STATUS_OK;
     struct reference *r = calloc(1, sizeof *r);
     if (!r)

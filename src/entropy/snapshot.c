@@ -13,14 +13,18 @@ const struct column_info column_info[COLUMNS] = {
     [COLUMN_S_G] = {"s_g", "1", "score in g: gradient of log rho with respect to g", true, false},
     [COLUMN_V_X] = {"v_x", "r0/time", "velocity of the probability flow in x: b - eps s_x; b where eps = 0",
                     true, false},
-    [COLUMN_V_G] = {"v_g", "1/time", "velocity of the probability flow in g: -gamma (g + s_g)", true, false},
+    [COLUMN_V_G] =
+        {"v_g", "1/time",
+         "velocity of the probability flow in g: drift of g - gamma s_g, without alignment -gamma (g + s_g)",
+         true, false},
     [COLUMN_SIGMA_X] = {"sigma_x", "1/time",
                         "entropy production rate, x part: |v_x|^2 / eps; 0 where eps = 0", false, false},
     [COLUMN_SIGMA_G] = {"sigma_g", "1/time", "entropy production rate, g part: |v_g|^2 / gamma", false,
                         false},
     [COLUMN_SIGMA] = {"sigma", "1/time", "entropy production rate (see epr_convention)", false, false},
     [COLUMN_DIV_X] = {"div_x", "1/time", "div_{x_i} v_x,i; of b where eps = 0", false, false},
-    [COLUMN_DIV_G] = {"div_g", "1/time", "div_{g_i} v_g,i = -gamma (d + div_{g_i} s_g,i)", false, false},
+    [COLUMN_DIV_G] = {"div_g", "1/time", "div_{g_i} v_g,i, without alignment -gamma (d + div_{g_i} s_g,i)",
+                      false, false},
     [COLUMN_EXACT] =
         {"exact", "1/time",
          "without a network; its mean is the exact entropy production rate: -div_x b where eps = 0, "
@@ -105,7 +109,7 @@ double snapshot_compute_bytes(const struct scores *scores, double owned, double 
     const double windows = owned / scores->decoded, near = (double)k * sizeof(uint32_t);
     const double rows =
         windows * (sizeof(uint32_t) + near) +
-        owned * (sizeof(uint32_t) + ((double)flow_numbers((size_t)d) + 2 * d + 1) * sizeof(double));
+        owned * (sizeof(uint32_t) + ((double)flow_numbers((size_t)d) + 3 * d + 2) * sizeof(double));
     const double moved = noised ? moved_bytes(d, particles) + owned * (near + sizeof(double)) : 0;
     return owned * sizeof(uint32_t) + rows + moved + scores_flow_bytes(scores, windows);
 }
@@ -157,7 +161,7 @@ static enum status rows_create(const struct snapshot_input *in, struct window_ro
     ops->gather_neighbours(ops, w->windows, in->frame->k, w->centre, in->frame->nearest, w->neighbour);
     near = malloc((w->windows * k + 1) * sizeof *near);
     w->local = malloc((w->rows + 1) * sizeof *w->local);
-    w->values = calloc(w->rows * (flow_numbers(d) + 2 * d + 1) + 1, sizeof *w->values);
+    w->values = calloc(w->rows * (flow_numbers(d) + 3 * d + 2) + 1, sizeof *w->values);
     if (!near || !w->local || !w->values) {
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", p->owned);
         goto out;
@@ -169,6 +173,22 @@ static enum status rows_create(const struct snapshot_input *in, struct window_ro
 out:
     free(near);
     free(centre);
+    return status;
+}
+
+/* G and div G of the rows, of particles as they are in `at`; scratch: (owned, d + 1). */
+static enum status rows_restore(const struct snapshot_input *in, const struct particles *at,
+                                struct window_rows *w, double *scratch, double *restoring) {
+    const size_t d = (size_t)at->d, owned = at->owned;
+    enum status status =
+        in->force.restoring(in->force.context, at, &in->frame->domain->box, scratch, scratch + owned * d);
+    for (size_t r = 0; status == STATUS_OK && r < w->rows; r++) {
+        for (size_t a = 0; a < d; a++)
+            restoring[r * d + a] = scratch[w->local[r] * d + a];
+        restoring[w->rows * d + r] = scratch[owned * d + w->local[r]];
+    }
+    w->physics.restoring = restoring;
+    w->physics.div_restoring = restoring + w->rows * d;
     return status;
 }
 
@@ -203,6 +223,8 @@ static enum status rows_physics(const struct snapshot_input *in, const struct pa
     }
     w->physics = (struct score_rows){
         .rows = w->rows, .g = g, .force = in->force.compute ? force : NULL, .divergence = divergence};
+    if (in->force.restoring)
+        status = rows_restore(in, at, w, host + n, divergence + w->rows);
 out:
     free(host);
     return status;
@@ -283,25 +305,22 @@ static void flow_columns(const struct snapshot_input *in, const struct window_ro
     const bool known = w->physics.force != NULL, diffusing = law->eps > 0;
     for (size_t r = 0; r < w->rows; r++) {
         const size_t i = w->local[r];
-        double of_x = 0, of_g = 0, drift = 0;
+        double of_x = 0, of_g = 0;
         for (size_t a = 0; a < d; a++) {
             const size_t from = r * d + a, to = i * d + a;
-            const double b = known ? law->v0 * w->physics.g[from] + w->physics.force[from] : NAN;
             o->column[COLUMN_S_X][to] = w->flow.s_x[from];
             o->column[COLUMN_S_G][to] = w->flow.s_g[from];
             o->column[COLUMN_V_X][to] = w->flow.v_x[from];
             o->column[COLUMN_V_G][to] = w->flow.v_g[from];
             of_x += w->flow.v_x[from] * w->flow.v_x[from];
             of_g += w->flow.v_g[from] * w->flow.v_g[from];
-            drift += b * b;
         }
         o->column[COLUMN_SIGMA_X][i] = diffusing ? of_x / law->eps : 0;
         o->column[COLUMN_SIGMA_G][i] = of_g / law->gamma;
         o->column[COLUMN_SIGMA][i] = o->column[COLUMN_SIGMA_X][i] + o->column[COLUMN_SIGMA_G][i];
         o->column[COLUMN_DIV_X][i] = w->flow.div_v_x[r];
         o->column[COLUMN_DIV_G][i] = w->flow.div_v_g[r];
-        const double div_b = known ? w->physics.divergence[r] : NAN;
-        o->column[COLUMN_EXACT][i] = diffusing ? drift / law->eps + div_b : -div_b;
+        o->column[COLUMN_EXACT][i] = known ? flow_exact(law, o->d, r, &w->physics) : NAN;
         o->column[COLUMN_PROBE_VARIANCE][i] = 4 * law->gamma * law->gamma * w->flow.variance[r];
         o->column[COLUMN_RESOLVED][i] = known ? flow_resolved(law, o->d, r, &w->physics, &w->flow) : NAN;
     }

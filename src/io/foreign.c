@@ -365,7 +365,7 @@ enum status foreign_read(struct foreign *f, size_t frame, struct trajectory_fram
                     foreign_written(f));
     out->step = (int64_t)f->step[frame];
     out->time = f->time[frame];
-    out->scalars = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN, NAN};
+    out->scalars = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN, NAN, 0};
     TRY(h5_read(f->file, f->position.value, H5_FLOAT64, 3, offset, block, out->position));
     TRY(h5_read(f->file, f->propulsion.value, H5_FLOAT64, 3, offset, block, out->g));
     memset(out->image, 0, out->count * d * sizeof *out->image);

@@ -39,9 +39,20 @@ static const struct {
      "tr K^2, K = -dF/dx of all coordinates: for eps = 0 and harmonic contacts the entropy production in the "
      "states that Euler steps sample is less than -div_b by dt/2 of it",
      offsetof(struct trajectory_scalars, stiffness_squared), true},
+    {SCALARS "/alignment", "1/time",
+     "sum of |a_i|^2/gamma + div_{g_i} a_i, a the drift of g: what alignment adds to the exact total entropy "
+     "production",
+     offsetof(struct trajectory_scalars, alignment), true},
 };
 enum { SCALAR_COUNT = sizeof scalar_table / sizeof *scalar_table, SCALAR_PATH = 96 };
 #define EULER "_euler" /* ends the names of sums of states before the fine steps */
+
+/* Of what a file does not have. */
+static const struct trajectory_scalars unknown = {NAN, NAN, NAN, NAN, NAN, NAN, 0};
+
+static bool is_of_alignment(int m) {
+    return scalar_table[m].offset == offsetof(struct trajectory_scalars, alignment);
+}
 
 static const char *scalar_path(int m, bool euler, char out[SCALAR_PATH]) {
     snprintf(out, SCALAR_PATH, "%s%s", scalar_table[m].name, euler ? EULER : "");
@@ -50,6 +61,8 @@ static const char *scalar_path(int m, bool euler, char out[SCALAR_PATH]) {
 
 static bool has_scalar(const struct trajectory *t, int m, bool euler) {
     char path[SCALAR_PATH];
+    if (is_of_alignment(m))
+        return t->turning;
     return !scalar_table[m].added || h5_has(t->file, scalar_path(m, euler, path));
 }
 
@@ -57,6 +70,8 @@ static enum status make_scalars(struct trajectory *t, bool euler) {
     enum status status = STATUS_OK;
     char path[SCALAR_PATH], description[256];
     for (int m = 0; m < SCALAR_COUNT; m++) {
+        if (is_of_alignment(m) && !t->turning)
+            continue;
         snprintf(description, sizeof description, "%s%s", scalar_table[m].description,
                  euler ? ", of the state before the fine steps: simulation.refine earlier, and off by what "
                          "Euler's step is off"
@@ -213,6 +228,7 @@ enum status trajectory_create(struct comm *comm, const char *path, const struct 
     struct trajectory *t = *out;
     t->shape = *shape;
     t->refined = config_refine_steps(config) > 0;
+    t->turning = config->system.alignment > 0;
     TRY(file_begin(comm, path, &t->file));
     TRY(write_h5md(t));
     TRY(file_describe(t->file, "trajectory", config, comm, device));
@@ -256,6 +272,7 @@ static enum status read_shape(struct trajectory *t, const struct config *config)
     if (t->numbered)
         TRY(h5_expect(t->file, CHECKSUM_NUMBERS, H5_UINT64, 2, (size_t[]){frames, NUMBERS}));
     t->refined = config_refine_steps(config) > 0;
+    t->turning = config->system.alignment > 0;
     for (int m = 0; m < SCALAR_COUNT; m++)
         for (int euler = 0; euler <= t->refined; euler++)
             if (has_scalar(t, m, euler))
@@ -389,15 +406,16 @@ enum status trajectory_read(struct trajectory *t, size_t frame, struct trajector
     TRY(h5_read(t->file, GROUP "/propulsion/value", H5_FLOAT64, 3, offset, own, f->g));
     TRY(h5_read(t->file, GROUP "/image/value", H5_INT32, 3, offset, own, f->image));
     TRY(trajectory_verify_checksums(t, frame, f));
+    f->scalars = unknown;
     for (int m = 0; m < SCALAR_COUNT; m++) {
         double *scalar = (double *)(void *)((char *)&f->scalars + scalar_table[m].offset);
-        *scalar = NAN;
         if (has_scalar(t, m, false))
             TRY(h5_read(t->file, scalar_table[m].name, H5_FLOAT64, 1, &frame, &one, scalar));
     }
-    TRY(trajectory_verify_numbers(t, frame, 1, OF_STEP, sizeof f->step, &f->step));
-    TRY(trajectory_verify_numbers(t, frame, 1, OF_TIME, sizeof f->time, &f->time));
-    TRY(trajectory_verify_numbers(t, frame, 1, OF_SCALARS, sizeof f->scalars, &f->scalars));
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_STEP, sizeof f->step, sizeof f->step, &f->step));
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_TIME, sizeof f->time, sizeof f->time, &f->time));
+    TRY(trajectory_verify_numbers(t, frame, 1, OF_SCALARS, trajectory_scalar_bytes(t), sizeof f->scalars,
+                                  &f->scalars));
 out:
     return status;
 }
@@ -415,7 +433,7 @@ enum status trajectory_written(struct trajectory *t, size_t *frames) {
     TRY(comm_agree(t->comm, status));
     TRY(h5_read(t->file, STEP, H5_INT64, 1, &zero, &t->shape.frames, step));
     TRY(file_frames(h5_path(t->file), STEP, true, t->shape.frames, step, frames));
-    TRY(trajectory_verify_numbers(t, 0, *frames, OF_STEP, sizeof *step, step));
+    TRY(trajectory_verify_numbers(t, 0, *frames, OF_STEP, sizeof *step, sizeof *step, step));
 out:
     free(step);
     return status;
@@ -427,7 +445,7 @@ static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
     const size_t zero = 0;
     char path[SCALAR_PATH];
     for (size_t i = 0; i < frames; i++)
-        out[i] = (struct trajectory_scalars){NAN, NAN, NAN, NAN, NAN, NAN};
+        out[i] = unknown;
     if (t->foreign || (euler && !t->refined))
         return STATUS_OK;
     double *column = malloc((frames + 1) * sizeof *column);
@@ -441,7 +459,8 @@ static enum status read_scalars(struct trajectory *t, size_t frames, bool euler,
         for (size_t i = 0; i < frames; i++)
             memcpy((char *)&out[i] + scalar_table[m].offset, &column[i], sizeof *column);
     }
-    TRY(trajectory_verify_numbers(t, 0, frames, euler ? OF_EULER : OF_SCALARS, sizeof *out, out));
+    TRY(trajectory_verify_numbers(t, 0, frames, euler ? OF_EULER : OF_SCALARS, trajectory_scalar_bytes(t),
+                                  sizeof *out, out));
 out:
     free(column);
     return status;

@@ -18,6 +18,7 @@ struct trajectory_scalars {
     double b_stiffness_b;     /* b . K b, K = -dF/dx */
     double g_b;               /* sum_i g_i . b_i */
     double stiffness_squared; /* tr K^2; NaN in files of versions that did not have it */
+    double alignment; /* sum_i |a_i|^2/gamma + div_{g_i} a_i; 0 in files of systems without alignment */
 };
 
 struct trajectory_shape {

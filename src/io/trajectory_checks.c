@@ -48,6 +48,11 @@ enum status trajectory_verify_checksums(struct trajectory *t, size_t frame,
 
 /* ---- checksums of the numbers of a frame, of which every rank has all ---- */
 
+/* Files without alignment have checksums of the scalars before it. */
+size_t trajectory_scalar_bytes(const struct trajectory *t) {
+    return t->turning ? sizeof(struct trajectory_scalars) : offsetof(struct trajectory_scalars, alignment);
+}
+
 static uint64_t number_checksum(size_t frame, const void *number, size_t bytes) {
     return checksum_rows(frame, 1, bytes, number);
 }
@@ -60,16 +65,15 @@ enum status trajectory_write_numbers(struct trajectory *t, size_t frame, const s
     if (f) {
         sum[OF_STEP] = number_checksum(frame, &f->step, sizeof f->step);
         sum[OF_TIME] = number_checksum(frame, &f->time, sizeof f->time);
-        sum[OF_SCALARS] = number_checksum(frame, &f->scalars, sizeof f->scalars);
-        sum[OF_EULER] = t->refined ? number_checksum(frame, &f->euler, sizeof f->euler) : 0;
+        sum[OF_SCALARS] = number_checksum(frame, &f->scalars, trajectory_scalar_bytes(t));
+        sum[OF_EULER] = t->refined ? number_checksum(frame, &f->euler, trajectory_scalar_bytes(t)) : 0;
     }
     return h5_write(t->file, CHECKSUM_NUMBERS, H5_UINT64, 2, (size_t[]){frame, 0},
                     (size_t[]){comm_rank(t->comm) == 0, NUMBERS}, sum);
 }
 
-/* Of frames 0 ... frames - 1; rows of `bytes`, the numbers. */
 enum status trajectory_verify_numbers(struct trajectory *t, size_t first, size_t frames, int what,
-                                      size_t bytes, const void *rows) {
+                                      size_t bytes, size_t apart, const void *rows) {
     static const char *const name[NUMBERS] = {"step", "time", "scalars", "scalars before the fine steps"};
     enum status status = STATUS_OK;
     uint64_t *stored = NULL;
@@ -81,7 +85,7 @@ enum status trajectory_verify_numbers(struct trajectory *t, size_t first, size_t
     TRY(h5_read(t->file, CHECKSUM_NUMBERS, H5_UINT64, 2, (size_t[]){first, (size_t)what},
                 (size_t[]){frames, 1}, stored));
     for (size_t m = 0; m < frames && status == STATUS_OK; m++)
-        if (stored[m] != 0 && stored[m] != number_checksum(first + m, (const char *)rows + m * bytes, bytes))
+        if (stored[m] != 0 && stored[m] != number_checksum(first + m, (const char *)rows + m * apart, bytes))
             status =
                 FAIL(STATUS_STORAGE,
                      "%s: the %s of frame %zu do%s not agree with the checksum: the file is damaged",

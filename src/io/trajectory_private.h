@@ -24,6 +24,7 @@ struct trajectory {
     bool numbered; /* has those of its numbers, too */
     bool continued;
     bool refined; /* has the sums of the states before the fine steps, too */
+    bool turning; /* and that of alignment */
 };
 
 /* Of the rows of this frame. */
@@ -32,8 +33,10 @@ enum status trajectory_write_checksums(struct trajectory *t, size_t frame, const
 enum status trajectory_verify_checksums(struct trajectory *t, size_t frame, const struct trajectory_frame *f);
 /* Before (f NULL) and after the frame is written. */
 enum status trajectory_write_numbers(struct trajectory *t, size_t frame, const struct trajectory_frame *f);
-/* Of `frames` frames from `first` on; `bytes` of numbers each. */
+/* Of `frames` frames from `first` on; `bytes` of numbers each, in rows `apart` bytes from each other. */
 enum status trajectory_verify_numbers(struct trajectory *t, size_t first, size_t frames, int what,
-                                      size_t bytes, const void *rows);
+                                      size_t bytes, size_t apart, const void *rows);
+/* Bytes of the scalars that a file has checksums of. */
+size_t trajectory_scalar_bytes(const struct trajectory *t);
 
 #endif

@@ -31,7 +31,7 @@ static void list_arrays(struct trainer *t, struct array list[ARRAYS]) {
                                       {(void **)&b->id_host, decoded * sizeof *b->id_host, true},
                                       {(void **)&b->row_host, decoded * sizeof *b->row_host, true},
                                       {(void **)&b->configuration, sizeof *b->configuration, true},
-                                      {(void **)&b->g, decoded * (2 * d + 1) * sizeof(double), true},
+                                      {(void **)&b->g, decoded * (3 * d + 2) * sizeof(double), true},
                                       {(void **)&b->term_host, decoded * sizeof(double), true}};
     memcpy(list, all, sizeof all);
 }
@@ -79,6 +79,8 @@ enum status batch_reserve(struct trainer *t, size_t windows) {
     const size_t rows = windows * (size_t)t->scores->decoded;
     b->force = b->g + rows * (size_t)t->d;
     b->divergence = b->force + rows * (size_t)t->d;
+    b->restoring = b->divergence + rows;
+    b->div_restoring = b->restoring + rows * (size_t)t->d;
     b->capacity = windows;
 out:
     return status;
@@ -133,11 +135,15 @@ enum status batch_choose(struct trainer *t, const struct frame *f, size_t wanted
 enum status batch_physics(struct trainer *t, const struct frame *f, const struct particles *at, bool forces) {
     struct batch *b = &t->batch;
     const size_t n = at->owned + at->ghosts, d = (size_t)t->d, rows = b->count * (size_t)t->scores->decoded;
+    const bool turning = t->setup.force.restoring != NULL;
     double *g = malloc((n + 1) * sizeof *g);
     enum status status = g ? STATUS_OK : FAIL(STATUS_FAILURE, "out of memory for %zu particles", n);
     if (status == STATUS_OK && forces)
         status = t->setup.force.compute(t->setup.force.context, at, &f->domain->box, t->force_all,
                                         t->divergence_all);
+    if (status == STATUS_OK && forces && turning)
+        status = t->setup.force.restoring(t->setup.force.context, at, &f->domain->box, t->restoring_all,
+                                          t->restoring_all + at->owned * d);
     for (size_t a = 0; status == STATUS_OK && a < d; a++) {
         t->ops->to_host(t->ops, g, at->g[a], n * sizeof *g);
         for (size_t r = 0; r < rows; r++)
@@ -150,6 +156,10 @@ enum status batch_physics(struct trainer *t, const struct frame *f, const struct
         for (size_t a = 0; status == STATUS_OK && a < d; a++)
             b->force[r * d + a] = t->force_all[local * d + a];
         b->divergence[r] = status == STATUS_OK ? t->divergence_all[local] : 0;
+        for (size_t a = 0; status == STATUS_OK && turning && a < d; a++)
+            b->restoring[r * d + a] = t->restoring_all[local * d + a];
+        if (turning && status == STATUS_OK)
+            b->div_restoring[r] = t->restoring_all[at->owned * d + local];
     }
     free(g);
     return status;
@@ -160,5 +170,7 @@ struct score_rows batch_rows(const struct trainer *t) {
     return (struct score_rows){.rows = b->count * (size_t)t->scores->decoded,
                                .g = b->g,
                                .force = b->force,
-                               .divergence = b->divergence};
+                               .divergence = b->divergence,
+                               .restoring = t->setup.force.restoring ? b->restoring : NULL,
+                               .div_restoring = t->setup.force.restoring ? b->div_restoring : NULL};
 }

@@ -188,7 +188,7 @@ void frame_memory(const struct domain *domain, double particles, double owned, i
     const double state = particles_bytes(d, owned, owned + *ghosts, &room);
     plan->bytes[MEMORY_STATE] +=
         state * (1 - *ghosts / room) + 2 * owned * sizeof(uint32_t); /* and index_ids */
-    plan->bytes[MEMORY_GHOSTS] += state * *ghosts / room + halo_bytes(d, *ghosts);
+    plan->bytes[MEMORY_GHOSTS] += state * *ghosts / room + halo_bytes(d, false, *ghosts);
     plan->bytes[MEMORY_LISTS] += owned * k * sizeof(uint32_t);
     if (p)
         graph_expect(domain, particles, owned, p, s, sizes);

@@ -15,6 +15,7 @@ typedef enum status force_function(const void *context, const struct particles *
 struct force_law {
     force_function *compute; /* NULL: the dynamics are unknown, or forces are not needed */
     const void *context;
+    force_function *restoring; /* likewise G and div_g G, minus the drift of g over gamma; NULL: g and d */
 };
 
 struct frame {

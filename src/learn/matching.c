@@ -203,16 +203,19 @@ static void residual_row(const struct matching *m, size_t r, double out[REPEATS]
     const size_t d = (size_t)m->t->d;
     const struct flow_law *law = &m->t->setup.law;
     const struct batch *b = &m->t->batch;
+    const struct score_rows rows = batch_rows(m->t);
     const bool shifted = law->shift != SHIFT_NONE;
     double sum = 0;
     for (size_t a = r * d; a < (r + 1) * d; a++) {
         const double drift = law->v0 * b->g[a] + b->force[a];
-        sum += (drift - law->eps * m->x[a]) * m->x[a] - law->gamma * (b->g[a] + m->g[a]) * m->g[a];
+        sum += (drift - law->eps * m->x[a]) * m->x[a] -
+               law->gamma * (rows_restoring(&rows, a) + m->g[a]) * m->g[a];
     }
     for (int k = 0; k < m->repeats; k++) {
         const double div_x = m->div_x[k][r] + (shifted ? b->divergence[r] / law->eps : 0);
         const double div_g = m->div_g[k][r] - (shifted ? (double)d : 0);
-        out[k] = sum + b->divergence[r] - law->eps * div_x - law->gamma * ((double)d + div_g);
+        out[k] = sum + b->divergence[r] - law->eps * div_x -
+                 law->gamma * (rows_div_restoring(&rows, m->t->d, r) + div_g);
     }
 }
 
@@ -221,6 +224,7 @@ static void residual_backward(struct matching *m, size_t r, const double dresidu
     const size_t d = (size_t)m->t->d;
     const struct flow_law *law = &m->t->setup.law;
     const struct batch *b = &m->t->batch;
+    const struct score_rows rows = batch_rows(m->t);
     double all = 0;
     for (int k = 0; k < m->repeats; k++) {
         m->ddiv_x[k][r] -= law->eps * dresidual[k];
@@ -229,7 +233,7 @@ static void residual_backward(struct matching *m, size_t r, const double dresidu
     }
     for (size_t a = r * d; a < (r + 1) * d; a++) {
         m->dx[a] += all * (law->v0 * b->g[a] + b->force[a] - 2 * law->eps * m->x[a]);
-        m->dg[a] -= all * law->gamma * (b->g[a] + 2 * m->g[a]);
+        m->dg[a] -= all * law->gamma * (rows_restoring(&rows, a) + 2 * m->g[a]);
     }
 }
 

@@ -347,12 +347,12 @@ static void read_scores(int d, const struct flow_law *law, const struct score_ro
         const double div_s_g = o->div_g[r] - (shifted ? d : 0);
         const double div_s_x = o->div_x[r] + (shifted && law->eps > 0 ? in->divergence[r] / law->eps : 0);
         out->div_s_g[r] = div_s_g;
-        out->div_v_g[r] = -law->gamma * (d + div_s_g);
+        out->div_v_g[r] = -law->gamma * (rows_div_restoring(in, d, r) + div_s_g);
         out->div_s_x[r] = law->eps > 0 ? div_s_x : NAN;
         out->div_v_x[r] = in->divergence[r] - (law->eps > 0 ? law->eps * div_s_x : 0);
         for (size_t m = r * (size_t)d; m < (r + 1) * (size_t)d; m++) {
             out->s_g[m] = o->g[m];
-            out->v_g[m] = -law->gamma * (in->g[m] + o->g[m]);
+            out->v_g[m] = -law->gamma * (rows_restoring(in, m) + o->g[m]);
             out->s_x[m] = law->eps > 0 ? o->x[m] : NAN;
             out->v_x[m] = law->v0 * in->g[m] + in->force[m] - (law->eps > 0 ? law->eps * o->x[m] : 0);
         }
@@ -366,12 +366,12 @@ static void read_velocities(int d, const struct flow_law *law, const struct scor
     for (size_t r = 0; r < in->rows; r++) {
         out->div_v_x[r] = o->div_x[r];
         out->div_v_g[r] = o->div_g[r];
-        out->div_s_g[r] = known ? -o->div_g[r] / law->gamma - d : NAN;
+        out->div_s_g[r] = known ? -o->div_g[r] / law->gamma - rows_div_restoring(in, d, r) : NAN;
         out->div_s_x[r] = diffusing ? (in->divergence[r] - o->div_x[r]) / law->eps : NAN;
         for (size_t m = r * (size_t)d; m < (r + 1) * (size_t)d; m++) {
             out->v_x[m] = o->x[m];
             out->v_g[m] = o->g[m];
-            out->s_g[m] = known ? -in->g[m] - o->g[m] / law->gamma : NAN;
+            out->s_g[m] = known ? -rows_restoring(in, m) - o->g[m] / law->gamma : NAN;
             out->s_x[m] = diffusing ? (law->v0 * in->g[m] + in->force[m] - o->x[m]) / law->eps : NAN;
         }
     }
@@ -425,12 +425,24 @@ struct flow_rows flow_rows_of(double *values, size_t rows, size_t d) {
                               .variance = more + 4 * rows};
 }
 
+/* |b|^2/eps + div_x b, without diffusion of x -div_x b; with alignment also |a|^2/gamma + div_g a, a = -gamma G, whose mean
+ * is 0 without. */
+double flow_exact(const struct flow_law *law, int d, size_t r, const struct score_rows *rows) {
+    double sum = law->eps > 0 ? rows->divergence[r] : -rows->divergence[r];
+    for (size_t m = r * (size_t)d; m < (r + 1) * (size_t)d; m++) {
+        const double b = law->v0 * rows->g[m] + rows->force[m];
+        sum += law->eps > 0 ? b * b / law->eps : 0;
+        sum += rows->restoring ? law->gamma * rows->restoring[m] * rows->restoring[m] : 0;
+    }
+    return sum - (rows->restoring ? law->gamma * rows->div_restoring[r] : 0);
+}
+
 double flow_resolved(const struct flow_law *law, int d, size_t r, const struct score_rows *rows,
                      const struct flow_rows *flow) {
     double of_g = 2 * flow->div_v_g[r], of_x = 2 * law->eps * flow->div_v_x[r];
     for (size_t m = r * (size_t)d; m < (r + 1) * (size_t)d; m++) {
         const double v = flow->v_g[m], w = flow->v_x[m];
-        of_g -= 2 * v * rows->g[m] + v * v / law->gamma;
+        of_g -= 2 * v * rows_restoring(rows, m) + v * v / law->gamma;
         if (law->eps > 0)
             of_x += w * (2 * (law->v0 * rows->g[m] + rows->force[m]) - w);
     }

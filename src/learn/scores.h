@@ -41,13 +41,21 @@ void scores_stop_by(struct scores *scores, const struct score_stop *stop);
 
 /* What the physics says of them. */
 struct score_rows {
-    size_t rows;              /* windows D */
-    const double *g;          /* (rows, d) */
-    const double *force;      /* (rows, d) F; NULL where the dynamics are unknown */
-    const double *divergence; /* (rows) div_x F */
+    size_t rows;                             /* windows D */
+    const double *g;                         /* (rows, d) */
+    const double *force;                     /* (rows, d) F; NULL where the dynamics are unknown */
+    const double *divergence;                /* (rows) div_x F */
+    const double *restoring, *div_restoring; /* (rows, d) G, (rows) div_g G; both NULL: g and d */
 };
+/* Of a row's component m, and of a row: what draws g back, minus its drift over gamma. */
+static inline double rows_restoring(const struct score_rows *rows, size_t m) {
+    return rows->restoring ? rows->restoring[m] : rows->g[m];
+}
+static inline double rows_div_restoring(const struct score_rows *rows, int d, size_t r) {
+    return rows->div_restoring ? rows->div_restoring[r] : d;
+}
 
-/* Constants of the flow: v_x = b - eps s_x, v_g = -gamma (g + s_g). */
+/* Constants of the flow: v_x = b - eps s_x, v_g = -gamma (G + s_g); G = g unless propulsions align. */
 struct flow_law {
     double v0, gamma, eps;
     enum score_shift shift;
@@ -102,6 +110,8 @@ static inline size_t flow_numbers(size_t d) {
     return 4 * d + 5;
 }
 struct flow_rows flow_rows_of(double *values, size_t rows, size_t d);
+/* Exact entropy production rate of row r, of which only the sum over all particles is to be believed: (I3), (I4). */
+double flow_exact(const struct flow_law *law, int d, size_t r, const struct score_rows *rows);
 /* Resolved entropy production rate of row r: theory.md section 6, times gamma for eps = 0. */
 double flow_resolved(const struct flow_law *law, int d, size_t r, const struct score_rows *rows,
                      const struct flow_rows *flow);

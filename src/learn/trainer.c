@@ -39,10 +39,11 @@ static enum status reserve_forces(struct trainer *t, size_t particles) {
         return STATUS_OK;
     t->force_capacity = 0;
     free(t->force_all);
-    t->force_all = malloc(particles * (d + 1) * sizeof *t->force_all);
+    t->force_all = malloc(2 * particles * (d + 1) * sizeof *t->force_all);
     if (!t->force_all)
         return FAIL(STATUS_FAILURE, "out of memory for %zu particles", particles);
     t->divergence_all = t->force_all + particles * d;
+    t->restoring_all = t->divergence_all + particles;
     t->force_capacity = particles;
     return STATUS_OK;
 }
@@ -123,7 +124,7 @@ double trainer_bytes(const struct trainer_setup *s, const struct scores *scores,
     const double batch = fmin(s->training.batch, particles);
     const double windows = fmax(batch, tests ? owned : 0) / scores->decoded;
     return 10.0 * (double)scores->tensors.size * sizeof(real) + windows * batch_bytes(scores) +
-           moved_bytes(s->d, local) + owned * (s->d + 1) * sizeof(double);
+           moved_bytes(s->d, local) + 2 * owned * (s->d + 1) * sizeof(double);
 }
 
 /* ---- a step ---- */

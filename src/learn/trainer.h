@@ -21,19 +21,20 @@ struct trainer_setup {
 
 /* The windows of a step that this rank has. Rows are decoded particles, D a window. */
 struct batch {
-    size_t count, capacity;           /* windows */
-    uint32_t *centre, *centre_host;   /* (capacity) local numbers */
-    uint32_t *neighbour;              /* (capacity, n) device */
-    uint32_t *id, *id_host;           /* (capacity, D) particle ids of the rows */
-    uint32_t *row_host;               /* (capacity, D) their local numbers */
-    uint32_t *configuration;          /* (capacity) host: which of the batch */
-    size_t configurations;            /* of the whole batch; 0: single particles */
-    double *g, *force, *divergence;   /* (capacity, D, d), ..., (capacity, D) host */
-    double *zeta_wide;                /* (capacity, D, d) device: noise */
-    real *zeta_narrow, *zeta, *shift; /* (capacity, D, d or O) device */
-    double *term, *term_host;         /* (capacity, D) */
-    double *farthest;                 /* (capacity) device */
-    real *weight, *weight_host;       /* (capacity, D) device, host: of terms in the loss */
+    size_t count, capacity;            /* windows */
+    uint32_t *centre, *centre_host;    /* (capacity) local numbers */
+    uint32_t *neighbour;               /* (capacity, n) device */
+    uint32_t *id, *id_host;            /* (capacity, D) particle ids of the rows */
+    uint32_t *row_host;                /* (capacity, D) their local numbers */
+    uint32_t *configuration;           /* (capacity) host: which of the batch */
+    size_t configurations;             /* of the whole batch; 0: single particles */
+    double *g, *force, *divergence;    /* (capacity, D, d), ..., (capacity, D) host */
+    double *restoring, *div_restoring; /* likewise, in one array; only where propulsions align */
+    double *zeta_wide;                 /* (capacity, D, d) device: noise */
+    real *zeta_narrow, *zeta, *shift;  /* (capacity, D, d or O) device */
+    double *term, *term_host;          /* (capacity, D) */
+    double *farthest;                  /* (capacity) device */
+    real *weight, *weight_host;        /* (capacity, D) device, host: of terms in the loss */
 };
 
 struct trainer {
@@ -51,6 +52,7 @@ struct trainer {
     struct moved_frame moved;
     size_t force_capacity;              /* particles that the arrays below hold */
     double *force_all, *divergence_all; /* (force_capacity, d), (force_capacity) host */
+    double *restoring_all;              /* both of G, one after the other */
     struct timings timings;
     int timer_network, timer_windows, timer_messages, timer_optimizer;
 };

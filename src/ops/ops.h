@@ -76,15 +76,24 @@ enum { NEAREST_MOST = 4096 }; /* most neighbours that can be asked for */
  * that they do not depend on order: sum of the force times 2^FORCE_BITS, per axis, without k.
  *   softplus  f n,  f(r) = log(1 + exp(beta (2 - r))) / beta, exactly 0 at r >= cutoff
  *   springs   -(u_i - u_j) between lattice neighbours, u the displacement from the site, or only its part along the
- *             bond of the lattice; the list has the bonds, and a halo of width cutoff is to hold them */
+ *             bond of the lattice; the list has the bonds, and a halo of width cutoff is to hold them
+ * With alignment above 0 the same pairs, of a softplus law those within alignment_radius, turn each other's propulsions:
+ * alignment_formula.h. */
 enum pair_kind { PAIRS_SOFTPLUS, PAIRS_SPRINGS };
 struct pair_law {
     double beta;
     double cutoff; /* r_c */
     enum pair_kind kind;
     bool longitudinal;
-    struct lattice lattice; /* of a crystal; none (d = 0) for the softplus */
+    double alignment;        /* J; 0: none */
+    double alignment_radius; /* r_a */
+    struct lattice lattice;  /* of a crystal; none (d = 0) for the softplus */
 };
+/* How far its pairs see each other: what lists and halos are to hold. */
+FORMULA double pair_reach(const struct pair_law *law) {
+    const bool aligns = law->alignment > 0 && law->kind == PAIRS_SOFTPLUS;
+    return aligns && law->alignment_radius > law->cutoff ? law->alignment_radius : law->cutoff;
+}
 enum { FORCE_BITS = 48 };
 /* Forces of particles follow each other: that of particle i on axis a is number force_at(d, i, a) of n force_numbers(d).
  * What is between those of d axes is a table's. */
@@ -283,6 +292,14 @@ struct ops {
     void (*pair_force)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                        size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,
                        int64_t *sum);
+    /* sum (n, align_numbers): over pairs, in fixed point (ALIGN_BITS), of the owned w (g_j - g_i) axis by axis, then w; of
+     * ghosts, whose g is read, scratch. Overwrites. */
+    void (*align)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                  size_t n, uint64_t *const q[], double *const g[], const struct pair_list *list,
+                  int64_t *sum);
+    /* g of the owned += amount times such sums. */
+    void (*turn)(const struct ops *ops, int d, double amount, size_t owned, const int64_t *sum,
+                 double *const g[]);
     /* The pairs of a softplus law's list that are closer than reach now. Fills close->first, second, across, count. */
     void (*close_pairs)(const struct ops *ops, const struct box *box, double reach, size_t owned, size_t n,
                         uint64_t *const q[], const struct pair_list *list, struct close_pairs *close);

@@ -43,6 +43,12 @@ void cpu_nearest(const struct ops *ops, const struct box *box, const struct cell
 size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct cell_grid *grid,
                      size_t receivers, size_t n, uint64_t *const q[], double radius, struct pair_list *list);
 
+/* ops_cpu_align.c */
+void cpu_align(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+               size_t n, uint64_t *const q[], double *const g[], const struct pair_list *list, int64_t *sum);
+void cpu_turn(const struct ops *ops, int d, double amount, size_t owned, const int64_t *sum,
+              double *const g[]);
+
 /* ops_cpu_pairs.c */
 void cpu_pair_force(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                     size_t n, const uint32_t *id, uint64_t *const q[], const struct pair_list *list,

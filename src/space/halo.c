@@ -22,8 +22,9 @@ struct halo {
     size_t *send_first;         /* (peers + 1) into send_index */
     size_t *receive_first;      /* (peers + 1) into the ghosts */
     uint32_t *send_index;       /* device: local particles to send, peer after peer */
-    char *send, *receive;       /* device: message buffers, d values of 8 bytes per particle */
-    struct comm_pattern rows;   /* offsets for messages of d values per particle */
+    size_t columns;             /* that travel: d of positions, with g twice as many */
+    char *send, *receive;       /* device: message buffers, `columns` values of 8 bytes per particle */
+    struct comm_pattern rows;   /* offsets for messages of so many values per particle */
     struct comm_pattern values; /* and of one */
     struct comm_channel *positions;
 };
@@ -159,8 +160,8 @@ static enum status exchange_counts(struct halo *h) {
     for (int p = 0; p <= h->peers; p++) {
         h->values.send_offset[p] = h->send_first[p] * sizeof(uint64_t);
         h->values.receive_offset[p] = h->receive_first[p] * sizeof(uint64_t);
-        h->rows.send_offset[p] = h->values.send_offset[p] * (size_t)h->d;
-        h->rows.receive_offset[p] = h->values.receive_offset[p] * (size_t)h->d;
+        h->rows.send_offset[p] = h->values.send_offset[p] * h->columns;
+        h->rows.receive_offset[p] = h->values.receive_offset[p] * h->columns;
     }
     if (status == STATUS_OK &&
         (h->rows.send_offset[h->peers] > INT_MAX || h->rows.receive_offset[h->peers] > INT_MAX))
@@ -220,8 +221,8 @@ static enum status reserve_messages(struct halo *h, struct particles *p, uint64_
     const size_t sent = h->send_first[h->peers], received = h->receive_first[h->peers];
     TRY(particles_reserve(p, p->owned + received));
     TRY(p->ops->allocate(p->ops, sent * sizeof *h->send_index, (void **)&h->send_index));
-    TRY(p->ops->allocate(p->ops, sent * (size_t)p->d * sizeof(uint64_t), (void **)&h->send));
-    TRY(p->ops->allocate(p->ops, received * (size_t)p->d * sizeof(uint64_t), (void **)&h->receive));
+    TRY(p->ops->allocate(p->ops, sent * h->columns * sizeof(uint64_t), (void **)&h->send));
+    TRY(p->ops->allocate(p->ops, received * h->columns * sizeof(uint64_t), (void **)&h->receive));
     *received_ids = malloc((2 * received + 1) * sizeof **received_ids);
     if (!*received_ids)
         status = FAIL(STATUS_FAILURE, "out of memory for %zu particles", received);
@@ -229,8 +230,8 @@ out:
     return status;
 }
 
-enum status halo_create(struct particles *p, const struct domain *domain, struct comm *comm, double width,
-                        struct halo **out) {
+static enum status create(struct particles *p, const struct domain *domain, struct comm *comm, double width,
+                          bool turning, struct halo **out) {
     enum status status = STATUS_OK;
     struct halo *h = calloc(1, sizeof *h);
     uint32_t *index = NULL;
@@ -238,7 +239,11 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     *out = h;
     p->ghosts = 0;
     if (h)
-        *h = (struct halo){.ops = p->ops, .comm = comm, .d = p->d, .width = width};
+        *h = (struct halo){.ops = p->ops,
+                           .comm = comm,
+                           .d = p->d,
+                           .width = width,
+                           .columns = (size_t)p->d * (turning ? 2 : 1)};
     else
         status = FAIL(STATUS_FAILURE, "out of memory for a halo");
     TRY(comm_agree(comm, status));
@@ -255,7 +260,8 @@ enum status halo_create(struct particles *p, const struct domain *domain, struct
     TRY(comm_agree(comm, comm_channel_create(comm, &h->rows, h->send, h->receive, &h->positions)));
     TRY(send_ids(h, p, ids, received_ids));
     halo_positions(h, p);
-    TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
+    if (!turning)
+        TRY(send_columns(h, p->owned, p->d, (void *const[]){p->g[0], p->g[1], p->g[2]}));
 out:
     free(index);
     free(ids);
@@ -263,6 +269,16 @@ out:
     if (status != STATUS_OK && *out)
         halo_destroy(out);
     return status;
+}
+
+enum status halo_create(struct particles *p, const struct domain *domain, struct comm *comm, double width,
+                        struct halo **out) {
+    return create(p, domain, comm, width, false, out);
+}
+
+enum status halo_create_turning(struct particles *p, const struct domain *domain, struct comm *comm,
+                                double width, struct halo **out) {
+    return create(p, domain, comm, width, true, out);
 }
 
 double halo_ghosts(const struct domain *domain, double particles, double width) {
@@ -279,20 +295,32 @@ double halo_ghosts(const struct domain *domain, double particles, double width) 
 }
 
 /* As many are sent as received. */
-double halo_bytes(int d, double ghosts) {
-    return ghosts * (sizeof(uint32_t) + 2.0 * d * sizeof(uint64_t));
+double halo_bytes(int d, bool turning, double ghosts) {
+    return ghosts * (sizeof(uint32_t) + 2.0 * (turning ? 2 : 1) * d * sizeof(uint64_t));
+}
+
+/* What travels: positions, then g. */
+static void list_columns(const struct particles *p, void *column[2 * MAX_DIMENSION]) {
+    for (int a = 0; a < p->d; a++) {
+        column[a] = p->q[a];
+        column[p->d + a] = p->g[a];
+    }
 }
 
 void halo_positions_begin(struct halo *h, const struct particles *p) {
+    void *column[2 * MAX_DIMENSION];
     if (h->peers == 0)
         return;
-    pack(h, &h->rows, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+    list_columns(p, column);
+    pack(h, &h->rows, (int)h->columns, column);
     comm_channel_begin(h->positions);
 }
 
 void halo_positions_end(struct halo *h, struct particles *p) {
+    void *column[2 * MAX_DIMENSION];
+    list_columns(p, column);
     if (comm_channel_end(h->positions))
-        unpack(h, &h->rows, p->owned, p->d, (void *const[]){p->q[0], p->q[1], p->q[2]});
+        unpack(h, &h->rows, p->owned, (int)h->columns, column);
 }
 
 void halo_positions(struct halo *h, struct particles *p) {

@@ -16,13 +16,16 @@ struct halo;
  * ghosts are dropped first. Copies (struct box: group) have no halo. Collective. */
 enum status halo_create(struct particles *particles, const struct domain *domain, struct comm *comm,
                         double width, struct halo **out);
+/* The same of a halo whose halo_positions send g, too: of particles whose propulsions turn each other. */
+enum status halo_create_turning(struct particles *particles, const struct domain *domain, struct comm *comm,
+                                double width, struct halo **out);
 void halo_destroy(struct halo **halo);
 
 /* About as many ghosts as this rank gets where `particles` fill the box evenly, and the bytes of so many in messages. */
 double halo_ghosts(const struct domain *domain, double particles, double width);
-double halo_bytes(int d, double ghosts);
+double halo_bytes(int d, bool turning, double ghosts);
 
-/* Owners' present positions into the ghosts. Collective. */
+/* Owners' present positions (and g, of a turning halo) into the ghosts. Collective. */
 void halo_positions(struct halo *halo, struct particles *particles);
 /* The same in two parts, for what there is to do meanwhile: positions may be read but not changed before _end, which
  * does nothing where nothing was begun. */

@@ -260,7 +260,7 @@ enum status law_pairs_build(const struct particles *p, const struct box *box, co
                             double margin, struct pair_list *list) {
     if (law->kind == PAIRS_SPRINGS)
         return bonds_build(p, box, law, list);
-    return pairs_build(p, box, law->cutoff + margin, list);
+    return pairs_build(p, box, pair_reach(law) + margin, list);
 }
 
 /* One try with the halo as it is: the distance of the farthest k-th neighbour of any owned particle. */

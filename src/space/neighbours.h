@@ -14,7 +14,7 @@ void cells_destroy(const struct ops *ops, struct cell_grid **grid);
  * use, may be used again (it grows as needed) and is freed by pairs_release. Not collective. */
 enum status pairs_build(const struct particles *particles, const struct box *box, double radius,
                         struct pair_list *list);
-/* The pairs that a law is about: closer than its cut-off and `margin`, or the bonds of its lattice. Of bonds the
+/* The pairs that a law is about: closer than its reach and `margin`, or the bonds of its lattice. Of bonds the
  * margin is immaterial; fails (STATUS_NUMBERS), naming a bond, where one's partner is neither owned nor in the halo.
  * Not collective. */
 enum status law_pairs_build(const struct particles *particles, const struct box *box,

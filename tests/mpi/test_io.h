@@ -103,9 +103,13 @@ static inline double scalar_of(size_t frame, int which) {
 }
 
 static inline struct trajectory_scalars scalars_from(size_t frame, int first) {
-    return (struct trajectory_scalars){scalar_of(frame, first),     scalar_of(frame, first + 1),
-                                       scalar_of(frame, first + 2), scalar_of(frame, first + 3),
-                                       scalar_of(frame, first + 4), scalar_of(frame, first + 5)};
+    return (struct trajectory_scalars){scalar_of(frame, first),
+                                       scalar_of(frame, first + 1),
+                                       scalar_of(frame, first + 2),
+                                       scalar_of(frame, first + 3),
+                                       scalar_of(frame, first + 4),
+                                       scalar_of(frame, first + 5),
+                                       0};
 }
 
 /* The part of share `share` of the ids: room for a frame, empty or filled. */

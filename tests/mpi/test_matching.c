@@ -87,7 +87,7 @@ static struct trainer *trap_trainer(hid_t at, const struct system_force *force, 
         .particles = n,
         .with_x = true,
         .chunk = 20, /* several chunks, several groups of directions */
-        .force = {system_force, force}};
+        .force = {.compute = system_force, .context = force}};
     setup.network.window = WINDOW_ALL;
     setup.network.neighbours = (int)n - 1;
     struct trainer *t = NULL;
@@ -228,7 +228,7 @@ static struct trainer *swimmers_trainer(enum window_kind window, enum score_head
         .particles = PER_COPY,
         .with_x = true,
         .chunk = 13,
-        .force = {system_force, &swimmers}};
+        .force = {.compute = system_force, .context = &swimmers}};
     struct trainer *t = NULL;
     assert_int_equal(trainer_create(ops_cpu(), comm, &setup, NULL, &t), STATUS_OK);
     return t;
@@ -309,7 +309,8 @@ static void flow_at(struct trainer *t, int moved, double amount, double s_x[D], 
             }
             rows_div[r] = div_f[i];
         }
-        const struct score_rows physics = {rows, rows_g, rows_f, rows_div};
+        const struct score_rows physics = {
+            .rows = rows, .g = rows_g, .force = rows_f, .divergence = rows_div};
         const struct flow_rows flow = flow_rows_of(values, rows, D);
         const struct score_input in = frame_windows(f, 1, &at, near);
         assert_int_equal(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &physics, &flow),

@@ -37,7 +37,7 @@ static struct trainer *trainer_of(const struct training_parameters *p, size_t n,
                                         .particles = n,
                                         .with_x = eps > 0,
                                         .chunk = 200,
-                                        .force = {system_force, force}};
+                                        .force = {.compute = system_force, .context = force}};
     struct trainer *t = NULL;
     assert_int_equal(trainer_create(ops_cpu(), comm, &setup, NULL, &t), STATUS_OK);
     return t;
@@ -191,7 +191,7 @@ static double weight_error(hid_t group, double tolerance) {
                                         .d = w.box.d,
                                         .particles = w.n,
                                         .chunk = 200,
-                                        .force = {system_force, &force}};
+                                        .force = {.compute = system_force, .context = &force}};
     struct trainer *t = NULL;
     force.law = system_pair_law(&force.system, &simulation);
     struct frame *frame = frame_of(&w, force.law.cutoff, 0);

@@ -111,7 +111,9 @@ static struct frame *small_frame(const struct system_force *force, int axis, dou
     assert_int_equal(
         frame_create(ops_cpu(), comm, &box, slice, &lattice, true, 18, force->law.cutoff, 0, &frame),
         STATUS_OK);
-    assert_int_equal(frame_push(frame, comm, &(struct force_law){system_force, force}, small.v0), STATUS_OK);
+    assert_int_equal(
+        frame_push(frame, comm, &(struct force_law){.compute = system_force, .context = force}, small.v0),
+        STATUS_OK);
     slice_destroy(&slice);
     return frame;
 }
@@ -133,7 +135,7 @@ static struct trainer *small_trainer(const struct system_force *force, enum line
         .d = 2,
         .particles = 80,
         .chunk = 100,
-        .force = {system_force, force}};
+        .force = {.compute = system_force, .context = force}};
     struct trainer *t = NULL;
     assert_int_equal(trainer_create(ops_cpu(), comm, &setup, NULL, &t), STATUS_OK);
     for (size_t i = 0; i < t->scores->tensors.size; i++) { /* biases and the linear term, too */
@@ -187,7 +189,7 @@ static bool flow_of_first(struct trainer *t, const struct system_force *force, i
         const uint32_t at = (uint32_t)local;
         const double g[2] = {f->particles->g[0][at], f->particles->g[1][at]}, none[2] = {0};
         double values[4 * 2 + 5]; /* flow_numbers(2) */
-        const struct score_rows rows = {1, g, none, none};
+        const struct score_rows rows = {.rows = 1, .g = g, .force = none, .divergence = none};
         const struct flow_rows flow = flow_rows_of(values, 1, 2);
         const struct score_input in = frame_windows(f, 1, &at, f->nearest + at * 18);
         assert_int_equal(scores_flow(t->scores, t->optimizer->average, &t->setup.law, &in, &rows, &flow),

@@ -113,7 +113,7 @@ static void check(int d, enum noise_target noise_on, enum noise_kind kind) {
     const struct snapshot_input in = {
         .frame = frame,
         .law = {.v0 = system.v0, .gamma = system.gamma},
-        .force = {system_force, &force},
+        .force = {.compute = system_force, .context = &force},
         .scores = scores,
         .weights = weights,
         .contact_distance = CONTACT,
