@@ -6,7 +6,7 @@
 template <int D> struct alignment {
     axes<uint64_t> q;
     axes<double> g;
-    double unit[D], radius;
+    double unit[D], per_square;
     bool bonds;
 
     __device__ __forceinline__ double weight(size_t i, size_t j) const {
@@ -16,7 +16,7 @@ template <int D> struct alignment {
 #pragma unroll
         for (int a = 0; a < D; a++)
             delta[a] = (double)(int64_t)(q.at[a][i] - q.at[a][j]) * unit[a];
-        return align_weight(D, delta, radius);
+        return align_weight(D, delta, per_square);
     }
 };
 
@@ -55,7 +55,7 @@ static void launch_turns(struct device *d, const struct box *box, const struct p
     of.g = axes_of(D, g);
     for (int a = 0; a < D; a++)
         of.unit[a] = box->side[a] * 0x1p-64;
-    of.radius = law->alignment_radius;
+    of.per_square = align_per_square(law);
     of.bonds = law->kind == PAIRS_SPRINGS;
     ep_launch(d, "turns_of_rows", turns_of_rows<D>, ep_blocks(list.owned, PAIR_THREADS), PAIR_THREADS, 0, of,
               list, sum);
@@ -74,6 +74,14 @@ static void cuda_align(const struct ops *ops, const struct box *box, const struc
         launch_turns<2>(d, box, law, q, g, rows, sum);
     else
         launch_turns<3>(d, box, law, q, g, rows, sum);
+}
+
+/* The list it is: a thread a particle is quicker than one a pair would be, whose atomics would be twice as many. */
+static void cuda_close_align(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                             size_t owned, size_t n, uint64_t *const q[], double *const g[],
+                             const struct pair_list *list, const struct close_pairs *close, int64_t *sum) {
+    (void)close;
+    cuda_align(ops, box, law, owned, n, q, g, list, sum);
 }
 
 template <int D>
@@ -96,5 +104,6 @@ static void cuda_turn(const struct ops *ops, int d, double amount, size_t owned,
 
 void cuda_fill_align(struct ops *table) {
     table->align = cuda_align;
+    table->close_align = cuda_close_align;
     table->turn = cuda_turn;
 }

@@ -235,6 +235,28 @@ static void both_parts(const struct ops *ops, const struct setting *s, struct pa
         ops->close_force(ops, &c->box, &s->law, part, c->owned, c->n, p->q, close, sum);
 }
 
+/* Of either table beside the sums over the whole list on the CPU; sums of weights aside. */
+static void compare_close_alignment(const struct setting *s, double reach, const struct close_pairs *on_cpu,
+                                    const struct close_pairs *on_cuda) {
+    const struct gas *c = &s->gas;
+    const size_t numbers = align_numbers(c->box.d), count = c->owned * numbers;
+    struct pair_law law = s->law;
+    struct both sum = both_zero(c->n * numbers * sizeof(int64_t)), close = both_zero(sum.bytes);
+    int64_t *const got = calloc(count + 1, sizeof *got), *const want = sum.cpu, *const mine = close.cpu;
+    law.alignment_radius = fmin(law.alignment_radius, reach - 0.2); /* places move a little */
+    both_cpu->align(both_cpu, &c->box, &law, c->owned, c->n, c->cpu->q, c->cpu->g, &s->cpu, sum.cpu);
+    both_cpu->close_align(both_cpu, &c->box, &law, c->owned, c->n, c->cpu->q, c->cpu->g, &s->cpu, on_cpu,
+                          close.cpu);
+    both_cuda->close_align(both_cuda, &c->box, &law, c->owned, c->n, c->cuda->q, c->cuda->g, &s->cuda,
+                           on_cuda, close.cuda);
+    both_cuda->to_host(both_cuda, got, close.cuda, count * sizeof *got);
+    for (size_t m = 0; m < count; m++)
+        both_require(m % numbers == numbers - 1 || (want[m] == mine[m] && want[m] == got[m]));
+    free(got);
+    both_release(&sum);
+    both_release(&close);
+}
+
 /* Pairs that reach no farther than the force does, and some that do; found once, with the forces of places a little
  * away. With garbage in what is overwritten. */
 static void compare_close(const struct setting *s, double reach) {
@@ -252,6 +274,7 @@ static void compare_close(const struct setting *s, double reach) {
         both_parts(both_cpu, s, c->cpu, &want, sum.cpu);
         both_parts(both_cuda, s, c->cuda, &got, sum.cuda);
         gas_equal("close force", sum.cpu, sum.cuda, compared);
+        compare_close_alignment(s, reach, &want, &got);
         const double amount = m == 0 ? 0.01 : -0.01;
         both_cpu->normal(both_cpu, 3, STREAM_PROBE, 0, c->n, c->cpu->id, c->box.d, zeta.cpu);
         both_cuda->to_device(both_cuda, zeta.cuda, zeta.cpu, zeta.bytes);

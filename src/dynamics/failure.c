@@ -206,11 +206,9 @@ out:
 }
 
 enum status simulation_explain_step(struct simulation *s) {
-    const struct particles *p = s->particles;
     simulation_pair_forces(s);
     if (s->law.alignment > 0)
-        s->ops->align(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, p->g, &s->list,
-                      s->turn);
+        simulation_turns(s);
     comm_fail(s->comm, s->ops->synchronise(s->ops));
     return explain(s, &s->step_law, s->step_law.dt, true);
 }

@@ -332,8 +332,8 @@ static void refresh_close(struct simulation *s) {
         return;
     end_messages(s);
     timer_begin(&s->timings, s->timer_force);
-    s->ops->close_pairs(s->ops, &s->box, s->law.cutoff + s->inner_skin, p->owned, p->owned + p->ghosts, p->q,
-                        &s->list, &s->close);
+    s->ops->close_pairs(s->ops, &s->box, pair_reach(&s->law) + s->inner_skin, p->owned, p->owned + p->ghosts,
+                        p->q, &s->list, &s->close);
     timer_end(&s->timings, s->timer_force);
     s->since_close = 0;
     s->close_move = s->moves;
@@ -364,13 +364,22 @@ void simulation_pair_forces(struct simulation *s) {
     timer_end(&s->timings, s->timer_force);
 }
 
+void simulation_turns(struct simulation *s) {
+    const struct particles *p = s->particles;
+    const size_t n = p->owned + p->ghosts;
+    if (s->law.kind == PAIRS_SOFTPLUS)
+        s->ops->close_align(s->ops, &s->box, &s->law, p->owned, n, p->q, p->g, &s->list, &s->close, s->turn);
+    else
+        s->ops->align(s->ops, &s->box, &s->law, p->owned, n, p->q, p->g, &s->list, s->turn);
+}
+
 /* Before the step of g, whose exact part and noise come after it: of first order in dt, as Euler's step is. */
 void simulation_turn(struct simulation *s) {
     const struct particles *p = s->particles;
     if (s->law.alignment == 0)
         return;
     timer_begin(&s->timings, s->timer_force);
-    s->ops->align(s->ops, &s->box, &s->law, p->owned, p->owned + p->ghosts, p->q, p->g, &s->list, s->turn);
+    simulation_turns(s);
     s->ops->turn(s->ops, s->box.d, s->step_law.dt * s->law.alignment, p->owned, s->turn, p->g);
     timer_end(&s->timings, s->timer_force);
 }

@@ -20,6 +20,9 @@ void simulation_pair_forces(struct simulation *s);
  * nothing without alignment. */
 void simulation_turn(struct simulation *s);
 
+/* The sums of that, s->turn; with alignment, after simulation_pair_forces. */
+void simulation_turns(struct simulation *s);
+
 /* Tells the ranks of a move of `dt` that was just made, and waits for what they tell: how far particles went since the
  * lists were made, and whether all is well. Collective. */
 enum status simulation_agree(struct simulation *s, const struct step_result *result, double dt,

@@ -7,31 +7,34 @@
 #ifndef EPFLOW_OPS_ALIGNMENT_FORMULA_H
 #define EPFLOW_OPS_ALIGNMENT_FORMULA_H
 
-#include "ops/ops.h"
+#include "ops/pair_formula.h"
 
-/* Differences of propulsions are cut at ALIGN_MOST, thousands of times what they are, so that sums over a thousand
- * neighbours cannot overflow. */
+/* Differences of propulsions are cut at ALIGN_MOST, hundreds of times what they are, so that a fixed-point number is found
+ * by adding, and sums over thousands of neighbours cannot overflow. */
 enum { ALIGN_BITS = 38 };
-#define ALIGN_MOST 32768.0
+#define ALIGN_MOST 4096.0
 
 /* Numbers of a particle: a sum for every axis, and the sum of weights. */
 FORMULA size_t align_numbers(int d) {
     return (size_t)d + 1;
 }
 
-FORMULA double align_weight(int d, const double delta[], double radius) {
+FORMULA double align_per_square(const struct pair_law *law) {
+    return 1 / (law->alignment_radius * law->alignment_radius);
+}
+/* per_square: 1 / r_a^2. */
+FORMULA double align_weight(int d, const double delta[], double per_square) {
     double square = 0;
     for (int a = 0; a < d; a++)
         square = fma(delta[a], delta[a], square);
-    const double rest = 1 - square / (radius * radius);
+    const double rest = fma(-square, per_square, 1.0);
     return rest > 0 ? rest * rest : 0;
 }
 
 /* Odd in value. */
 FORMULA int64_t align_fixed_point(double value) {
-    const double cut = value < ALIGN_MOST ? (value > -ALIGN_MOST ? value : -ALIGN_MOST) : ALIGN_MOST;
-    const double scaled = cut * (double)((int64_t)1 << ALIGN_BITS);
-    return (int64_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    const double above = value > -ALIGN_MOST ? value : -ALIGN_MOST;
+    return pair_fixed_point(above < ALIGN_MOST ? above : ALIGN_MOST, (double)((int64_t)1 << ALIGN_BITS));
 }
 
 /* What a sum is. */

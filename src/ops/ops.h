@@ -297,6 +297,10 @@ struct ops {
     void (*align)(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                   size_t n, uint64_t *const q[], double *const g[], const struct pair_list *list,
                   int64_t *sum);
+    /* The same of a softplus law whose close pairs reach far enough, but for the sums of w, which are not filled. */
+    void (*close_align)(const struct ops *ops, const struct box *box, const struct pair_law *law,
+                        size_t owned, size_t n, uint64_t *const q[], double *const g[],
+                        const struct pair_list *list, const struct close_pairs *close, int64_t *sum);
     /* g of the owned += amount times such sums. */
     void (*turn)(const struct ops *ops, int d, double amount, size_t owned, const int64_t *sum,
                  double *const g[]);

@@ -30,6 +30,7 @@ static struct ops table = {
     .nearest = cpu_nearest,
     .pair_force = cpu_pair_force,
     .align = cpu_align,
+    .close_align = cpu_close_align,
     .turn = cpu_turn,
     .close_pairs = cpu_close_pairs,
     .close_force = cpu_close_force,

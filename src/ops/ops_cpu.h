@@ -46,6 +46,9 @@ size_t cpu_edge_list(const struct ops *ops, const struct box *box, const struct 
 /* ops_cpu_align.c */
 void cpu_align(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
                size_t n, uint64_t *const q[], double *const g[], const struct pair_list *list, int64_t *sum);
+void cpu_close_align(const struct ops *ops, const struct box *box, const struct pair_law *law, size_t owned,
+                     size_t n, uint64_t *const q[], double *const g[], const struct pair_list *list,
+                     const struct close_pairs *close, int64_t *sum);
 void cpu_turn(const struct ops *ops, int d, double amount, size_t owned, const int64_t *sum,
               double *const g[]);
 
