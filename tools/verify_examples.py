@@ -2,6 +2,7 @@
 run; what they add is computed once more from the particles, by other means. verify.py names it in CASES."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,15 +14,6 @@ import verify
 
 EXAMPLES = pathlib.Path("docs/extending")
 BUILT = ["epflow", "test_snapshot", "test_entropy", "test_pair_network", "test_pair_network64"]
-FUNCTIONS, RADIUS = 12, 3
-PAIR = f"""
-system: {{particles: 400, packing_fraction: 0.4, v0: 0.25, gamma: 0.1}}
-simulation: {{dt: 0.05, burn_in: 100, frames: 40, frame_interval: 20, seed: 3}}
-network: {{kind: pair, neighbours: 24, functions: {FUNCTIONS}, radius: {RADIUS}}}
-training: {{sigma: 0.05, batch: 400, steps: 6000, warm_up: 50, rate: 0.05, average: 0.99}}
-evaluation: {{frames: all, grid: 1}}
-run: {{device: cpu}}
-"""
 
 
 # ---- the tree with the examples ----
@@ -88,7 +80,7 @@ def field(tree, folder):
 
 # ---- a score model ----
 
-def features(x, g, side):
+def features(x, g, side, functions, radius):
     """Of one frame: what a score is linear in (N, d, columns), and its divergence (N, columns); from all pairs."""
     n, d = x.shape
     apart = x[:, None] - x[None]
@@ -96,8 +88,8 @@ def features(x, g, side):
     distance = np.sqrt((apart ** 2).sum(axis=2)) + np.diag(np.full(n, np.inf))
     normal = apart / distance[:, :, None]
     along = (normal * (g[:, None] - g[None])).sum(axis=2)
-    grid = np.arange(FUNCTIONS + 1) * RADIUS / FUNCTIONS
-    piece = [np.interp(distance, grid, row, right=0) for row in np.eye(FUNCTIONS, FUNCTIONS + 1)]
+    grid = np.linspace(0, radius, functions + 1)
+    piece = [np.interp(distance, grid, row, right=0) for row in np.eye(functions, functions + 1)]
     mean = [np.einsum("ij,ija->ia", p, normal) for p in piece]
     across = [p.sum(axis=1)[:, None] * g - p @ g for p in piece]
     projected = [np.einsum("ij,ija->ia", p * along, normal) for p in piece]
@@ -115,16 +107,19 @@ def resolved(g, s, divergence, gamma):
 def score_model(tree, folder):
     for name in ("test_pair_network", "test_pair_network64"):
         yield verify.finished(name, program(tree, 0, f"tests/{name}"))
-    (folder / "pair.yaml").write_text(PAIR)
-    ran = program(tree, 2, "epflow", "run", folder / "pair.yaml", "--output", folder / "pair")
+    page = (tree / "docs/extending.md").read_text()
+    (folder / "pair.yaml").write_text(re.search(r"^```yaml\n(.*?)^```", page, flags=re.M | re.S)[1])
+    ran = program(tree, 2, "epflow", "run", folder / "pair.yaml", "--output", folder / "pair", "--set", "run.device=cpu")
     yield verify.finished("pair_run", ran)
     with h5py.File(folder / "pair/evaluation.h5") as file, h5py.File(folder / "pair/model.h5") as model:
-        gamma, fraction = file["parameters/system"].attrs["gamma"], file["certificate"].attrs["resolved_fraction"]
+        system, network = file["parameters/system"].attrs, file["parameters/network"].attrs
+        gamma, fraction = system["gamma"], file["certificate"].attrs["resolved_fraction"]
+        side = np.sqrt(system["particles"] * np.pi / system["packing_fraction"])
+        frames = [features(x, g, side, network["functions"], network["radius"])
+                  for x, g in zip(file["particles/evaluation/position"], file["particles/evaluation/propulsion"])]
         said = {name: file[f"particles/evaluation/{name}"][()]
-                for name in ("position", "propulsion", "s_g", "div_g", "resolved", "exact")}
+                for name in ("propulsion", "s_g", "div_g", "resolved", "exact")}
         theta = np.concatenate([model[f"average/{name}"][()].ravel() for name in ("own", "mean", "across", "along")])
-    side = np.sqrt(400 * np.pi / 0.4)
-    frames = [features(x, g, side) for x, g in zip(said["position"], said["propulsion"])]
     wrong = {"s_g": 0, "div_g": 0, "resolved": 0}
     for t, (phi, divergence) in enumerate(frames):
         g, s = said["propulsion"][t], phi @ theta

@@ -49,6 +49,9 @@ def flags(file):
 
 
 def check_sources(tree, names):
+    if not (build / FLAGS["src/base"] / "flags.make").exists():
+        print("this build has no makefiles: sources of examples were not compiled")
+        return
     for name in names:
         words = [compiler, "-fsyntax-only", f"-I{tree}/src", f"-I{tree}/tests", *flags(pathlib.Path(name)), name]
         result = subprocess.run(words, cwd=tree, capture_output=True, text=True, check=False)
@@ -71,6 +74,9 @@ def check_examples():
         check_sources(tree, changed + [str(path.relative_to(new)) for path in new.rglob("*.c")])
 
 
+if subprocess.run(["git", "ls-files"], cwd=source, capture_output=True, check=False).returncode != 0:
+    print("this tree is no repository of git, by which it is copied: skipped")
+    sys.exit(77)
 check_quotations()
 check_examples()
 if failures:
