@@ -254,6 +254,7 @@ import verify_badfiles  # noqa: E402
 import verify_cuda  # noqa: E402
 import verify_data  # noqa: E402
 import verify_evaluation  # noqa: E402
+import verify_examples  # noqa: E402
 import verify_inject  # noqa: E402
 import verify_kills  # noqa: E402
 import verify_load  # noqa: E402
@@ -277,7 +278,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "inject": verify_inject.injected, "kills": verify_kills.kills, "numbers": verify_numbers.numbers,
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,
-         "readers": verify_readers.readers, "report": verify_report.report,
+         "readers": verify_readers.readers, "report": verify_report.report, "examples": verify_examples.examples,
          "memory": verify_load.memory, "load": verify_load.load}
 
 
