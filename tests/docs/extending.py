@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """docs/extending.md quotes its examples as they are, and they fit the tree: extending.py BUILD SOURCE [COMPILER].
 
-Every quotation in C, Python or of a patch is found in the files of docs/extending, line after line, and of a patch no
+Every quotation in C, Python or of a patch is found in the files of docs/extending, or, in C, of the program, line after line, and of a patch no
 line outside of docs/ is left unquoted; the patches apply to a copy of the tree, whose changed sources compile. tools/verify examples
 builds and runs all of it."""
 import pathlib
@@ -27,10 +27,12 @@ def check_quotations():
     page = (source / "docs/extending.md").read_text()
     files = [path for path in (source / "docs/extending").rglob("*") if path.is_file()]
     texts = {path: path.read_text() for path in files}
+    tree = [path.read_text() for folder in ("src", "kernels") for path in (source / folder).rglob("*.[ch]")]
     quoted = set()
     for kind, quotation in re.findall(r"^```(c|python|diff)\n(.*?)^```$", page, flags=re.M | re.S):
-        if not any("\n" + quotation in "\n" + text for text in texts.values()):
-            failures.append(f"docs/extending.md quotes what is not in docs/extending:\n{quotation}")
+        known = [*texts.values(), *(tree if kind == "c" else [])]
+        if not any("\n" + quotation in "\n" + text for text in known):
+            failures.append(f"docs/extending.md quotes what is not in docs/extending or the sources:\n{quotation}")
         if kind == "diff":
             quoted.update(quotation.splitlines())
     for path, text in texts.items():
