@@ -37,8 +37,9 @@ CODES = {1, 2, 3, 4}
 INPUT = whole_input(burn_in=2, frames=4, frame_interval=2, steps=6)
 RESPONSE = INPUT.replace("network: {", "network: {kind: response} # ").replace("sigma: 0.1, ", "")
 
-# What may fail without a word, because the result does not rest on it: a call, a function of ours that led to it (small
-# ones are part of their callers; "": any), and why. The run must then end well, with the same results.
+# What may fail without a word, because the result does not rest on it: a call, one of the NEAR functions that led to it ("":
+# any), and why. The run must then end well, with the same results.
+NEAR = 3
 CLOSED = "closed after it was read, or found wrong in what comes next"
 TOLERATED = {
     ("fflush", "to_file"): "a line of the log",
@@ -112,10 +113,11 @@ def points(path, rank):
 
 @functools.lru_cache(maxsize=None)
 def functions(addresses):
-    """Names of the functions at these addresses; the linker keeps them without debugging information."""
-    said = subprocess.run(["addr2line", "-f", "-e", PROGRAM, *(hex(int(a, 16) - 1) for a in addresses)],
+    """Names of the functions that led to a call, from the innermost on, also of those that are parts of their callers
+    (builds have so much debugging information)."""
+    said = subprocess.run(["addr2line", "-f", "-i", "-e", PROGRAM, *(hex(int(a, 16) - 1) for a in addresses)],
                           capture_output=True, text=True, check=False).stdout
-    return said.split("\n")[:-1:2]
+    return [name for name in said.split("\n")[:-1:2] if not name.startswith("__wrap_")]
 
 
 def contents(path, groups):
@@ -170,7 +172,7 @@ def kept(scenario, folder):
 
 def tolerated(point):
     return any(point.call == call and name.startswith(function) for call, function in TOLERATED
-               for name in functions(point.addresses[:2]) or [""])
+               for name in functions(point.addresses)[:NEAR] or [""])
 
 
 def told_well(point, outcome):

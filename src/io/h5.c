@@ -180,9 +180,11 @@ enum status h5_close(struct h5_file **file) {
     H5Pclose((*file)->collective);
     comm_meet((*file)->comm);
     if ((*file)->id >= 0) {
-        const bool closed = H5Fclose((*file)->id) >= 0;
+        bool good = H5Fclose((*file)->id) >= 0;
+        if ((*file)->written && comm_rank((*file)->comm) == 0)
+            good = good && still_there(*file);
         /* nothing rests on a file that was read */
-        status = h5_checked(*file, closed || !(*file)->written, "", "closing the file");
+        status = h5_checked(*file, good || !(*file)->written, "", "closing the file");
     }
     release(*file);
     *file = NULL;

@@ -15,7 +15,8 @@ static void defaults(void **state) {
                                              .beta = 7.5,
                                              .gamma = 1e-4,
                                              .copies = 1,
-                                             .spring = 1};
+                                             .spring = 1,
+                                             .alignment_radius = 3};
     assert_memory_equal(&c.system, &system, sizeof system);
     assert_string_equal(c.simulation.start, "random");
     const double simulation[] = {
