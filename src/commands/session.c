@@ -103,8 +103,9 @@ bool session_stop_agreed(struct session *s) {
     return stop > 0;
 }
 
-bool session_stop_now(void *context) {
+bool session_stop_now(void *context, double done) {
     struct session *s = context;
+    (void)done;
     if (session_stop_requested(s))
         comm_notify(s->comm);
     return comm_notified(s->comm);

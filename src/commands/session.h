@@ -48,8 +48,8 @@ bool session_stop_requested(struct session *s);
 /* The same on every rank. Collective. */
 bool session_stop_agreed(struct session *s);
 /* For work of which every rank has a part, looked at by each on its own: the first to stop lets the others know. context:
- * the session. Not collective. */
-bool session_stop_now(void *context);
+ * the session; done (of the work) is not read. Not collective. */
+bool session_stop_now(void *context, double done);
 /* Until the next call but one of session_stop_requested so many seconds may pass. */
 void session_expect(struct session *s, double seconds);
 /* Seconds until the time is over, INFINITY without a limit. */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/progress.h"
 #include "commands/commands.h"
 #include "commands/learning.h"
 #include "commands/retry.h"
@@ -289,6 +290,32 @@ out:
     return status;
 }
 
+/* Tests that are still to come. */
+static double tests_left(const struct session *s, const struct training_run *r) {
+    const struct training_parameters *p = &s->config.training;
+    const int64_t step = r->trainer->optimizer->step, each = p->test_interval;
+    double tests = test_is_due(s, r);
+    if (each > 0)
+        tests += (double)(p->steps / each - step / each);
+    return tests + (step < p->steps && (each == 0 || p->steps % each != 0));
+}
+
+/* How many steps take as long as a test, by what both compute: a loss of scores that are matched, or of noise in both
+ * signs, runs the network forth and back twice. */
+static double test_in_steps(const struct session *s, const struct training_run *r) {
+    const struct training_parameters *p = &s->config.training;
+    const struct score_cost cost = scores_operations(r->trainer->scores);
+    const double step = 2 * cost.training * fmin((double)p->batch, (double)config_total(&s->config.system)) *
+                        p->frames_per_step;
+    double tested = 0;
+    for (int m = 0; m < r->data.count; m++) {
+        const double particles = (double)(r->data.file[m].particles * r->data.file[m].copies);
+        const double most = p->test_particles > 0 ? (double)p->test_particles : particles;
+        tested += (double)r->data.file[m].held_out * fmin(particles, most);
+    }
+    return cost.divergence * tested / step;
+}
+
 /* Of all frames. */
 static double held_particles(const struct training_data *data) {
     double particles = 0;
@@ -309,9 +336,12 @@ static enum status train(struct session *s, struct training_run *r) {
     double loss = 0, drawn = 0;
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
+    progress_also(&progress, tests_left(s, r), test_in_steps(s, r));
     while (true) {
         if (test_is_due(s, r)) {
+            progress_also_begin(&progress);
             status = test_model(s, r);
+            progress_also_end(&progress);
             if (status == STATUS_STOPPED)
                 return stop_here(s, r);
             if (status == STATUS_NUMBERS) {
@@ -388,7 +418,7 @@ enum status command_train(struct session *s) {
         TRY(save_model(s, &r, r.path)); /* from here on --resume goes on with this one */
     }
     retry_begin(s, r.trainer, &r.state);
-    scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
+    scores_stop_by(r.trainer->scores, &(struct score_stop){.asked = session_stop_now, .context = s});
     session_enter(s);
     if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
         status = train(s, &r);
