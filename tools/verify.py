@@ -278,7 +278,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,
          "readers": verify_readers.readers, "report": verify_report.report,
-         "progress": verify_terminal.progress,
+         "progress": verify_terminal.progress, "closing": verify_terminal.closing,
          "memory": verify_load.memory, "load": verify_load.load}
 
 

@@ -1,11 +1,16 @@
 """The cases progress and closing of tools/verify: what the program says of a run while it goes on, and at its end."""
+import json
 import os
 import pty
 import re
 import select
 import statistics
 import subprocess
+import sys
 import time
+
+import h5py
+import numpy as np
 
 import verify
 from running import CROWDED, command, run
@@ -108,3 +113,97 @@ def quiet(folder):
     yield equal("quiet_done", len(END.findall(said)), 3)
     log = [line[21:] for line in (folder / "quiet/log.txt").read_text().splitlines()]
     yield equal("quiet_log", "the_same" if all(line in said for line in log) and len(log) > 20 else "other", "the_same")
+
+
+# ---- closing ----
+
+def parsed(result):
+    """Standard output as one JSON object; None where it is anything else."""
+    try:
+        return json.loads(result.stdout)
+    except ValueError:
+        print(result.stdout, result.stderr, file=sys.stderr)
+        return None
+
+
+def stage_of(said, name):
+    return next(stage for stage in said["stages"] if stage["stage"] == name)
+
+
+def table_agrees(said, printed):
+    """Whether the rows of the tables on the terminal are those of the object, to the digits that are printed."""
+    rows = re.findall(r"^(\S.*?) +([0-9.]+) +([0-9.]+) +([0-9.]+) +[0-9.]+ %$", printed, re.MULTILINE)
+    sections = [section for stage in said["stages"] for section in stage["sections"]]
+    return len(rows) == len(sections) and all(
+        row[0] == section["section"] and all(abs(float(text) - section[name]) <= 0.0006
+                                             for text, name in zip(row[1:], ("min", "mean", "max")))
+        and section["min"] <= section["mean"] <= section["max"] for row, section in zip(rows, sections))
+
+
+def from_files(folder, stage):
+    """Main numbers of a stage, by name, as its files have them."""
+    if stage == "simulate":
+        with h5py.File(folder / "trajectory.h5", "r") as file:
+            divergence = file["parameters/scalars/div_b"][()]
+            particles = file["particles/trajectory/position/value"].shape[1]
+        return {"frames": len(divergence), "exact": -divergence.mean() / particles}
+    if stage == "train":
+        with h5py.File(folder / "model.h5", "r") as file:
+            return {"steps": file.attrs["step"], "loss": file["training/log/loss"][-1],
+                    "held_out_resolved_fraction": file["training/test/resolved_fraction"][-1],
+                    "held_out_resolved_fraction_error": file["training/test/error"][-1]}
+    names = ("exact", "exact_error", "resolved", "resolved_error", "resolved_fraction", "resolved_fraction_error",
+             "exact_total", "exact_total_error", "certified_total", "certified_total_error")
+    with h5py.File(folder / "evaluation.h5", "r") as file:
+        return {name: file["certificate"].attrs[name] for name in names}
+
+
+def stages_agree(said, folder, ranks):
+    for name in ("simulate", "train", "evaluate"):
+        stage = stage_of(said, name)
+        yield equal(f"{ranks}_{name}_state", stage["state"], "complete")
+        expected = from_files(folder, name)
+        wrong = [key for key, value in expected.items() if not np.isclose(stage["results"][key], value, rtol=1e-12)]
+        yield equal(f"{ranks}_{name}_results", ",".join(wrong) or "as_files", "as_files")
+        missing = [path for path in stage["files"] if not os.path.exists(path)]
+        yield equal(f"{ranks}_{name}_files", ",".join(missing) or len(stage["files"]),
+                    {"simulate": 2, "train": 1, "evaluate": 3}[name])
+        memory = stage["memory_peak_bytes"]
+        yield equal(f"{ranks}_{name}_memory", "sums_up" if 1e6 < memory["min"] <= memory["mean"] <= memory["max"] and
+                    np.isclose(memory["sum"], ranks * memory["mean"]) else memory, "sums_up")
+
+
+def work_done(said, particles, steps, training):
+    """What each stage says that it did, beside what the input says."""
+    for stage, name, done in (("simulate", "particle_steps", particles * steps), ("train", "training_steps", training),
+                              ("evaluate", "particles_evaluated", 10 * particles)):
+        found = stage_of(said, stage)
+        seconds = found[name] / found[f"{name}_per_second"]
+        yield equal(name, found[name], done)
+        yield equal(f"{name}_per_second", "by_time" if 0 < seconds <= found["seconds"] else seconds, "by_time")
+
+
+def closing(folder):
+    """--json: the closing table as one object, with the numbers of the table on the terminal and of the files."""
+    for ranks in (1, 2):
+        output = folder / f"ranks{ranks}"
+        source = verify.write_small(folder, output.name, frames=10)
+        source.write_text(source.read_text().replace("burn_in: 100", "burn_in: 5").replace("refine: 1", "refine: 0")
+                          .replace("steps: 2000", "steps: 60").replace("frame_interval: 10", "frame_interval: 0.5"))
+        result = run(ranks, "run", source, "--json")
+        said = parsed(result)
+        yield equal(f"{ranks}_exit", said and said["exit"], {"code": 0, "meaning": "done", "message": None})
+        yield equal(f"{ranks}_ranks", said["ranks"], ranks)
+        yield equal(f"{ranks}_table", "the_same" if table_agrees(said, result.stderr) else "other", "the_same")
+        yield from stages_agree(said, output, ranks)
+    yield from work_done(said, particles=256, steps=5 / 0.05 + 9 * 0.5 / 0.05, training=60)
+    again = parsed(run(0, "run", source, "--json", "--resume"))
+    yield equal("again", {stage["state"] for stage in again["stages"]}, {"was complete"})
+    yield equal("planned", parsed(run(0, "train", source, "--json", "--dry-run"))["stages"][0]["state"], "planned")
+    yield equal("no_json", len(run(0, "run", source, "--resume").stdout), 0)
+    bad = parsed(run(0, "simulate", source, "--json", "--set", "simulation.dt=5"))
+    yield equal("bad_exit", bad["exit"]["code"], 2)
+    yield equal("bad_message", "names_it" if "simulation.dt" in bad["exit"]["message"] else bad["exit"], "names_it")
+    stopped = parsed(run(0, "simulate", source, "--json", "--overwrite", "--set", "simulation.frames=1000000", "--set",
+                         "run.walltime=0.02"))
+    yield equal("stopped", (stopped["exit"]["code"], stage_of(stopped, "simulate")["state"]), (75, "stopped"))

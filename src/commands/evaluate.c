@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/evaluate_run.h"
 #include "commands/learning.h"
@@ -325,10 +326,11 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
                              r->model.text, evaluation_convention(s), noise, &r->file);
 }
 
-enum status command_evaluate(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     struct evaluation_run *r = calloc(1, sizeof *r);
     const double begun = timer_now();
+    double computing, seconds;
     size_t done = 0;
     bool complete = false;
     memory_forget_peak();
@@ -351,10 +353,14 @@ enum status command_evaluate(struct session *s) {
         log_info("%s is complete: nothing to evaluate", r->path);
         goto out;
     }
+    computing = timer_now();
     TRY(evaluate_frames(s, r, done));
+    seconds = timer_now() - computing;
     TRY(evaluation_results(s, r));
-    session_print_timings(s, &r->timings, timer_now() - begun);
-    session_print_memory(s, (double)r->shape.particles);
+    closing_timings(s, &r->timings, timer_now() - begun);
+    closing_rate(s, "particles evaluated", (double)(r->shape.frames - done) * (double)r->shape.particles,
+                 seconds);
+    closing_memory(s, (double)r->shape.particles);
 out:
     session_leave(s);
     if (r) {
@@ -373,4 +379,8 @@ out:
         free(r);
     }
     return status;
+}
+
+enum status command_evaluate(struct session *s) {
+    return closing_stage(s, "evaluate", stage);
 }

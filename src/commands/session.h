@@ -3,6 +3,7 @@
 #define EPFLOW_COMMANDS_SESSION_H
 
 #include "base/config.h"
+#include "base/json.h"
 #include "base/timer.h"
 #include "io/replaced.h"
 #include "ops/ops.h"
@@ -28,6 +29,8 @@ struct session {
     double begun, limit, looked, longest, expected;
     bool out_of_time;
     bool locked, opened; /* the output folder, by this run */
+    struct json closing; /* what --json prints at the end, on rank 0; closing.h */
+    bool stage_done;     /* by this run: it had something to do */
 };
 
 /* Catches SIGTERM, SIGINT and SIGUSR1. Until session_enter they end this process at once, with exit code 75: nothing is
@@ -84,13 +87,6 @@ enum status session_settle_replaced(struct session *s, enum replaced_stage stage
 /* What is wrong with a result that is to be gone on with, with advice where it cannot be read at all (STATUS_STORAGE then);
  * any other status as it is. Collective. */
 enum status session_resumable(struct session *s, enum status status, const char *path);
-
-/* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
-void session_print_timings(struct session *s, const struct timings *timings, double total);
-
-/* Prints the most memory that ranks have had since memory_forget_peak: min, mean, max, of all together, and that a
- * particle of this many. Collective. */
-void session_print_memory(struct session *s, double particles);
 
 /* True on every rank once `minutes` of wall clock have passed on rank 0 since *last, which is then set to
  * now. Collective. */

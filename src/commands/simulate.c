@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/memory.h"
 #include "commands/start_frame.h"
@@ -358,6 +359,7 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
     struct trajectory_totals totals = {0};
+    struct estimate exact;
     char rate[128];
     TRY(begin(s, r, resuming, step));
     r->first = r->simulation->step_law.step;
@@ -376,9 +378,15 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
              "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps, skin %.2f r0", done,
              done / seconds / 1e6, done / n / (double)r->simulation->builds, r->simulation->skin);
     progress_end(&progress, rate);
-    session_print_timings(s, &r->simulation->timings, seconds);
-    session_print_memory(s, n);
-    TRY(comm_agree(s->comm, totals_log(c, &totals)));
+    closing_timings(s, &r->simulation->timings, seconds);
+    closing_rate(s, "particle-steps", done, seconds);
+    closing_memory(s, n);
+    TRY(comm_agree(s->comm, totals_log(c, &totals, &exact)));
+    closing_results(s);
+    closing_number(s, "frames", (double)frames);
+    closing_number(s, "steps", (double)r->simulation->step_law.step);
+    closing_estimate(s, "exact", exact.value, exact.error);
+    closing_results_end(s);
 out:
     totals_release(&totals);
     return status;
@@ -393,7 +401,7 @@ enum status simulate_refuse_data(const struct session *s) {
                 s->file);
 }
 
-enum status command_simulate(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct run r = {0};
@@ -440,4 +448,8 @@ out:
     slice_destroy(&r.slice);
     free(r.position);
     return status;
+}
+
+enum status command_simulate(struct session *s) {
+    return closing_stage(s, "simulate", stage);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/learning.h"
 #include "commands/retry.h"
@@ -325,6 +326,20 @@ static double held_particles(const struct training_data *data) {
     return particles;
 }
 
+static void close_results(struct session *s, const struct model_state *state) {
+    closing_results(s);
+    closing_number(s, "steps", (double)state->step);
+    if (state->log_rows > 0)
+        closing_number(s, "loss", state->log[state->log_rows - 1].loss);
+    if (state->test_rows > 0) {
+        const struct test_log_row *test = &state->test[state->test_rows - 1];
+        closing_estimate(s, "held_out_resolved_fraction", test->resolved_fraction, test->error);
+        closing_number(s, "held_out_residual", test->residual);
+    }
+    closing_number(s, "retries", (double)state->retry_rows);
+    closing_results_end(s);
+}
+
 static enum status train(struct session *s, struct training_run *r) {
     enum status status = STATUS_OK;
     const struct training_parameters *p = &s->config.training;
@@ -373,8 +388,11 @@ static enum status train(struct session *s, struct training_run *r) {
     snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
     TRY(save_model(s, r, r->path));
-    session_print_timings(s, &r->trainer->timings, seconds);
-    session_print_memory(s, held_particles(&r->data));
+    closing_timings(s, &r->trainer->timings, seconds);
+    closing_rate(s, "training steps", (double)(o->step - first), seconds);
+    closing_rate(s, "particles trained on", drawn, seconds);
+    closing_memory(s, held_particles(&r->data));
+    close_results(s, &r->state);
 out:
     return status;
 }
@@ -394,7 +412,7 @@ static enum status set_aside(struct session *s, struct training_run *r) {
     return STATUS_NUMBERS;
 }
 
-enum status command_train(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct training_run r = {.log_every = 1 + c->training.steps / LOG_ROWS};
@@ -442,4 +460,8 @@ out:
     retry_release(&r.state);
     free(r.tensor);
     return status;
+}
+
+enum status command_train(struct session *s) {
+    return closing_stage(s, "train", stage);
 }
