@@ -279,6 +279,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,
          "readers": verify_readers.readers, "report": verify_report.report,
          "progress": verify_terminal.progress, "closing": verify_terminal.closing,
+         "info": verify_terminal.info,
          "memory": verify_load.memory, "load": verify_load.load}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import verify
 from running import CROWDED, command, run
-from verify import at_most, equal
+from verify import at_most, equal, finished
 
 LINE = re.compile(r"(simulation|training|evaluation) +(\d+) %  \S+ /s  (.*?) left")
 END = re.compile(r"(simulation|training|evaluation) done in (.*?)(  |\r|$)")
@@ -207,3 +207,41 @@ def closing(folder):
     stopped = parsed(run(0, "simulate", source, "--json", "--overwrite", "--set", "simulation.frames=1000000", "--set",
                          "run.walltime=0.02"))
     yield equal("stopped", (stopped["exit"]["code"], stage_of(stopped, "simulate")["state"]), (75, "stopped"))
+
+
+
+# ---- info ----
+
+def number(text):
+    return float(re.match(r"[-+0-9.e]+", text)[0])
+
+
+def info(folder):
+    """info of every kind of file: scales, completeness and main numbers, in words and as JSON, beside the input's."""
+    source = verify.write_small(folder, "info", frames=10)
+    source.write_text(source.read_text().replace("burn_in: 100", "burn_in: 5").replace("steps: 2000", "steps: 60"))
+    yield finished("exit_code", run(0, "run", source))
+    side = np.sqrt(256 * np.pi / 0.5)
+    scales = {"persistence_length": 0.25 / 0.1, "persistence_time": 10, "particles": 256, "packing_fraction": 0.5}
+    for kind in ("trajectory", "restart", "model", "evaluation"):
+        path = folder / f"info/{kind}.h5"
+        words = {line[:22].strip(): line[23:] for line in run(0, "info", path).stdout.splitlines()}
+        summary = parsed(run(0, "info", path, "--json"))["summary"]
+        wrong = [key for key, value in scales.items() if not np.isclose(summary[key], value)]
+        yield equal(f"{kind}_summary", ",".join(wrong) or summary["kind"], kind)
+        yield equal(f"{kind}_box", "right" if np.allclose(summary["box"], [side, side]) else summary["box"], "right")
+        yield equal(f"{kind}_words", (number(words["persistence length"]), number(words["particles"])), (2.5, 256))
+        yield equal(f"{kind}_complete", summary["complete"], True)
+        yield equal(f"{kind}_origin", "there" if str(source) in words["command"] else words["command"], "there")
+        if kind == "model":  # 8 others on average within the reach
+            yield at_most("model_reach", abs(summary["reach"] - np.sqrt(8 * side**2 / (256 * np.pi))), 1e-9)
+            yield equal("model_steps", words["steps of training"], "60 of 60")
+            test = from_files(folder / "info", "train")["held_out_resolved_fraction"]
+            yield at_most("model_tested", abs(number(words["resolved fraction"]) / test - 1), 1e-3)
+        if kind in ("trajectory", "evaluation"):
+            stage = {"trajectory": "simulate", "evaluation": "evaluate"}[kind]
+            exact = from_files(folder / "info", stage)["exact"]
+            yield at_most(f"{kind}_exact", abs(number(words["exact EPR"]) / exact - 1), 1e-4)
+    run(0, "simulate", source, "--overwrite", "--set", "simulation.frames=1000000", "--set", "run.walltime=0.02")
+    yield equal("stopped_complete", parsed(run(0, "info", folder / "info/trajectory.h5", "--json"))["summary"]
+                ["complete"], False)

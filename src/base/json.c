@@ -93,6 +93,13 @@ void json_number(struct json *j, const char *name, double value) {
     fprintf(j->stream, isfinite(value) ? "%.17g" : "null", value);
 }
 
+void json_flag(struct json *j, const char *name, bool value) {
+    if (!j->stream)
+        return;
+    begin_member(j, name);
+    fputs(value ? "true" : "false", j->stream);
+}
+
 void json_string(struct json *j, const char *name, const char *value) {
     if (!j->stream)
         return;

@@ -27,6 +27,7 @@ void json_list(struct json *j, const char *name);
 void json_end(struct json *j);
 /* What is not finite is null. */
 void json_number(struct json *j, const char *name, double value);
+void json_flag(struct json *j, const char *name, bool value);
 /* NULL is null. */
 void json_string(struct json *j, const char *name, const char *value);
 /* Ends all that is not ended. The text, allocated; NULL: out of memory, or never started. */

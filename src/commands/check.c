@@ -54,7 +54,7 @@ static enum status check_totals(const struct config *c, const struct trajectory_
     }
     if (eps > 0)
         report("I4  exact EPR, two ways (dt incl.)", frames, left, right, work + 2 * frames);
-    return totals_log(c, totals, NULL);
+    return totals_log(c, totals);
 }
 
 static enum status check_trajectory(struct session *s, const char *path) {

@@ -381,7 +381,8 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     closing_timings(s, &r->simulation->timings, seconds);
     closing_rate(s, "particle-steps", done, seconds);
     closing_memory(s, n);
-    TRY(comm_agree(s->comm, totals_log(c, &totals, &exact)));
+    TRY(comm_agree(s->comm, totals_log(c, &totals)));
+    TRY(comm_agree(s->comm, totals_exact_mean(c, &totals, &exact)));
     closing_results(s);
     closing_number(s, "frames", (double)frames);
     closing_number(s, "steps", (double)r->simulation->step_law.step);

@@ -55,37 +55,46 @@ static const char *plus_minus(double error, char *text, size_t size) {
 }
 
 /* The mean over frames as "value +- error"; exact or totals_euler_loss. */
-static struct estimate mean_text(const struct config *c, size_t frames, const struct trajectory_scalars *s,
-                                 double of(const struct config *, const struct trajectory_scalars *),
-                                 double *series, char text[64]) {
+static double mean_text(const struct config *c, size_t frames, const struct trajectory_scalars *s,
+                        double of(const struct config *, const struct trajectory_scalars *), double *series,
+                        char text[64]) {
     char error[32];
     for (size_t m = 0; m < frames; m++)
         series[m] = of(c, &s[m]);
     const struct estimate e = block_estimate((int)frames, series);
     snprintf(text, 64, "%.5g%s", e.value, plus_minus(e.error, error, sizeof error));
-    return e;
+    return e.value;
 }
 
-enum status totals_log(const struct config *c, const struct trajectory_totals *totals,
-                       struct estimate *exact_out) {
+enum status totals_log(const struct config *c, const struct trajectory_totals *totals) {
     const size_t frames = totals->frames;
     char exact[64], euler[64], loss[64], before[128] = "the frames are";
     double *series = malloc((frames + 1) * sizeof *series);
     if (!series)
         return FAIL(STATUS_FAILURE, "out of memory for %zu frames", frames);
-    const struct estimate of_frames = mean_text(c, frames, totals->of_frame, totals_exact, series, exact);
-    if (exact_out)
-        *exact_out = of_frames;
+    mean_text(c, frames, totals->of_frame, totals_exact, series, exact);
     log_info("exact entropy production rate (informatic%s): %s per particle, of %zu frames",
              c->system.eps > 0 ? "" : ", g part", exact, frames);
-    const double total = mean_text(c, frames, totals->of_euler, totals_exact, series, euler).value;
-    const double lost = mean_text(c, frames, totals->of_euler, totals_euler_loss, series, loss).value;
+    const double total = mean_text(c, frames, totals->of_euler, totals_exact, series, euler);
+    const double lost = mean_text(c, frames, totals->of_euler, totals_euler_loss, series, loss);
     if (totals->refined)
         snprintf(before, sizeof before, "before the fine steps %s, in states", euler);
     if (c->system.eps == 0 && !isnan(lost))
         log_info("  %s of Euler steps of %g; these keep less of it, by dt/2 tr K^2 = %s (%.2g %%) where "
                  "contacts are harmonic",
                  before, c->simulation.dt, loss, 100 * lost / total);
+    free(series);
+    return STATUS_OK;
+}
+
+enum status totals_exact_mean(const struct config *c, const struct trajectory_totals *totals,
+                              struct estimate *out) {
+    char text[64];
+    double *series = malloc((totals->frames + 1) * sizeof *series);
+    if (!series)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu frames", totals->frames);
+    mean_text(c, totals->frames, totals->of_frame, totals_exact, series, text);
+    *out = block_estimate((int)totals->frames, series);
     free(series);
     return STATUS_OK;
 }

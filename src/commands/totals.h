@@ -35,8 +35,11 @@ double totals_exact(const struct config *c, const struct trajectory_scalars *s);
 double totals_euler_loss(const struct config *c, const struct trajectory_scalars *s);
 
 /* Logs the exact total per particle with its error; where eps = 0, also -div_x b of the states that Euler steps made, and
- * totals_euler_loss. exact, if not NULL: of the frames. */
-enum status totals_log(const struct config *c, const struct trajectory_totals *totals,
-                       struct estimate *exact);
+ * totals_euler_loss. */
+enum status totals_log(const struct config *c, const struct trajectory_totals *totals);
+
+/* The mean of totals_exact over the frames, and its error. */
+enum status totals_exact_mean(const struct config *c, const struct trajectory_totals *totals,
+                              struct estimate *out);
 
 #endif

@@ -53,7 +53,8 @@ static const struct command command_table[] = {
      "kinds.",
      command_check, true, CHECK_SYSTEM, false},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
-     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
+     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints kind, completeness and\n"
+     "scales as \"summary\", and all scalars.",
      command_info, false, NULL, false},
     {"export", "FILE.h5", "particles of a trajectory or an evaluation, for OVITO, ASE, AMEP", false, NULL,
      "Writes frames of a trajectory or an evaluation in a file that other programs read: --format xyz\n"
