@@ -53,7 +53,8 @@ static const struct command command_table[] = {
      "kinds.",
      command_check, true, CHECK_SYSTEM, false},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
-     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints kind, completeness and\n"
+     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints kind, completeness "
+     "and\n"
      "scales as \"summary\", and all scalars.",
      command_info, false, NULL, false},
     {"export", "FILE.h5", "particles of a trajectory or an evaluation, for OVITO, ASE, AMEP", false, NULL,
@@ -303,7 +304,8 @@ static void print_overview(void) {
     printf(
         "\nepflow COMMAND --help lists the parameters of a command. epflow help man prints the manual page, "
         "epflow\n"
-        "help reference the same as Markdown, epflow help completion what bash completes.\n");
+        "help reference the same as Markdown, epflow help completion what bash completes (completion-zsh, "
+        "completion-fish: other shells).\n");
     print_options();
 }
 
