@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/provenance.h"
+#include "commands/closing.h"
 #include "commands/manual.h"
 #include "commands/usage.h"
 #include "io/inspect.h"
@@ -95,6 +96,15 @@ static enum status run(struct session *s, const struct command *command) {
     return comm_agree(s->comm, status);
 }
 
+static const char *meaning_of(enum status status) {
+    int count;
+    const struct exit_code *code = usage_exit_codes(&count);
+    for (int m = 0; m < count; m++)
+        if (code[m].code == (int)status)
+            return code[m].meaning;
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     struct session session = {.ops = ops_cpu(), .device = "cpu"};
     const struct command *command = NULL;
@@ -127,10 +137,13 @@ int main(int argc, char **argv) {
         status = choose_loops(&session);
     if (status == STATUS_OK && command && command->computes && !session.dry_run)
         status = choose_device(&session, &backend);
+    if (command && command->closes)
+        closing_begin(&session, command->name);
     if (status == STATUS_OK && command)
         status = run(&session, command);
     if (status != STATUS_OK && status != STATUS_STOPPED)
         log_error(status_message(), status_place());
+    closing_print(&session, status, meaning_of(status));
     log_stop();
     comm_use_device(session.comm, NULL);
     backend_close(&backend);

@@ -268,6 +268,7 @@ import verify_signals  # noqa: E402
 import verify_simulation  # noqa: E402
 import verify_slurm  # noqa: E402
 import verify_storage  # noqa: E402
+import verify_terminal  # noqa: E402
 
 CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks, "bad-input": bad_input,
          "foreign": verify_data.foreign, "mix": verify_data.mix, "compare": verify_evaluation.compare,
@@ -279,6 +280,8 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "emulation": verify_cuda.emulation, "kernels": verify_cuda.kernels, "slurm": verify_slurm.slurm,
          "storage": verify_storage.storage, "bad-files": verify_badfiles.bad_files,
          "readers": verify_readers.readers, "report": verify_report.report, "examples": verify_examples.examples,
+         "progress": verify_terminal.progress, "closing": verify_terminal.closing,
+         "info": verify_terminal.info,
          "memory": verify_load.memory, "load": verify_load.load}
 
 

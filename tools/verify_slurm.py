@@ -6,7 +6,7 @@ import sys
 import time
 
 import verify
-from running import EPFLOW
+from running import EPFLOW, errors
 from verify import equal, finished, frames_written, run
 
 SANDBOX = verify.ROOT / "tests/slurm/sandbox"
@@ -96,6 +96,41 @@ def array(slurm, folder, source):
             folder / f"alone-{phi}/trajectory.h5", folder / f"phi-{phi}/trajectory.h5", "/particles"), "none")
 
 
+def nodes(slurm, source, output):
+    """All stages on two nodes, in one job that is interrupted once."""
+    job = slurm.submit(NODES, "nodes.sbatch", source)
+    slurm.until(lambda: frames_written(output / "trajectory.h5") > 3)
+    slurm.call("scancel", "--batch", "--signal=USR1", job)
+    yield equal("nodes_requeued", slurm.requeued(job), "yes")
+    yield equal("nodes", slurm.ended(job), "COMPLETED")
+
+
+def gpus(slurm, source, output):
+    """On nodes whose GPUs do not work the job fails, and says why; where it may, it takes the CPUs."""
+    options = (*NODES, "--gpus-per-node=1")
+    job = slurm.submit(options, "gpus.sbatch", source)
+    yield equal("gpus_without", slurm.ended(job), "FAILED")
+    said = (slurm.folder / f"epflow-gpus-{job}.log").read_text()
+    yield equal("gpus_says_why", len(errors(said)), 1)
+    job = slurm.submit(options, "gpus.sbatch", source, EPFLOW_DEVICE="auto")
+    yield equal("gpus_asked_for", "gpu:1" in slurm.show(job).get("TresPerNode", ""), True)
+    yield equal("gpus_auto", slurm.ended(job), "COMPLETED")
+    yield equal("gpus_ranks", run(0, "info", output / "evaluation.h5").stdout.count("ranks                  2"), 1)
+
+
+def scaling(slurm, folder):
+    """tools/scaling within a job, by srun and by mpirun."""
+    for name, more in (("srun", {}), ("mpirun", {"EPFLOW_LAUNCHER": "mpirun -n {ranks}"})):
+        output = folder / f"scaling-{name}"
+        job = slurm.submit(("--nodes=2", "--ntasks-per-node=1", "--time=10"), "scaling.sbatch", "--ranks", "1", "2",
+                           "--rounds", "1", "--particle-steps", "4e5", "--burn-in", "20", "--kinds", "weak", "--weak",
+                           "1024", "--output", output, **more)
+        yield equal(f"scaling_{name}", slurm.ended(job), "COMPLETED")
+        rows = (output / "scaling.csv").read_text().splitlines() if (output / "scaling.csv").exists() else []
+        yield equal(f"scaling_{name}_ranks", [row.split(",")[1] for row in rows[1:]], ["1", "2"])
+        yield equal(f"scaling_{name}_picture", (output / "scaling.png").exists(), True)
+
+
 def end_time(slurm, source, output):
     """A job of one minute, without any signal: the end that Slurm names is what stops it."""
     job = slurm.submit((*ONE, "--time=1", "--signal=B:USR2@1"), "simulate.sbatch", source, "--set",
@@ -105,10 +140,10 @@ def end_time(slurm, source, output):
     slurm.call("scancel", job)
 
 
-def write(folder, output):
+def write(folder, output, steps=500):
     """Long enough to be interrupted in every stage; messages between the two nodes are slow."""
     path = verify.write_small(folder, output, particles=1024, frames=200)
-    path.write_text(path.read_text().replace("steps: 2000", "steps: 500").replace("frames: all", "frames: held_out")
+    path.write_text(path.read_text().replace("steps: 2000", f"steps: {steps}").replace("frames: all", "frames: held_out")
                     .replace("checkpoint_interval: 0.001", "checkpoint_interval: 0.01"))
     return path
 
@@ -125,12 +160,18 @@ def cases(slurm, folder):
         yield equal(f"chain_{name}_differences", verify.differences(
             whole / f"{name}.h5", folder / f"chain/{name}.h5", *groups), "none")
     yield from array(slurm, folder, verify.write_small(folder, "array", particles=256))
+    yield from nodes(slurm, write(folder, "nodes", 60), folder / "nodes")
+    yield equal("nodes_differences", verify.differences(whole / "trajectory.h5", folder / "nodes/trajectory.h5",
+                                                        "/particles"), "none")
+    yield from gpus(slurm, write(folder, "gpus", 60), folder / "gpus")
+    yield from scaling(slurm, folder)
     if verify.full():
         yield from end_time(slurm, write(folder, "end"), folder / "end")
 
 
 def slurm(folder):
-    """The job scripts on a Slurm of two virtual nodes: requeued, cancelled and resumed, chained, in an array."""
+    """The job scripts on a Slurm of two virtual nodes: requeued, cancelled and resumed, chained, in an array,
+    on many nodes, on nodes with GPUs, and scaling."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))):
         print("slurm: skipped: it wants root and Slurm (tools/setup --tests)", file=sys.stderr)
         return

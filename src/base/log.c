@@ -5,15 +5,10 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "base/text.h"
-#include "base/timer.h"
 
 static int own_rank;
 static FILE *file;
@@ -142,62 +137,14 @@ void log_error_alone(const char *message, const char *place) {
     log_stop();
 }
 
-/* ---- progress ---- */
-
-static const double SHOW_TERMINAL = 0.5, SHOW_FILE = 30; /* seconds between lines */
-
-void progress_start(struct progress *p, const char *what, double total, double done_before) {
-    *p = (struct progress){.what = what, .total = total, .done_before = done_before};
-    p->started = p->shown = timer_now();
-}
-
-/* Three digits and an exponent that is a multiple of three: "850", "12.3e6". */
-static void rate_text(double rate, char *out, size_t size) {
-    int exponent = 0;
-    for (; rate >= 999.5; exponent += 3)
-        rate /= 1000;
-    if (exponent > 0)
-        snprintf(out, size, "%.3ge%d", rate, exponent);
-    else
-        snprintf(out, size, "%.3g", rate);
-}
-
-static void show(struct progress *p, double now, double done, const char *detail, bool terminal) {
-    char line[LINE], speed[32], left[64] = "unknown time";
-    double elapsed = now - p->started, rate = elapsed > 0 ? (done - p->done_before) / elapsed : 0;
-    if (rate > 0)
-        text_duration((p->total - done) / rate, left, sizeof left);
-    rate_text(rate, speed, sizeof speed);
-    snprintf(line, sizeof line, "%s %3.0f %%  %s /s  %s left%s%s", p->what,
-             p->total > 0 ? floor(100 * done / p->total) : 100, speed, left, detail ? "  " : "",
-             detail ? detail : "");
-    if (!terminal) {
-        say(line);
+void log_rewrite(const char *line) {
+    if (own_rank != 0 || (!line && !line_open))
         return;
-    }
-    fprintf(stderr, "\r\033[K%s", line);
+    fprintf(stderr, "\r\033[K%s", line ? line : "");
     fflush(stderr);
-    line_open = true;
+    line_open = line != NULL;
 }
 
-void progress_show(struct progress *p, double done, const char *detail) {
-    double now = timer_now();
-    if (own_rank != 0 || now - p->shown < SHOW_TERMINAL)
-        return;
-    bool terminal = isatty(STDERR_FILENO); /* a system call, so not at every step */
-    if (!terminal && now - p->shown < SHOW_FILE)
-        return;
-    p->shown = now;
-    show(p, now, done, detail, terminal);
-}
-
-void progress_end(struct progress *p, const char *detail) {
-    char took[64];
-    if (own_rank != 0)
-        return;
-    if (line_open)
-        fprintf(stderr, "\r\033[K");
-    line_open = false;
-    text_duration(timer_now() - p->started, took, sizeof took);
-    log_info("%s done in %s%s%s", p->what, took, detail ? "  " : "", detail ? detail : "");
+bool log_speaks(void) {
+    return own_rank == 0;
 }

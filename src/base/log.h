@@ -9,6 +9,8 @@
 
 /* Before it, only rank 0's messages are known to be rank 0's: call it first. Not collective. */
 void log_start(int rank);
+/* Whether this is rank 0. */
+bool log_speaks(void);
 
 /* Appends what is said from now on to a file too (rank 0 opens it; other ranks do nothing). */
 enum status log_open(const char *path);
@@ -26,18 +28,7 @@ void log_error(const char *message, const char *place);
  * error before. The last thing it says. */
 void log_error_alone(const char *message, const char *place);
 
-/* Progress of long work: one line that rewrites itself on a terminal; where standard error is not a
- * terminal, a line every 30 seconds. Rank 0 only; cheap enough to call at every step. */
-struct progress {
-    const char *what;   /* "burn-in", "training", ... */
-    double total;       /* units of work in all */
-    double done_before; /* units that an earlier run did: not counted in the rate */
-    double started;     /* seconds, set by progress_start */
-    double shown;       /* seconds at which it was last shown */
-};
-void progress_start(struct progress *p, const char *what, double total, double done_before);
-/* done: units done so far; detail: further words such as "loss 0.123", or NULL. */
-void progress_show(struct progress *p, double done, const char *detail);
-void progress_end(struct progress *p, const char *detail);
+/* On a terminal, a line that the next one of these, or any other, takes the place of; cleared by NULL. Rank 0 only. */
+void log_rewrite(const char *line);
 
 #endif

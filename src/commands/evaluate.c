@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/progress.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/evaluate_run.h"
 #include "commands/learning.h"
@@ -215,12 +217,32 @@ out:
     return status;
 }
 
-static enum status evaluate_frame(struct session *s, struct evaluation_run *r, size_t m) {
+/* What a frame that is being computed is looked at with: how far it is, and whether to stop. */
+struct watch {
+    struct session *session;
+    struct progress *progress;
+    double frames, particles; /* done before this frame; of a frame */
+};
+
+static bool watch_frame(void *context, double done) {
+    struct watch *w = context;
+    progress_show(w->progress, (w->frames + done) * w->particles, "particles");
+    return session_stop_now(w->session, done);
+}
+
+static enum status evaluate_frame(struct session *s, struct evaluation_run *r, size_t m,
+                                  struct progress *progress) {
     enum status status = STATUS_OK;
     int64_t step = 0;
-    TRY(compute_frame(s, r, m, &step));
+    struct watch watch = {s, progress, (double)m, (double)r->shape.particles};
+    scores_stop_by(r->model.scores, &(struct score_stop){.asked = watch_frame, .context = &watch});
+    status = compute_frame(s, r, m, &step);
+    scores_stop_by(r->model.scores, &(struct score_stop){0});
+    TRY(status);
+    progress_also_begin(progress);
     TRY(digest(s, r, m));
     TRY(write_frame(r, m, step));
+    progress_also_end(progress);
 out:
     return status;
 }
@@ -264,9 +286,10 @@ static enum status evaluate_frames(struct session *s, struct evaluation_run *r, 
         TRY(reread_frame(s, r, m));
     }
     progress_start(&progress, "evaluation", (double)r->shape.frames * n, (double)done * n);
+    progress_also(&progress, (double)(r->shape.frames - done), 0);
     for (size_t m = done; m < r->shape.frames; m++) {
         const double frame_begun = timer_now();
-        status = next_frame_fits(s, longest) ? evaluate_frame(s, r, m) : STATUS_STOPPED;
+        status = next_frame_fits(s, longest) ? evaluate_frame(s, r, m, &progress) : STATUS_STOPPED;
         if (status == STATUS_STOPPED)
             return stopped(s, r, done, m, begun);
         TRY(status);
@@ -303,10 +326,11 @@ static enum status open_file(struct session *s, struct evaluation_run *r, size_t
                              r->model.text, evaluation_convention(s), noise, &r->file);
 }
 
-enum status command_evaluate(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     struct evaluation_run *r = calloc(1, sizeof *r);
     const double begun = timer_now();
+    double computing, seconds;
     size_t done = 0;
     bool complete = false;
     memory_forget_peak();
@@ -323,17 +347,20 @@ enum status command_evaluate(struct session *s) {
     TRY(open_sources(s, r));
     TRY(session_open_output(s));
     TRY(prepare(s, r));
-    scores_stop_by(r->model.scores, &(struct score_stop){session_stop_now, s});
     session_enter(s);
     TRY(open_file(s, r, &done, &complete));
     if (complete) {
         log_info("%s is complete: nothing to evaluate", r->path);
         goto out;
     }
+    computing = timer_now();
     TRY(evaluate_frames(s, r, done));
+    seconds = timer_now() - computing;
     TRY(evaluation_results(s, r));
-    session_print_timings(s, &r->timings, timer_now() - begun);
-    session_print_memory(s, (double)r->shape.particles);
+    closing_timings(s, &r->timings, timer_now() - begun);
+    closing_rate(s, "particles evaluated", (double)(r->shape.frames - done) * (double)r->shape.particles,
+                 seconds);
+    closing_memory(s, (double)r->shape.particles);
 out:
     session_leave(s);
     if (r) {
@@ -352,4 +379,8 @@ out:
         free(r);
     }
     return status;
+}
+
+enum status command_evaluate(struct session *s) {
+    return closing_stage(s, "evaluate", stage);
 }

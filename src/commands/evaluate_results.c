@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "commands/closing.h"
 #include "commands/evaluate_run.h"
 #include "commands/totals.h"
 
@@ -154,6 +155,21 @@ static void say_identities(const struct evaluation_run *r) {
                      r->identity[m].right, r->identity[m].difference, r->identity[m].error, r->identity[m].z);
 }
 
+static void close_results(struct session *s, const struct evaluation_run *r, const struct totals *t) {
+    const double n = (double)r->shape.particles;
+    closing_results(s);
+    closing_number(s, "frames", (double)r->shape.frames);
+    closing_number(s, "particles", n);
+    closing_estimate(s, "exact", t->exact.value, t->exact.error);
+    closing_estimate(s, "captured", t->captured.value, t->captured.error);
+    closing_estimate(s, "resolved", t->resolved.value, t->resolved.error);
+    closing_estimate(s, "resolved_fraction", t->fraction.value, t->fraction.error);
+    closing_number(s, "probe_error", t->probe_error);
+    closing_estimate(s, "exact_total", t->exact.value * n, t->exact.error * n);
+    closing_estimate(s, "certified_total", t->resolved.value * n, t->resolved.error * n);
+    closing_results_end(s);
+}
+
 static enum status compute_results(struct session *s, struct evaluation_run *r, struct totals *t) {
     enum status status = STATUS_OK;
     const enum identity_where where = s->config.system.eps > 0 ? DIFFUSING : NOT_DIFFUSING;
@@ -195,6 +211,7 @@ enum status evaluation_results(struct session *s, struct evaluation_run *r) {
     say_result(s, r, &t);
     say_phases(r, &t);
     say_identities(r);
+    close_results(s, r, &t);
 out:
     return status;
 }

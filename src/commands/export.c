@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "commands/commands.h"
 #include "io/export.h"

@@ -4,16 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "commands/info_summary.h"
+#include "commands/totals.h"
 #include "io/model_file.h"
 #include "io/file.h"
 #include "io/trajectory.h"
 
 enum { LONGEST_SERIES = 100000 };
 
-/* ---- --json: every scalar, one object, sorted by name ---- */
+/* ---- --json: the summary, and every scalar, sorted by name ---- */
 
 struct entries {
     bool wanted; /* by this rank */
@@ -44,20 +45,22 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum status print_json(struct session *s, struct h5_file *file) {
+static enum status print_json(struct session *s, struct h5_file *file, const struct info_summary *summary) {
+    char *first = info_json(summary);
     struct entries e = {.wanted = comm_rank(s->comm) == 0};
     enum status status = h5_visit_scalars(file, LONGEST_SERIES, keep_entry, &e);
     if (e.count > 0)
         qsort(e.text, e.count, sizeof *e.text, by_name);
     if (e.wanted && status == STATUS_OK) {
-        printf("{");
+        printf("{\n  \"summary\": %s", first ? first : "null");
         for (size_t i = 0; i < e.count; i++)
-            printf("%s\n  %s", i > 0 ? "," : "", e.text[i]);
+            printf(",\n  %s", e.text[i]);
         printf("\n}\n");
     }
     for (size_t i = 0; i < e.count; i++)
         free(e.text[i]);
     free(e.text);
+    free(first);
     return status;
 }
 
@@ -83,65 +86,6 @@ static enum status say_real(struct h5_file *file, const char *what, const char *
         return STATUS_OK;
     TRY(h5_read_real(file, object, name, &value));
     printf("%-22s %.6g%s%s\n", what, value, unit[0] ? " " : "", unit);
-out:
-    return status;
-}
-
-static enum status say_system(struct session *s, struct h5_file *file) {
-    enum status status = STATUS_OK;
-    struct config *c = malloc(sizeof *c);
-    if (!c)
-        return FAIL(STATUS_FAILURE, "out of memory");
-    TRY(file_parameters(file, s->comm, c));
-    double side[MAX_DIMENSION];
-    config_box(&c->system, side);
-    printf("%-22s %lld in %d dimensions, packing fraction %.4g\n", "particles",
-           (long long)c->system.particles, c->system.dimension, config_packing_fraction(&c->system));
-    printf("%-22s %s, side", "box", config_is_open(&c->system) ? "open" : "periodic");
-    for (int a = 0; a < c->system.dimension; a++)
-        printf(" %.6g", side[a]);
-    printf(" r0\n%-22s %.6g r0 (v0 / gamma)\n", "persistence length", c->system.v0 / c->system.gamma);
-    if (c->system.copies > 1)
-        printf("%-22s %lld side by side\n", "copies", (long long)c->system.copies);
-    if (c->system.kind == SYSTEM_CRYSTAL)
-        printf("%-22s v0 %g, springs %g (%s), tether %g, gamma %g, eps %g\n", "physics", c->system.v0,
-               c->system.spring, c->system.spring_kind == SPRING_ISOTROPIC ? "isotropic" : "longitudinal",
-               c->system.tether, c->system.gamma, c->system.eps);
-    else
-        printf("%-22s v0 %g, k %g, beta %g, gamma %g, eps %g, trap %g\n", "physics", c->system.v0,
-               c->system.k, c->system.beta, c->system.gamma, c->system.eps, c->system.trap);
-    if (c->system.alignment > 0)
-        printf("%-22s rate %g, radius %g r0\n", "alignment", c->system.alignment, c->system.alignment_radius);
-out:
-    free(c);
-    return status;
-}
-
-static enum status say_frames(struct h5_file *file, const char *step) {
-    enum status status = STATUS_OK;
-    size_t dims[H5_RANK], zero = 0, written = 0;
-    int rank;
-    int64_t *steps = NULL;
-    TRY(h5_shape(file, step, &rank, dims));
-    steps = malloc((dims[0] + 1) * sizeof *steps);
-    if (!steps)
-        return FAIL(STATUS_FAILURE, "out of memory for %zu frames", dims[0]);
-    TRY(h5_read(file, step, H5_INT64, 1, &zero, dims, steps));
-    TRY(file_frames(h5_path(file), step, strstr(step, "trajectory") != NULL, dims[0], steps, &written));
-    printf("%-22s %zu of %zu written%s\n", "frames", written, dims[0],
-           written < dims[0] ? ": not complete" : "");
-out:
-    free(steps);
-    return status;
-}
-
-/* Small files are complete or were interrupted; an evaluation also says when its last numbers are in. */
-static enum status say_complete(struct h5_file *file) {
-    enum status status = STATUS_OK;
-    int64_t complete = 0;
-    if (h5_has_attribute(file, "/", "complete"))
-        TRY(h5_read_integer(file, "/", "complete", &complete));
-    printf("%-22s %s\n", "complete", complete == 1 ? "yes" : "no: it is being written, or was interrupted");
 out:
     return status;
 }
@@ -286,39 +230,104 @@ out:
     return status;
 }
 
-static enum status say_all(struct session *s, struct h5_file *file) {
+/* ---- the other kinds ---- */
+
+/* The last row of a table of numbers: *value; NaN where there is none. */
+static enum status last_number(struct h5_file *file, const char *path, double *value) {
     enum status status = STATUS_OK;
-    char kind[64];
-    TRY(h5_read_text(file, "/", "epflow_kind", sizeof kind, kind));
-    printf("%s: a file of epflow, kind %s\n", s->file, kind);
-    if (strcmp(kind, "evaluation") == 0) {
-        TRY(say_complete(file));
-        TRY(say_frames(file, "/particles/evaluation/step"));
-        TRY(say_certificate(file));
-    } else if (strcmp(kind, "trajectory") == 0) {
-        TRY(say_frames(file, "/particles/trajectory/position/step"));
-        TRY(say_real(file, "cut-off", "/parameters/simulation", "r_c", "r0"));
-    } else {
-        TRY(say_complete(file));
-        TRY(say_real(file, "step", "/", "step", ""));
-        TRY(say_real(file, "frames written", "/", "frames", ""));
-        TRY(say_real(file, "weights", "/network", "parameters", ""));
-        TRY(say_text(file, "loss", "/training", "loss"));
-        TRY(say_real(file, "noise of training", "/", "sigma", ""));
-        TRY(say_text(file, "compared with", "/", "reference"));
-        TRY(say_real(file, "EPR of the model", "/comparison/total", "model", "per time and copy"));
-        TRY(say_real(file, "its error", "/comparison/total", "error", ""));
-        TRY(say_real(file, "exact EPR", "/comparison/total", "exact", "per time and copy"));
-        TRY(say_text(file, "trained on", "/training", "data"));
-        TRY(say_retries(file));
-    }
-    TRY(say_system(s, file));
+    size_t dims[H5_RANK], one = 1, last;
+    int rank;
+    *value = NAN;
+    if (!h5_has(file, path))
+        return STATUS_OK;
+    TRY(h5_shape(file, path, &rank, dims));
+    if (rank != 1 || dims[0] == 0)
+        return STATUS_OK;
+    last = dims[0] - 1;
+    TRY(h5_read(file, path, H5_FLOAT64, 1, &last, &one, value));
+out:
+    return status;
+}
+
+static enum status say_model(struct h5_file *file) {
+    enum status status = STATUS_OK;
+    double loss, fraction, error;
+    TRY(say_real(file, "weights", "/network", "parameters", ""));
+    TRY(say_text(file, "loss", "/training", "loss"));
+    TRY(say_real(file, "noise of training", "/", "sigma", ""));
+    TRY(last_number(file, "/training/log/loss", &loss));
+    TRY(last_number(file, "/training/test/resolved_fraction", &fraction));
+    TRY(last_number(file, "/training/test/error", &error));
+    if (!isnan(loss))
+        printf("%-22s %.5g\n", "last loss", loss);
+    if (!isnan(fraction))
+        printf("%-22s %.4g +- %.2g, of frames held out\n", "resolved fraction", fraction, error);
+    TRY(say_text(file, "trained on", "/training", "data"));
+    TRY(say_retries(file));
+out:
+    return status;
+}
+
+static enum status say_check(struct h5_file *file) {
+    enum status status = STATUS_OK;
+    TRY(say_text(file, "compared with", "/", "reference"));
+    TRY(say_real(file, "EPR of the model", "/comparison/total", "model", "per time and copy"));
+    TRY(say_real(file, "its error", "/comparison/total", "error", ""));
+    TRY(say_real(file, "exact EPR", "/comparison/total", "exact", "per time and copy"));
+out:
+    return status;
+}
+
+/* What the sums of the frames say that there are. */
+static enum status say_trajectory(struct session *s, const struct info_summary *i) {
+    enum status status = STATUS_OK;
+    struct trajectory *t = NULL;
+    struct trajectory_totals totals = {0};
+    struct estimate exact;
+    if (i->written == 0)
+        return STATUS_OK;
+    TRY(trajectory_open(s->comm, s->file, &t));
+    TRY(totals_read(t, s->comm, &i->config, i->written, &totals));
+    TRY(totals_exact_mean(&i->config, &totals, &exact));
+    if (!isnan(exact.value))
+        printf("%-22s %.5g +- %.2g per particle and time (informatic%s)\n", "exact EPR", exact.value,
+               exact.error, i->config.system.eps > 0 ? "" : ", g part");
+out:
+    totals_release(&totals);
+    trajectory_close(&t);
+    return status;
+}
+
+static enum status say_origin(struct h5_file *file) {
+    enum status status = STATUS_OK;
     TRY(say_text(file, "made by version", "/provenance", "version"));
     TRY(say_text(file, "revision", "/provenance", "revision"));
     TRY(say_text(file, "command", "/provenance", "command_line"));
     TRY(say_text(file, "started", "/provenance", "start_time"));
     TRY(say_text(file, "host", "/provenance", "host"));
     TRY(say_real(file, "ranks", "/provenance", "ranks", ""));
+    TRY(say_text(file, "device", "/provenance", "device"));
+out:
+    return status;
+}
+
+static enum status say_all(struct session *s, struct h5_file *file, const struct info_summary *i) {
+    enum status status = STATUS_OK;
+    printf("%s: a file of epflow, kind %s\n", s->file, i->kind);
+    info_say_complete(i);
+    if (strcmp(i->kind, "evaluation") == 0) {
+        TRY(say_certificate(file));
+    } else if (strcmp(i->kind, "trajectory") == 0) {
+        TRY(say_trajectory(s, i));
+    } else if (strcmp(i->kind, "model") == 0) {
+        TRY(say_model(file));
+    } else {
+        TRY(say_real(file, "step", "/", "step", ""));
+        TRY(say_real(file, "frames written", "/", "frames", ""));
+        TRY(say_check(file));
+    }
+    info_say_system(i);
+    TRY(say_origin(file));
 out:
     return status;
 }
@@ -326,14 +335,17 @@ out:
 enum status command_info(struct session *s) {
     enum status status = STATUS_OK;
     struct h5_file *file = NULL;
+    struct info_summary *summary = NULL;
     TRY(file_open(s->comm, s->file, NULL, false, &file));
+    TRY(comm_agree(s->comm, info_summarise(s, file, &summary)));
     if (s->json)
-        TRY(print_json(s, file));
+        TRY(print_json(s, file, summary));
     else if (comm_size(s->comm) == 1)
-        TRY(say_all(s, file));
+        TRY(say_all(s, file, summary));
     else
         status = FAIL(STATUS_BAD_INPUT, "epflow info runs on one rank: leave out mpirun");
 out:
+    free(summary);
     h5_close(&file);
     return status;
 }

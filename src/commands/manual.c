@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/provenance.h"
+#include "commands/completion.h"
 #include "commands/usage.h"
 
 /* ---- Markdown ---- */
@@ -150,78 +151,16 @@ static void print_man(void) {
     config_visit_help(NULL, print_entry, &section);
 }
 
-/* ---- what bash completes ---- */
-
-static void print_setting(const struct parameter_help *p, void *context) {
-    (void)context;
-    printf(" %s.%s=", p->section, p->key);
-}
-
-/* Words of the choices follow SECTION.KEY=. */
-static void print_choice(const struct parameter_help *p, void *context) {
-    (void)context;
-    if (p->choices[0] != '\0')
-        printf("        %s.%s) choices='%s' ;;\n", p->section, p->key, p->choices);
-}
-
-static void print_completion(void) {
-    int commands, options;
-    const struct command *command = usage_commands(&commands);
-    const struct option *option = usage_options(&options);
-    printf("# What bash completes after epflow: source it, or install it where bash-completion looks.\n"
-           "_epflow_choices() {\n    local choices=\n    case $1 in\n");
-    config_visit_help(NULL, print_choice, NULL);
-    printf("    esac\n    printf '%%s' \"${choices//|/ }\"\n}\n\n"
-           "_epflow() {\n"
-           "    local commands='help");
-    for (int m = 0; m < commands; m++)
-        printf(" %s", command[m].name);
-    printf("'\n    local options='");
-    for (int m = 0; m < options; m++)
-        printf("%s%s", m > 0 ? " " : "", option[m].name);
-    printf("'\n    local settings='");
-    config_visit_help(NULL, print_setting, NULL);
-    printf(
-        "'\n"
-        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} line=${COMP_LINE:0:"
-        "COMP_POINT}\n"
-        "    local last=${line##* } i named=\n"
-        "    COMPREPLY=()\n"
-        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-        "        [[ \" $commands \" != *\" ${COMP_WORDS[i]} \"* ]] || named=${COMP_WORDS[i]}\n"
-        "    done\n"
-        "    if [[ $last == *.*=* && $last != -* ]]; then  # bash takes = for the end of a word\n"
-        "        mapfile -t COMPREPLY < <(compgen -W \"$(_epflow_choices \"${last%%%%=*}\")\" -- "
-        "\"${last#*=}\")\n"
-        "    elif [[ $before == --set ]]; then\n"
-        "        compopt -o nospace\n"
-        "        mapfile -t COMPREPLY < <(compgen -W \"$settings\" -- \"$word\")\n"
-        "    elif [[ $before == --device ]]; then\n"
-        "        mapfile -t COMPREPLY < <(compgen -W 'auto cpu cuda' -- \"$word\")\n"
-        "    elif [[ $before == --output ]]; then\n"
-        "        mapfile -t COMPREPLY < <(compgen -d -- \"$word\")\n"
-        "    elif [[ $word == -* ]]; then\n"
-        "        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\")\n"
-        "    elif [[ -z $named ]]; then\n"
-        "        mapfile -t COMPREPLY < <(compgen -W \"$commands\" -- \"$word\")\n"
-        "    elif [[ $named == help ]]; then\n"
-        "        mapfile -t COMPREPLY < <(compgen -W \"$commands man reference completion\" -- \"$word\")\n"
-        "    else\n"
-        "        local ending endings='yaml yml'\n"
-        "        [[ $named != info && $named != export ]] || endings=h5\n"
-        "        mapfile -t COMPREPLY < <(for ending in $endings; do\n"
-        "            compgen -f -X \"!*.$ending\" -- \"$word\"; done; compgen -d -- \"$word\")\n"
-        "    fi\n"
-        "}\n"
-        "complete -o filenames -F _epflow epflow\n");
-}
-
 /* ---- */
 
 static const struct {
     const char *name;
     void (*print)(void);
-} form_table[] = {{"reference", print_markdown}, {"man", print_man}, {"completion", print_completion}};
+} form_table[] = {{"reference", print_markdown},
+                  {"man", print_man},
+                  {"completion", completion_bash},
+                  {"completion-zsh", completion_zsh},
+                  {"completion-fish", completion_fish}};
 enum { FORMS = sizeof form_table / sizeof *form_table };
 
 bool manual_asked(int argc, char **argv) {

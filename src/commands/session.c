@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/memory.h"
-#include "base/text.h"
 #include "io/file.h"
 #include "io/h5.h"
 #include "io/lock.h"
@@ -103,8 +101,9 @@ bool session_stop_agreed(struct session *s) {
     return stop > 0;
 }
 
-bool session_stop_now(void *context) {
+bool session_stop_now(void *context, double done) {
     struct session *s = context;
+    (void)done;
     if (session_stop_requested(s))
         comm_notify(s->comm);
     return comm_notified(s->comm);
@@ -203,39 +202,6 @@ enum status session_resumable(struct session *s, enum status status, const char 
     status_hold(&found);
     return FAIL(STATUS_STORAGE, "%s. If %s is damaged, move it away: --resume makes it anew then",
                 found.message, path);
-}
-
-void session_print_timings(struct session *s, const struct timings *t, double total) {
-    double least[TIMER_SECTIONS], mean[TIMER_SECTIONS], most[TIMER_SECTIONS];
-    memcpy(least, t->seconds, sizeof least);
-    memcpy(mean, t->seconds, sizeof mean);
-    memcpy(most, t->seconds, sizeof most);
-    comm_min(s->comm, least, t->count);
-    comm_sum(s->comm, mean, (size_t)t->count);
-    comm_max(s->comm, most, t->count);
-    log_info("%-26s %10s %10s %10s %8s", "section (seconds)", "min", "mean", "max", "share");
-    double rest = total;
-    for (int m = 0; m < t->count; m++) {
-        mean[m] /= comm_size(s->comm);
-        rest -= mean[m];
-        log_info("%-26s %10.3f %10.3f %10.3f %6.1f %%", t->name[m], least[m], mean[m], most[m],
-                 100 * mean[m] / total);
-    }
-    log_info("%-26s %10s %10.3f %10s %6.1f %%", "other", "", rest, "", 100 * rest / total);
-    log_info("%-26s %10s %10.3f", "total", "", total);
-}
-
-void session_print_memory(struct session *s, double particles) {
-    double peak = memory_peak(), least = peak, most = peak, all = peak;
-    char text[4][32];
-    comm_min(s->comm, &least, 1);
-    comm_max(s->comm, &most, 1);
-    comm_sum(s->comm, &all, 1);
-    const double bytes[] = {least, all / comm_size(s->comm), most, all};
-    for (int m = 0; m < 4; m++)
-        text_bytes(bytes[m], text[m], sizeof text[m]);
-    log_info("%-26s %10s %10s %10s   %s in all, %.0f B a particle", "memory at most, per rank", text[0],
-             text[1], text[2], text[3], all / particles);
 }
 
 bool session_interval_passed(struct session *s, double minutes, double *last) {

@@ -3,6 +3,7 @@
 #define EPFLOW_COMMANDS_SESSION_H
 
 #include "base/config.h"
+#include "base/json.h"
 #include "base/timer.h"
 #include "io/replaced.h"
 #include "ops/ops.h"
@@ -28,6 +29,8 @@ struct session {
     double begun, limit, looked, longest, expected;
     bool out_of_time;
     bool locked, opened; /* the output folder, by this run */
+    struct json closing; /* what --json prints at the end, on rank 0; closing.h */
+    bool stage_done;     /* by this run: it had something to do */
 };
 
 /* Catches SIGTERM, SIGINT and SIGUSR1. Until session_enter they end this process at once, with exit code 75: nothing is
@@ -48,8 +51,8 @@ bool session_stop_requested(struct session *s);
 /* The same on every rank. Collective. */
 bool session_stop_agreed(struct session *s);
 /* For work of which every rank has a part, looked at by each on its own: the first to stop lets the others know. context:
- * the session. Not collective. */
-bool session_stop_now(void *context);
+ * the session; done (of the work) is not read. Not collective. */
+bool session_stop_now(void *context, double done);
 /* Until the next call but one of session_stop_requested so many seconds may pass. */
 void session_expect(struct session *s, double seconds);
 /* Seconds until the time is over, INFINITY without a limit. */
@@ -84,13 +87,6 @@ enum status session_settle_replaced(struct session *s, enum replaced_stage stage
 /* What is wrong with a result that is to be gone on with, with advice where it cannot be read at all (STATUS_STORAGE then);
  * any other status as it is. Collective. */
 enum status session_resumable(struct session *s, enum status status, const char *path);
-
-/* Prints the table of timings of this run, over all ranks: section, min, mean, max, share. Collective. */
-void session_print_timings(struct session *s, const struct timings *timings, double total);
-
-/* Prints the most memory that ranks have had since memory_forget_peak: min, mean, max, of all together, and that a
- * particle of this many. Collective. */
-void session_print_memory(struct session *s, double particles);
 
 /* True on every rank once `minutes` of wall clock have passed on rank 0 since *last, which is then set to
  * now. Collective. */

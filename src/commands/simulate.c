@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/progress.h"
 #include "base/text.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/memory.h"
 #include "commands/start_frame.h"
@@ -14,7 +16,11 @@
 #include "dynamics/simulation.h"
 #include "io/trajectory.h"
 
-enum { CHECK_STEPS = 256 }; /* steps between looks at the clock */
+enum {
+    CHECK_STEPS = 256, /* steps between looks at the clock for a restart */
+    SHOW_STEPS = 8,    /* and for progress */
+    FRAME_STEPS = 4    /* what sums and files of a frame take, in steps, as long as no frame was written */
+};
 
 /* One run: the simulation, its slice for files, and how far it is. */
 struct run {
@@ -297,11 +303,21 @@ static double fine_seconds(const struct session *s, const struct run *r) {
     return (double)config_fine_steps(&s->config) * (timer_now() - r->begun) / steps;
 }
 
+/* What progress counts: Euler steps of particles. Fine steps, in whose place it counts none, come on top. */
+static double work_until(const struct session *s, uint64_t step, uint64_t frames) {
+    return ((double)step - (double)config_refine_steps(&s->config) * (double)frames) *
+           (double)config_total(&s->config.system);
+}
+
+static void show_progress(const struct session *s, const struct run *r, struct progress *progress) {
+    char detail[64];
+    snprintf(detail, sizeof detail, "particle-steps, %" PRIu64 " frames", r->frames);
+    progress_show(progress, work_until(s, r->simulation->step_law.step, r->frames), detail);
+}
+
 /* Steps up to `target`. Stops early on request, with a restart written. */
 static enum status advance_to(struct session *s, struct run *r, uint64_t target, struct progress *progress) {
     enum status status = STATUS_OK;
-    const double n = (double)config_total(&s->config.system);
-    char detail[64];
     while (r->simulation->step_law.step < target) {
         bool stop = session_stop_requested(s);
         TRY(simulation_step(r->simulation, &stop));
@@ -312,13 +328,13 @@ static enum status advance_to(struct session *s, struct run *r, uint64_t target,
                      session_stop_reason(s), step, r->restart);
             return STATUS_STOPPED;
         }
+        if (step % SHOW_STEPS == 0)
+            show_progress(s, r, progress);
         if (step % CHECK_STEPS != 0)
             continue;
         session_expect(s, fine_seconds(s, r));
         if (session_interval_passed(s, s->config.simulation.restart_interval, &r->last_restart))
             TRY(save_restart(s, r));
-        snprintf(detail, sizeof detail, "particle-steps, %" PRIu64 " frames", r->frames);
-        progress_show(progress, (double)step * n, detail);
     }
 out:
     return status;
@@ -331,11 +347,13 @@ static enum status next_frame(struct session *s, struct run *r, struct progress 
     const uint64_t target = frame_step(&s->config, r->frames);
     struct simulation_sums euler = {0};
     TRY(advance_to(s, r, target - simulation->refine_steps, progress));
+    progress_also_begin(progress);
     if (simulation->refine_steps > 0) {
         TRY(simulation_sums(simulation, &euler));
         TRY(simulation_refine(simulation, r->frames));
     }
     TRY(save_frame(s, r, &euler));
+    progress_also_end(progress);
 out:
     return status;
 }
@@ -347,11 +365,15 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
     const double n = (double)config_total(&c->system), begun = timer_now();
     struct progress progress;
     struct trajectory_totals totals = {0};
+    struct estimate exact;
     char rate[128];
     TRY(begin(s, r, resuming, step));
     r->first = r->simulation->step_law.step;
     r->last_restart = r->begun = timer_now();
-    progress_start(&progress, "simulation", n * (double)frame_step(c, frames - 1), n * (double)r->first);
+    progress_start(&progress, "simulation", work_until(s, frame_step(c, frames - 1), frames),
+                   work_until(s, r->first, r->frames));
+    progress_also(&progress, (double)(frames - r->frames),
+                  n * (double)(2 * config_fine_steps(c) + FRAME_STEPS)); /* forces twice in a fine step */
     while (r->frames < frames)
         TRY(next_frame(s, r, &progress));
     TRY(save_restart(s, r));
@@ -362,9 +384,16 @@ static enum status simulate(struct session *s, struct run *r, bool resuming, uin
              "%.4g particle-steps, %.3g million/s, list rebuilt every %.3g steps, skin %.2f r0", done,
              done / seconds / 1e6, done / n / (double)r->simulation->builds, r->simulation->skin);
     progress_end(&progress, rate);
-    session_print_timings(s, &r->simulation->timings, seconds);
-    session_print_memory(s, n);
+    closing_timings(s, &r->simulation->timings, seconds);
+    closing_rate(s, "particle-steps", done, seconds);
+    closing_memory(s, n);
     TRY(comm_agree(s->comm, totals_log(c, &totals)));
+    TRY(comm_agree(s->comm, totals_exact_mean(c, &totals, &exact)));
+    closing_results(s);
+    closing_number(s, "frames", (double)frames);
+    closing_number(s, "steps", (double)r->simulation->step_law.step);
+    closing_estimate(s, "exact", exact.value, exact.error);
+    closing_results_end(s);
 out:
     totals_release(&totals);
     return status;
@@ -379,7 +408,7 @@ enum status simulate_refuse_data(const struct session *s) {
                 s->file);
 }
 
-enum status command_simulate(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct run r = {0};
@@ -426,4 +455,8 @@ out:
     slice_destroy(&r.slice);
     free(r.position);
     return status;
+}
+
+enum status command_simulate(struct session *s) {
+    return closing_stage(s, "simulate", stage);
 }

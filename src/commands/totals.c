@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "entropy/certificate.h"
 
 enum status totals_read(struct trajectory *t, struct comm *comm, const struct config *config, size_t frames,
                         struct trajectory_totals *out) {
@@ -84,6 +83,18 @@ enum status totals_log(const struct config *c, const struct trajectory_totals *t
         log_info("  %s of Euler steps of %g; these keep less of it, by dt/2 tr K^2 = %s (%.2g %%) where "
                  "contacts are harmonic",
                  before, c->simulation.dt, loss, 100 * lost / total);
+    free(series);
+    return STATUS_OK;
+}
+
+enum status totals_exact_mean(const struct config *c, const struct trajectory_totals *totals,
+                              struct estimate *out) {
+    char text[64];
+    double *series = malloc((totals->frames + 1) * sizeof *series);
+    if (!series)
+        return FAIL(STATUS_FAILURE, "out of memory for %zu frames", totals->frames);
+    mean_text(c, totals->frames, totals->of_frame, totals_exact, series, text);
+    *out = block_estimate((int)totals->frames, series);
     free(series);
     return STATUS_OK;
 }

@@ -3,6 +3,7 @@
 #ifndef EPFLOW_COMMANDS_TOTALS_H
 #define EPFLOW_COMMANDS_TOTALS_H
 
+#include "entropy/certificate.h"
 #include "io/trajectory.h"
 
 /* The sums of a trajectory's frames and, where its frames are refined, of the Euler states before the fine steps. */
@@ -37,5 +38,9 @@ double totals_euler_loss(const struct config *c, const struct trajectory_scalars
 /* Logs the exact total per particle with its error; where eps = 0, also -div_x b of the states that Euler steps made, and
  * totals_euler_loss. */
 enum status totals_log(const struct config *c, const struct trajectory_totals *totals);
+
+/* The mean of totals_exact over the frames, and its error. */
+enum status totals_exact_mean(const struct config *c, const struct trajectory_totals *totals,
+                              struct estimate *out);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/progress.h"
+#include "commands/closing.h"
 #include "commands/commands.h"
 #include "commands/learning.h"
 #include "commands/retry.h"
@@ -289,6 +291,32 @@ out:
     return status;
 }
 
+/* Tests that are still to come. */
+static double tests_left(const struct session *s, const struct training_run *r) {
+    const struct training_parameters *p = &s->config.training;
+    const int64_t step = r->trainer->optimizer->step, each = p->test_interval;
+    double tests = test_is_due(s, r);
+    if (each > 0)
+        tests += (double)(p->steps / each - step / each);
+    return tests + (step < p->steps && (each == 0 || p->steps % each != 0));
+}
+
+/* How many steps take as long as a test, by what both compute: a loss of scores that are matched, or of noise in both
+ * signs, runs the network forth and back twice. */
+static double test_in_steps(const struct session *s, const struct training_run *r) {
+    const struct training_parameters *p = &s->config.training;
+    const struct score_cost cost = scores_operations(r->trainer->scores);
+    const double step = 2 * cost.training * fmin((double)p->batch, (double)config_total(&s->config.system)) *
+                        p->frames_per_step;
+    double tested = 0;
+    for (int m = 0; m < r->data.count; m++) {
+        const double particles = (double)(r->data.file[m].particles * r->data.file[m].copies);
+        const double most = p->test_particles > 0 ? (double)p->test_particles : particles;
+        tested += (double)r->data.file[m].held_out * fmin(particles, most);
+    }
+    return cost.divergence * tested / step;
+}
+
 /* Of all frames. */
 static double held_particles(const struct training_data *data) {
     double particles = 0;
@@ -296,6 +324,20 @@ static double held_particles(const struct training_data *data) {
         particles += (double)(data->file[m].particles * data->file[m].copies) *
                      (double)(data->file[m].training + data->file[m].held_out);
     return particles;
+}
+
+static void close_results(struct session *s, const struct model_state *state) {
+    closing_results(s);
+    closing_number(s, "steps", (double)state->step);
+    if (state->log_rows > 0)
+        closing_number(s, "loss", state->log[state->log_rows - 1].loss);
+    if (state->test_rows > 0) {
+        const struct test_log_row *test = &state->test[state->test_rows - 1];
+        closing_estimate(s, "held_out_resolved_fraction", test->resolved_fraction, test->error);
+        closing_number(s, "held_out_residual", test->residual);
+    }
+    closing_number(s, "retries", (double)state->retry_rows);
+    closing_results_end(s);
 }
 
 static enum status train(struct session *s, struct training_run *r) {
@@ -309,9 +351,12 @@ static enum status train(struct session *s, struct training_run *r) {
     double loss = 0, drawn = 0;
     r->last_checkpoint = r->sum_started = begun;
     progress_start(&progress, "training", (double)p->steps, (double)first);
+    progress_also(&progress, tests_left(s, r), test_in_steps(s, r));
     while (true) {
         if (test_is_due(s, r)) {
+            progress_also_begin(&progress);
             status = test_model(s, r);
+            progress_also_end(&progress);
             if (status == STATUS_STOPPED)
                 return stop_here(s, r);
             if (status == STATUS_NUMBERS) {
@@ -343,8 +388,11 @@ static enum status train(struct session *s, struct training_run *r) {
     snprintf(detail, sizeof detail, "%" PRId64 " steps, %.4g particles/s", o->step - first, drawn / seconds);
     progress_end(&progress, detail);
     TRY(save_model(s, r, r->path));
-    session_print_timings(s, &r->trainer->timings, seconds);
-    session_print_memory(s, held_particles(&r->data));
+    closing_timings(s, &r->trainer->timings, seconds);
+    closing_rate(s, "training steps", (double)(o->step - first), seconds);
+    closing_rate(s, "particles trained on", drawn, seconds);
+    closing_memory(s, held_particles(&r->data));
+    close_results(s, &r->state);
 out:
     return status;
 }
@@ -364,7 +412,7 @@ static enum status set_aside(struct session *s, struct training_run *r) {
     return STATUS_NUMBERS;
 }
 
-enum status command_train(struct session *s) {
+static enum status stage(struct session *s) {
     enum status status = STATUS_OK;
     const struct config *c = &s->config;
     struct training_run r = {.log_every = 1 + c->training.steps / LOG_ROWS};
@@ -388,7 +436,7 @@ enum status command_train(struct session *s) {
         TRY(save_model(s, &r, r.path)); /* from here on --resume goes on with this one */
     }
     retry_begin(s, r.trainer, &r.state);
-    scores_stop_by(r.trainer->scores, &(struct score_stop){session_stop_now, s});
+    scores_stop_by(r.trainer->scores, &(struct score_stop){.asked = session_stop_now, .context = s});
     session_enter(s);
     if (r.trainer->optimizer->step < c->training.steps || test_is_due(s, &r)) {
         status = train(s, &r);
@@ -412,4 +460,8 @@ out:
     retry_release(&r.state);
     free(r.tensor);
     return status;
+}
+
+enum status command_train(struct session *s) {
+    return closing_stage(s, "train", stage);
 }

@@ -19,22 +19,28 @@ static const struct command command_table[] = {
      "second\n"
      "order before every frame (refine; eps = 0), and writes frames to\n"
      "trajectory.h5 with restart files beside it. The trajectory is the same bits on any number of ranks.",
-     command_simulate, true, NULL},
+     command_simulate, true, NULL, true},
     {"train", "FILE.yaml", "train a score network on trajectories", true,
      "system,network,response,training,data,output,run",
      "Trains the network on the frames of one or more trajectories, tests it on frames it never saw, and "
      "writes\n"
      "model.h5 with the training log.",
-     command_train, true, NULL},
+     command_train, true, NULL, true},
     {"evaluate", "FILE.yaml", "entropy production of every particle, fields, certificate", true,
      "system,evaluation,data,output,run",
      "Computes score, probability flow and entropy production of every particle of a trajectory, their "
      "fields and\n"
      "profiles, and the certificate, and writes evaluation.h5 and fields.xdmf.",
-     command_evaluate, true, NULL},
+     command_evaluate, true, NULL, true},
     {"run", "FILE.yaml", "simulate, train and evaluate, one after the other", true, NULL,
-     "The three stages in one. With --resume, stages that are complete are not repeated.", command_run, true,
-     NULL},
+     "The three stages in one. With --resume, stages that are complete are not repeated.\n"
+     "\n"
+     "--json (of a stage, too) prints, when it is over, one object to standard output: for every stage its "
+     "state\n"
+     "(complete, was complete, planned, stopped or failed), seconds by section (min, mean, max over ranks), "
+     "rates,\n"
+     "most memory of a rank, main numbers with errors, and files; and the exit code with its meaning.",
+     command_run, true, NULL, true},
     {"check", "[FILE.yaml]", "identities and exact flows beside results; without FILE: a GPU beside the CPU",
      true, "system,output,run",
      "Prints the exact identities of the stationary state, from the scalars of a trajectory alone: "
@@ -45,10 +51,12 @@ static const struct command command_table[] = {
      "check.h5,\n"
      "anew each time. Without FILE: compares every operation of the GPU with the CPU's, on sizes of all "
      "kinds.",
-     command_check, true, CHECK_SYSTEM},
+     command_check, true, CHECK_SYSTEM, false},
     {"info", "FILE.h5", "say what a file of epflow is, and its main numbers", false, NULL,
-     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints all scalars.",
-     command_info, false, NULL},
+     "Any file of epflow: kind, completeness, origin, scales, main numbers. --json prints kind, completeness "
+     "and\n"
+     "scales as \"summary\", and all scalars.",
+     command_info, false, NULL, false},
     {"export", "FILE.h5", "particles of a trajectory or an evaluation, for OVITO, ASE, AMEP", false, NULL,
      "Writes frames of a trajectory or an evaluation in a file that other programs read: --format xyz\n"
      "(extended XYZ, text, every column by name: OVITO, ASE) or --format amep (.h5amep: AMEP). Numbers are\n"
@@ -58,14 +66,14 @@ static const struct command command_table[] = {
      "                           default: beside FILE.h5\n"
      "  --frames 7 | 10:20 | ::10   one frame (-1: the last), or FIRST:END:STRIDE as Python counts\n"
      "  --columns sigma,v_x,...  these beside positions; default: all",
-     command_export, false, NULL},
+     command_export, false, NULL, false},
     {"bench", "[messages]", "time this build on this machine", true, "system,simulation,run",
      "Times, in about a minute, the operations of the program, steps of a simulation (4096\n"
      "particles unless set otherwise) and of two networks, on all ranks at once, beside what the machine\n"
      "can do: a large matrix product and a large copy; with two ranks or more also messages between them, "
      "or\n"
      "only these (mpirun -n 2 epflow bench messages). --json prints the same as JSON.",
-     command_bench, true, BENCH_SYSTEM},
+     command_bench, true, BENCH_SYSTEM, false},
 };
 enum { COMMANDS = sizeof command_table / sizeof *command_table };
 
@@ -99,7 +107,8 @@ static const struct option option_table[] = {
      NULL},
     {"--overwrite", NULL, "replaces the results of an earlier run, once the new ones are complete",
      OPTION_FLAG, AT(overwrite), NULL},
-    {"--json", NULL, "(info) all scalars, (bench) all times, as JSON", OPTION_FLAG, AT(json), NULL},
+    {"--json", NULL, "as JSON: (info) all scalars, (bench) all times, (a run) its end", OPTION_FLAG, AT(json),
+     NULL},
     {"--format", "xyz|amep", "(export) what the file is to be; see epflow export --help", OPTION_TEXT,
      AT(format), NULL},
     {"--frames", "FRAMES", "(export) one, or FIRST:END:STRIDE, as Python counts", OPTION_TEXT, AT(frames),
@@ -295,7 +304,8 @@ static void print_overview(void) {
     printf(
         "\nepflow COMMAND --help lists the parameters of a command. epflow help man prints the manual page, "
         "epflow\n"
-        "help reference the same as Markdown, epflow help completion what bash completes.\n");
+        "help reference the same as Markdown, epflow help completion what bash completes (completion-zsh, "
+        "completion-fish: other shells).\n");
     print_options();
 }
 

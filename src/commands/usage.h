@@ -17,6 +17,7 @@ struct command {
     enum status (*run)(struct session *s);
     bool computes;        /* on the device of run.device */
     const char *built_in; /* the input where no FILE is given; NULL: none */
+    bool closes;          /* with a table of timings, which --json prints, too */
 };
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_SETTING, OPTION_PRINT };

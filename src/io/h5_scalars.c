@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "io/h5_private.h"
 
 struct walk {
@@ -22,47 +23,6 @@ struct walk {
 };
 
 /* ---- JSON ---- */
-
-/* Bytes of the UTF-8 character that text begins with; 0 where it is none. */
-static size_t character_size(const unsigned char *text) {
-    size_t size = text[0] < 0x80   ? 1
-                  : text[0] < 0xc2 ? 0
-                  : text[0] < 0xe0 ? 2
-                  : text[0] < 0xf0 ? 3
-                  : text[0] < 0xf5 ? 4
-                                   : 0;
-    for (size_t i = 1; i < size; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool surrogate = text[0] == 0xed && size == 3 && text[1] >= 0xa0;
-    bool overlong = size > 2 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90));
-    bool beyond = text[0] == 0xf4 && size == 4 && text[1] >= 0x90;
-    return surrogate || overlong || beyond ? 0 : size;
-}
-
-/* Allocated; a byte that is no text becomes "?". */
-static char *json_text(const char *text) {
-    const unsigned char *at = (const unsigned char *)text;
-    char *json = malloc(6 * strlen(text) + 3), *end = json;
-    if (!json)
-        return NULL;
-    *end++ = '"';
-    while (*at) {
-        size_t size = character_size(at);
-        if (*at == '"' || *at == '\\')
-            end += sprintf(end, "\\%c", *at);
-        else if (*at < 0x20)
-            end += sprintf(end, "\\u%04x", *at);
-        else if (size == 0)
-            *end++ = '?';
-        else
-            end = (char *)memcpy(end, at, size) + size;
-        at += size > 0 ? size : 1;
-    }
-    *end++ = '"';
-    *end = '\0';
-    return json;
-}
 
 /* The memory type of numbers, 8 bytes each: whole ones as they are, all others as float64. */
 static hid_t number_type(hid_t type) {
@@ -108,7 +68,7 @@ static char *json_numbers(hid_t type, const char *values, size_t count, bool lis
 static char *json_texts(const char *values, size_t size, size_t count) {
     char *json = calloc(count * (6 * size + 3) + 3, 1), *text = calloc(size + 1, 1), *end = json;
     for (size_t i = 0; json && i < count; i++) {
-        char *one = text ? json_text(memcpy(text, values + i * size, size)) : NULL;
+        char *one = text ? json_quote(memcpy(text, values + i * size, size)) : NULL;
         if (one)
             end += sprintf(end, "%c%s", i > 0 ? ',' : '[', one);
         free(one);
@@ -134,7 +94,7 @@ static void note_failure(struct walk *w, bool good) {
 static void hand_over(struct walk *w, const char *name, char *json) {
     char label[2048];
     snprintf(label, sizeof label, "%s%s%s", w->object, name ? "@" : "", name ? name : "");
-    char *key = json_text(label);
+    char *key = json_quote(label);
     if (key && json)
         w->status = w->visit(key, json, w->context);
     else
@@ -155,7 +115,7 @@ static void visit_texts(struct walk *w, const char *name, hid_t item, hid_t type
     if (texts)
         note_failure(w, read >= 0);
     if (!texts || read >= 0)
-        hand_over(w, name, !texts ? NULL : count == 1 ? json_text(texts) : json_texts(texts, size, count));
+        hand_over(w, name, !texts ? NULL : count == 1 ? json_quote(texts) : json_texts(texts, size, count));
     free(texts);
 }
 

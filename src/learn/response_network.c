@@ -420,6 +420,7 @@ static enum status divergence(struct score_model *model, const real *weights, co
     TRY(ops->allocate(ops, (owned + 1) * sizeof *product, (void **)&product));
     TRY(ops->allocate(ops, (count + 1) * sizeof *chosen, (void **)&chosen));
     for (int m = 0; m < probes; m++) {
+        TRY(score_go_on(model, (double)m / probes));
         draw_directions(n, in, in->probes.step * (uint64_t)probes + (uint64_t)m, wide, local);
         TRY(run(n, weights, in, true, false));
         add_probe(n, in, product, chosen, host, sum, sum + count);

@@ -39,9 +39,16 @@ void score_stop_by(struct score_model *model, const struct score_stop *stop) {
     model->stop = *stop;
 }
 
-enum status score_go_on(const struct score_model *model) {
+void score_part_of(struct score_model *model, double from, double span) {
+    model->stop.from = from;
+    model->stop.span = span;
+}
+
+enum status score_go_on(const struct score_model *model, double done) {
     const struct score_stop *stop = &model->stop;
-    return stop->asked && stop->asked(stop->context) ? FAIL(STATUS_STOPPED, "stopped on request") : STATUS_OK;
+    if (!stop->asked || !stop->asked(stop->context, stop->from + done * stop->span))
+        return STATUS_OK;
+    return FAIL(STATUS_STOPPED, "stopped on request");
 }
 
 struct score_cost score_operations(const struct score_model *model) {

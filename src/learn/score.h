@@ -55,14 +55,18 @@ int score_neighbours(const struct score_model *model); /* n */
 int score_decoded(const struct score_model *model);    /* D, particles that a window decodes */
 size_t score_chunk(const struct score_model *model);   /* most windows of a probe */
 
-/* Asked between chunks of rows when scores and divergences are computed for many: true ends that early, with
- * STATUS_STOPPED and results that are of no use. asked = NULL: never. */
+/* Asked between chunks of rows when scores and divergences are computed for many, with the share of them that is done:
+ * true ends that early, with STATUS_STOPPED and results that are of no use. asked = NULL: never. */
 struct score_stop {
-    bool (*asked)(void *context);
+    bool (*asked)(void *context, double done);
     void *context;
+    double from, span; /* the part of all that a call for some rows is, set by score_part_of */
 };
 void score_stop_by(struct score_model *model, const struct score_stop *stop);
-enum status score_go_on(const struct score_model *model);
+/* What is computed next is so much of all, `from` of which is done. */
+void score_part_of(struct score_model *model, double from, double span);
+/* done: share of what was asked for. */
+enum status score_go_on(const struct score_model *model, double done);
 
 /* Floating-point operations (2 per multiply-add) really done, a window: one forward pass, one forward pass with
  * divergence, one sign of a training step. What is done once per particle counts as one per window. */

@@ -245,6 +245,7 @@ struct flow_space {
     real *shift, *s, *product, *variance, *host;
     uint32_t *ids; /* zeros: exact directions do not depend on them */
     struct probe_buffers probes;
+    double from, span; /* how much of all was done before the rows at hand, and how much they are */
 };
 
 static enum status space_create(const struct scores *s, size_t windows, struct flow_space *space) {
@@ -299,9 +300,11 @@ static enum status run_chunk(struct scores *s, int part, const real *weights, co
     const struct score_part *p = &s->part[part];
     const struct probe_plan plan = {.kind = DIVERGENCE_EXACT};
     const size_t rows = in->count * (size_t)s->decoded, d = (size_t)s->d;
+    const double span = space->span / probe_groups(s, &plan);
     for (int group = 0; group < probe_groups(s, &plan); group++) {
         struct score_probes probes;
-        TRY(score_go_on(p->model));
+        score_part_of(p->model, space->from + group * span, span);
+        TRY(score_go_on(p->model, 0));
         probe_fill(s, part, &plan, group, in->count, space->ids, &space->probes, &probes);
         TRY(score_probe(p->model, weights, in, &probes, space->s, space->probes.product));
         s->ops->to_host(s->ops, space->host, space->probes.product,
@@ -321,7 +324,9 @@ static enum status run_part(struct scores *s, int part, const real *weights, con
     const struct score_part *p = &s->part[part];
     const size_t decoded = (size_t)s->decoded, chunk = score_chunk(p->model);
     struct score_input with = *in;
+    const double span = 1.0 / s->parts, each = span / (double)in->count;
     with.shift = space->shift;
+    score_part_of(p->model, part * span, span);
     TRY(scores_shift(s, part, law, rows, space->shift));
     if (p->x_at < 0 && decoded == 1) {
         TRY(run_fast(s, part, weights + p->offset, &with, space, out));
@@ -333,6 +338,8 @@ static enum status run_part(struct scores *s, int part, const real *weights, con
         with.neighbour = in->neighbour + first * (size_t)s->neighbours;
         with.shift = space->shift + first * decoded * (size_t)p->outputs;
         with.count = in->count - first < chunk ? in->count - first : chunk;
+        space->from = part * span + (double)first * each;
+        space->span = (double)with.count * each;
         TRY(run_chunk(s, part, weights + p->offset, &with, first * decoded, space, out));
     }
 out:

@@ -343,7 +343,7 @@ static enum status run_pass(struct window_network *n, const struct pass *p) {
             ops->zero(ops, n->dshares, n->members * 3 * (size_t)n->width * sizeof(real));
         for (size_t at = 0; at < batch; at += n->windows) {
             if (!p->gradient)
-                TRY(score_go_on(&n->base));
+                TRY(score_go_on(&n->base, (double)(first + at) / (double)p->in->count));
             forward_chunk(n, p, first + at, at, batch - at < n->windows ? batch - at : n->windows);
         }
         if (p->gradient)

@@ -30,6 +30,10 @@ fi
 ! readelf -d "$moved/bin/epflow" | grep -E 'R(UN)?PATH' | grep -q "$build" ||
     fail "the program looks for libraries in the build"
 
+for completion in bash-completion/completions/epflow zsh/site-functions/_epflow fish/vendor_completions.d/epflow.fish; do
+    [[ -s $moved/share/$completion ]] || fail "share/$completion is not there"
+done
+
 # The scripts run there, the module knows where it lies, and man finds the page.
 for script in "$moved"/share/epflow/jobscripts/* "$moved"/share/epflow/tools/*; do
     [[ ! -f $script || $script == *.py || $script == */compare-models ]] || bash -n "$script"

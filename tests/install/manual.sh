@@ -50,6 +50,37 @@ expect "epflow train rin" "ring-velocity.yaml ring.yaml"
 expect "epflow train ring.yaml --set network.k" "network.kind="
 expect "epflow train ring.yaml --set network.kind=r" "response"
 expect "epflow train ring.yaml --device cu" "cuda"
-expect "epflow help compl" "completion"
+expect "epflow help refe" "reference"
+
+# What zsh and fish complete, asked of the shells themselves; run in $source/inputs.
+completes() { # SHELL LINE WORDS: the words are there, and nothing else is that begins so
+    local words
+    words=$("complete_$1" "$2" | LC_ALL=C sort -u | paste -sd ' ')
+    [[ $words == "$3" ]] || fail "after '$2' come '$words' in $1, not '$3'"
+}
+# shellcheck disable=SC2317 # called by name
+complete_fish() {
+    fish --no-config -c "source $build/share/epflow.fish; complete -C '$1'" | cut -f1
+}
+# shellcheck disable=SC2317
+complete_zsh() {
+    zsh -f "$source/tests/install/complete.zsh" "$build/share/zsh" "$1"
+}
+for shell in zsh fish; do
+    if ! command -v $shell >/dev/null; then
+        echo "$shell is not here: what it completes was not looked at"
+        continue
+    fi
+    [[ $shell != zsh ]] || { mkdir -p "$build/share/zsh" && "$epflow" help completion-zsh >"$build/share/zsh/_epflow"; }
+    "$epflow" help completion-fish >"$build/share/epflow.fish"
+    completes $shell "epflow sim" "simulate"
+    completes $shell "epflow simulate --dr" "--dry-run"
+    completes $shell "epflow train rin" "ring-velocity.yaml ring.yaml"
+    completes $shell "epflow train ring.yaml --set network.kind=r" \
+        "$([[ $shell == zsh ]] && echo response || echo network.kind=response)"
+    completes $shell "epflow train ring.yaml --set simulation.burn" "simulation.burn_in="
+    completes $shell "epflow train ring.yaml --device cu" "cuda"
+    completes $shell "epflow help refe" "reference"
+done
 
 exit $failed

@@ -4,10 +4,12 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/progress.h"
 #include "base/timer.h"
 
 static int saved; /* the standard error of the test program */
@@ -145,17 +147,17 @@ static void progress_in_a_file(void **state) {
     struct progress p = started();
     FILE *stream = tmpfile();
     listen_to(fileno(stream));
-    p.shown -= 25;
+    p.shown -= 450; /* the longer it takes, the fewer lines: a twentieth of the time so far, at least 30 s */
     progress_show(&p, DONE, "too soon");
-    p.shown -= 6;
+    p.shown -= 60;
     progress_show(&p, DONE, NULL);
     progress_show(&p, DONE, "too soon");
-    p.shown -= 31;
+    p.shown -= 510;
     progress_show(&p, DONE, "loss 0.5");
-    p.shown -= 31;
+    p.shown -= 510;
     progress_show(&p, 1e9, NULL); /* nothing done yet: no rate to tell from */
     log_start(1);
-    p.shown -= 31;
+    p.shown -= 510;
     progress_show(&p, DONE, NULL); /* not rank 0 */
     log_start(0);
     progress_end(&p, "3 frames");
@@ -181,7 +183,7 @@ static void rates(void **state) {
         FILE *stream = tmpfile();
         progress_start(&p, "x", known[i].rate * 2e5, 0);
         p.started -= 1e5;
-        p.shown -= 31;
+        p.shown -= 1e5;
         listen_to(fileno(stream));
         progress_show(&p, known[i].rate * 1e5, NULL);
         listen_end();
@@ -189,6 +191,76 @@ static void rates(void **state) {
         assert_string_equal(got, known[i].text);
         fclose(stream);
     }
+}
+
+/* As if so many seconds had passed. */
+static void wait_for(struct progress *p, double seconds) {
+    p->started -= seconds;
+    p->shown -= seconds;
+    p->also.begun -= seconds;
+}
+
+/* Minutes that are left, by the line that is shown now. */
+static double minutes_left(struct progress *p, double done) {
+    int percent, minutes, seconds, hours;
+    FILE *stream = tmpfile();
+    p->shown -= 1e9;
+    listen_to(fileno(stream));
+    progress_show(p, done, NULL);
+    listen_end();
+    contents(stream);
+    fclose(stream);
+    if (sscanf(heard, "x %d %% %*s /s %d h %d min left", &percent, &hours, &minutes) == 3)
+        return 60 * hours + minutes;
+    assert_int_equal(sscanf(heard, "x %d %% %*s /s %d min %d s left", &percent, &minutes, &seconds), 3);
+    return minutes + seconds / 60.0;
+}
+
+/* Units from..to - 1, each of which takes so many seconds, looked at after each. */
+static void work(struct progress *p, int from, int to, double each) {
+    for (int m = from; m < to; m++) {
+        wait_for(p, each);
+        progress_show(p, m + 1, NULL);
+    }
+}
+
+static void something_else(struct progress *p, double seconds) {
+    progress_also_begin(p);
+    wait_for(p, seconds);
+    progress_also_end(p);
+}
+
+/* 900 units more of 10 s each after a tenth of the way, of which the first ones took three times as long, and an earlier
+ * run did more of them than this one; and 20 of something else, of 60 s each, that is first taken for less. */
+static void time_left(void **state) {
+    (void)state;
+    struct progress p;
+    FILE *stream = tmpfile();
+    listen_to(fileno(stream));
+    progress_start(&p, "x", 1000, 50);
+    progress_also(&p, 20, 3);
+    work(&p, 50, 54, 30);
+    work(&p, 54, 100, 10);
+    listen_end();
+    fclose(stream);
+    assert_true(fabs(minutes_left(&p, 100) - (900 * 10 + 20 * 30) / 60.0) < 3);
+    something_else(&p, 60);
+    assert_true(fabs(minutes_left(&p, 100) - (900 * 10 + 19 * 60) / 60.0) < 3);
+    /* Work that has become twice as long is told as that when half of the way is new. */
+    stream = tmpfile();
+    listen_to(fileno(stream));
+    work(&p, 100, 400, 20);
+    listen_end();
+    fclose(stream);
+    assert_true(fabs(minutes_left(&p, 400) - (600 * 20 + 19 * 60) / 60.0) < 10);
+    /* Going back, as a training does, starts the reckoning anew. */
+    minutes_left(&p, 400);
+    stream = tmpfile();
+    listen_to(fileno(stream));
+    work(&p, 90, 92, 20);
+    listen_end();
+    fclose(stream);
+    assert_true(fabs(minutes_left(&p, 92) - (908 * 20 + 19 * 60) / 60.0) < 10);
 }
 
 /* On a terminal the line rewrites itself twice a second, an ordinary line goes below it, and the end replaces
@@ -225,9 +297,9 @@ static void progress_on_a_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rank_zero_speaks),      cmocka_unit_test(file_keeps_the_story),
-        cmocka_unit_test(file_that_cannot_be),   cmocka_unit_test(long_message),
-        cmocka_unit_test(progress_in_a_file),    cmocka_unit_test(rates),
-        cmocka_unit_test(progress_on_a_terminal)};
+        cmocka_unit_test(rank_zero_speaks),    cmocka_unit_test(file_keeps_the_story),
+        cmocka_unit_test(file_that_cannot_be), cmocka_unit_test(long_message),
+        cmocka_unit_test(progress_in_a_file),  cmocka_unit_test(rates),
+        cmocka_unit_test(time_left),           cmocka_unit_test(progress_on_a_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
