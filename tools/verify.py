@@ -285,6 +285,9 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "memory": verify_load.memory, "load": verify_load.load}
 
 
+GROUPS = {"faults": ("kills", "inject")}
+
+
 def measurements(case, folder):
     """Those of a case; one that cannot go on falls short."""
     try:
@@ -296,7 +299,7 @@ def measurements(case, folder):
 def main():
     parser = argparse.ArgumentParser(prog="tools/verify",
                                      description="Runs epflow and holds its results against targets.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all; faults: kills and inject")
     parser.add_argument("--list", action="store_true", help="names the cases and ends")
     parser.add_argument("--full", action="store_true", help="the whole of cases that are otherwise sampled (long)")
     parser.add_argument("--keep", action="store_true", help="keeps the folders of the runs and names them")
@@ -305,6 +308,7 @@ def main():
         for name, case in CASES.items():
             print(f"{name:13} {case.__doc__.splitlines()[0]}")
         return 0
+    options.cases = [case for name in options.cases for case in GROUPS.get(name, (name,))]
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"{unknown[0]} is not a case; there are {', '.join(CASES)}")

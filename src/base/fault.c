@@ -47,7 +47,7 @@ struct place {
 };
 
 /* The calls of our own that led here, without this file's. */
-static void look_back(const char *name, struct place *p) {
+__attribute__((noinline)) static void look_back(const char *name, struct place *p) {
     extern const char __executable_start, etext;
     void *frame[DEPTH];
     const int frames = backtrace(frame, DEPTH);

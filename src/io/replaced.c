@@ -34,8 +34,9 @@ static enum status refuse(const char *path, const char *what) {
     return FAIL(STATUS_STORAGE, "%s cannot be %s: %s%s", path, what, strerror(errno), disk_advice(errno));
 }
 
+/* Or cannot be looked for: what is done with it then says so. */
 static bool exists(const char *path) {
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static bool same_file(const char *a, const char *b) {
