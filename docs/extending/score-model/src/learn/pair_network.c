@@ -149,7 +149,7 @@ static enum status run(struct score_model *model, const real *weights, const str
     for (size_t first = 0; first < in->count; first += model->chunk) {
         const size_t left = in->count - first, count = left < model->chunk ? left : model->chunk;
         if (!p->gradient)
-            TRY(score_go_on(model));
+            TRY(score_go_on(model, (double)first / (double)in->count));
         TRY(fill(n, in, first, count));
         run_chunk(n, weights, in, p, first, count);
     }
