@@ -204,7 +204,7 @@ def closing(folder):
     bad = parsed(run(0, "simulate", source, "--json", "--set", "simulation.dt=5"))
     yield equal("bad_exit", bad["exit"]["code"], 2)
     yield equal("bad_message", "names_it" if "simulation.dt" in bad["exit"]["message"] else bad["exit"], "names_it")
-    stopped = parsed(run(0, "simulate", source, "--json", "--overwrite", "--set", "simulation.frames=1000000", "--set",
+    stopped = parsed(run(0, "simulate", source, "--json", "--overwrite", "--set", "simulation.frames=20000", "--set",
                          "run.walltime=0.02"))
     yield equal("stopped", (stopped["exit"]["code"], stage_of(stopped, "simulate")["state"]), (75, "stopped"))
 
@@ -242,6 +242,6 @@ def info(folder):
             stage = {"trajectory": "simulate", "evaluation": "evaluate"}[kind]
             exact = from_files(folder / "info", stage)["exact"]
             yield at_most(f"{kind}_exact", abs(number(words["exact EPR"]) / exact - 1), 1e-4)
-    run(0, "simulate", source, "--overwrite", "--set", "simulation.frames=1000000", "--set", "run.walltime=0.02")
+    run(0, "simulate", source, "--overwrite", "--set", "simulation.frames=20000", "--set", "run.walltime=0.02")
     yield equal("stopped_complete", parsed(run(0, "info", folder / "info/trajectory.h5", "--json"))["summary"]
                 ["complete"], False)
