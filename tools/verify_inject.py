@@ -59,6 +59,7 @@ TOLERATED = {
     ("stat", "look"): "a process of its own looks into the file first; it is opened all the same",
     ("malloc", "look"): "the same",
     ("strdup", "spawn"): "the same",
+    ("malloc", "spawn"): "the same",
     ("stat", "size_of_file"): "what is asked of the file is not held against its size then",
     ("mkdir", "file_make_directory"): "it is there already",
     ("fopen", "end_half_line"): "half a line that a killed run left in the log",

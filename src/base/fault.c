@@ -146,5 +146,7 @@ FAULT_CALL(int, fflush, (FILE * file)) {
 }
 FAULT_CALL(size_t, fwrite, (const void *from, size_t size, size_t count, FILE *file)) {
     const bool fails = file != stderr && file != stdout && fault_here("fwrite");
+    if (fails)
+        file->_flags |= 0x20; /* glibc: what ferror asks for */
     return fails ? (errno = EIO, 0) : __real_fwrite(from, size, count, file);
 }

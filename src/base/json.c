@@ -47,6 +47,7 @@ char *json_quote(const char *text) {
 /* Before a member: a comma, a new line, its name. */
 static void begin_member(struct json *j, const char *name) {
     char *key = name ? json_quote(name) : NULL;
+    j->failed = j->failed || (name && !key);
     fprintf(j->stream, "%s\n%*s%s%s", j->filled[j->depth - 1] ? "," : "", 2 * j->depth, "", key ? key : "",
             key ? ": " : "");
     j->filled[j->depth - 1] = true;
@@ -104,6 +105,7 @@ void json_string(struct json *j, const char *name, const char *value) {
     if (!j->stream)
         return;
     char *quoted = value ? json_quote(value) : NULL;
+    j->failed = j->failed || (value && !quoted);
     begin_member(j, name);
     fputs(quoted ? quoted : "null", j->stream);
     free(quoted);
@@ -115,7 +117,7 @@ char *json_finish(struct json *j) {
     while (j->depth > 0)
         json_end(j);
     fputc('\n', j->stream);
-    const bool whole = !ferror(j->stream);
+    const bool whole = !ferror(j->stream) && !j->failed;
     const bool closed = fclose(j->stream) == 0;
     j->stream = NULL;
     if (whole && closed)

@@ -16,6 +16,7 @@ struct json {
     char *text;
     size_t size;
     int depth;
+    bool failed;             /* something is missing: out of memory */
     bool filled[JSON_DEPTH]; /* the object or list at this depth has a member */
     char end[JSON_DEPTH];    /* what ends it */
 };
@@ -30,7 +31,7 @@ void json_number(struct json *j, const char *name, double value);
 void json_flag(struct json *j, const char *name, bool value);
 /* NULL is null. */
 void json_string(struct json *j, const char *name, const char *value);
-/* Ends all that is not ended. The text, allocated; NULL: out of memory, or never started. */
+/* Ends all that is not ended. The text, allocated; NULL: out of memory at any time, or never started. */
 char *json_finish(struct json *j);
 
 #endif

@@ -46,13 +46,17 @@ static int by_name(const void *a, const void *b) {
 }
 
 static enum status print_json(struct session *s, struct h5_file *file, const struct info_summary *summary) {
-    char *first = info_json(summary);
     struct entries e = {.wanted = comm_rank(s->comm) == 0};
-    enum status status = h5_visit_scalars(file, LONGEST_SERIES, keep_entry, &e);
+    char *first = e.wanted ? info_json(summary) : NULL;
+    enum status status = STATUS_OK;
+    if (e.wanted && !first)
+        status = FAIL(STATUS_FAILURE, "out of memory for what %s holds", h5_path(file));
+    if ((status = comm_agree(s->comm, status)) == STATUS_OK)
+        status = h5_visit_scalars(file, LONGEST_SERIES, keep_entry, &e);
     if (e.count > 0)
         qsort(e.text, e.count, sizeof *e.text, by_name);
     if (e.wanted && status == STATUS_OK) {
-        printf("{\n  \"summary\": %s", first ? first : "null");
+        printf("{\n  \"summary\": %s", first);
         for (size_t i = 0; i < e.count; i++)
             printf(",\n  %s", e.text[i]);
         printf("\n}\n");
