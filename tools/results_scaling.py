@@ -2,14 +2,13 @@
 
 Evaluates the same particles (strong) and so many a rank (weak) on every number of ranks of a list, in states that are
 tiled from the last frame of a trajectory and have gone on for a while, and counts messages: bytes and numbers are the
-differences of two runs, one of which simulates more steps, or evaluates more frames; Open MPI's pml/monitoring counts.
-Writes evaluation.json: rows of the table, and messages by number of ranks.
+differences of two runs, one of which simulates more steps, or evaluates more frames (count_messages.c, which mpicc
+builds, counts them). Writes evaluation.json: rows of the table, and messages by number of ranks.
 """
 import argparse
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -23,14 +22,15 @@ from scaling import near_square
 SECTIONS = ("reading and halos", "network", "fields and profiles")  # without files
 INPUTS = ROOT / "inputs/results"
 FRAMES = (1, 3)
+COUNTER = "count_messages.so"
+COUNTS = ("bytes", "messages", "collective_bytes", "collective_calls")
 
 
 def epflow(ranks, verb, source, output, settings, monitor=None):
     """Runs the program anew; what --json says of the stage."""
     start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
     if monitor:
-        start += ["--mca", "pml_monitoring_enable", "2", "--mca", "pml_monitoring_enable_output", "3", "--mca",
-                  "pml_monitoring_filename", str(monitor / "rank")]
+        start += ["env", f"LD_PRELOAD={monitor.parent / COUNTER}", f"EPFLOW_MESSAGES={monitor / 'rank'}"]
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = [*start, EPFLOW, verb, str(INPUTS / f"{source}.yaml"), "--output", str(output), *options, "--overwrite",
                "--json"]
@@ -86,16 +86,21 @@ def add_efficiencies(rows):
 
 # ---- messages ----
 
+def build_counter(folder):
+    command = ["mpicc", "-O2", "-shared", "-fPIC", str(ROOT / "tools/count_messages.c"), "-o", str(folder / COUNTER)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"results_scaling: error: {' '.join(command)}: {done.stderr[-1500:]}")
+
+
 def counted(folder):
-    """Bytes and messages that all ranks sent; None where nothing was counted."""
-    files = list(folder.glob("rank*.prof"))
-    lines = [line for file in files for line in file.read_text().splitlines()]
-    found = [re.match(r"[EI]\t\d+\t\d+\t(\d+) bytes\t(\d+) msgs", line) for line in lines]
-    return [sum(int(match[part]) for match in found if match) for part in (1, 2)] if files else None
+    """What all ranks sent, COUNTS."""
+    ranks = [file.read_text().split() for file in folder.glob("rank.*")]
+    return [sum(float(row[part]) for row in ranks) for part in range(len(COUNTS))]
 
 
 def difference(options, once, more, count):
-    """Bytes and messages of one of `count` repetitions that the second run has more than the first."""
+    """Of what was sent in one of `count` repetitions that the second run has more than the first."""
     sums = []
     for run in (once, more):
         folder = options.output / "messages"
@@ -103,7 +108,7 @@ def difference(options, once, more, count):
         folder.mkdir()
         run(folder)
         sums.append(counted(folder))
-    return [(b - a) / count for a, b in zip(*sums)] if all(sums) else None
+    return {name: (b - a) / count for name, a, b in zip(COUNTS, *sums)}
 
 
 def messages(options, start, ranks):
@@ -120,10 +125,9 @@ def messages(options, start, ranks):
         epflow(1, "simulate", "tiles", folder, start.settings(tiles, frames, 10))
         return lambda monitor: evaluated(options, ranks, folder / "trajectory.h5", monitor)
 
-    found = {"ranks": ranks, "particles": options.strong,
+    return {"ranks": ranks, "particles": options.strong,
              "step": difference(options, simulated(1), simulated(3), 2 * steps),
              "frame": difference(options, evaluation(FRAMES[0]), evaluation(FRAMES[1]), FRAMES[1] - FRAMES[0])}
-    return found
 
 
 def main():
@@ -136,6 +140,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    build_counter(options.output)
     start = Start(options.start)
     rows = [measure(options, start, kind, ranks) for kind in ("strong", "weak") for ranks in options.ranks]
     add_efficiencies(rows)
