@@ -63,6 +63,7 @@ TOY = {  # only shows that everything runs
     "window": {"steps": 30, "batch": 64, "warm_up": 5, "test_interval": 0},
     "million": (2, 2), "million_burn_in": 10,
     "ranks": (1, 2), "rounds": 1, "particle_steps": 1e6, "scaling_burn_in": 10, "weak": 1024,
+    "kinds": ("weak",),
 }
 SIZES = {"full": FULL, "quick": QUICK, "toy": TOY}
 
@@ -188,7 +189,7 @@ class Plan:
         self.add("scaling", "scaling/simulation", [
             python, str(ROOT / "tools/scaling.py"), "--ranks", *ranks, "--rounds", str(s["rounds"]), "--weak",
             str(s["weak"]), "--particle-steps", str(s["particle_steps"]), "--burn-in", str(s["scaling_burn_in"]),
-            "--output", self.file("scaling")], [], runs * 12 + 4.5e10 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS / 10,
+            "--kinds", *s.get("kinds", ("strong", "weak")), "--output", self.file("scaling")], [], runs * 12 + 4.5e10 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS / 10,
             self.cores)
         self.add("scaling", "scaling/evaluation", [
             python, str(ROOT / "tools/results_scaling.py"), "--ranks", *ranks, "--start",

@@ -1,13 +1,13 @@
-"""Writes results.md of a folder of tools/reproduce from results.md.in and the numbers: results_page.py DIR
+"""Writes results.md of a folder of tools/reproduce from results.md.in and the numbers: results_page.py DIR [--docs]
 
-The page's figures are in DIR/figures. docs/results.md is a copy of the page of the full form, with its figures in
-docs/results.
+The page's figures are in DIR/figures. With --docs the page is docs/results.md, and its figures are copied to docs/results.
 """
 import csv
 import json
 import math
 import pathlib
 import re
+import shutil
 import sys
 
 import results_words as words
@@ -157,10 +157,15 @@ def fill(template, filled):
 
 
 def main():
-    output = pathlib.Path(sys.argv[1])
+    output = pathlib.Path(sys.argv[1]).resolve()
     numbers, times = (json.loads((output / name).read_text()) for name in ("numbers.json", "times.json"))
     template = (ROOT / "tools/results.md.in").read_text()
-    (output / "results.md").write_text(fill(template, values(output, numbers, times)))
+    page = fill(template, values(output, numbers, times))
+    if "--docs" not in sys.argv[2:]:
+        (output / "results.md").write_text(page)
+        return
+    (ROOT / "docs/results.md").write_text(page.replace("(figures/", "(results/"))
+    shutil.copytree(output / "figures", ROOT / "docs/results", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,14 @@ class Start:
                 "simulation.frame_interval": 20, "simulation.seed": 700}
 
 
+def tiled(options, start, tiles, frames):
+    """The trajectory of so many frames in so many tiles; made once."""
+    folder = options.output / f"tiles-{tiles[0]}-{tiles[1]}-{frames}"
+    if not folder.exists():
+        epflow(1, "simulate", "tiles", folder, start.settings(tiles, frames, 10))
+    return folder / "trajectory.h5"
+
+
 def evaluated(options, ranks, trajectory, monitor=None):
     return epflow(ranks, "evaluate", "mips", options.output / "evaluated", {
         "evaluation.models": f"[{options.model}]", "evaluation.trajectories": f"[{trajectory}]", "evaluation.grid": 4},
@@ -72,9 +80,7 @@ def row_of(kind, ranks, particles, said):
 
 def measure(options, start, kind, ranks):
     tiles = near_square((options.strong if kind == "strong" else start.particles * ranks) // start.particles)
-    folder = options.output / "evaluation-data"
-    epflow(1, "simulate", "tiles", folder, start.settings(tiles, FRAMES[1], 10))
-    said = evaluated(options, ranks, folder / "trajectory.h5")
+    said = evaluated(options, ranks, tiled(options, start, tiles, FRAMES[1]))
     return row_of(kind, ranks, start.particles * tiles[0] * tiles[1], said)
 
 
@@ -121,13 +127,17 @@ def messages(options, start, ranks):
                                       start.settings(tiles, 1, 0.1 * steps * factor), monitor)
 
     def evaluation(frames):
-        folder = options.output / f"messages-{frames}"
-        epflow(1, "simulate", "tiles", folder, start.settings(tiles, frames, 10))
-        return lambda monitor: evaluated(options, ranks, folder / "trajectory.h5", monitor)
+        return lambda monitor: evaluated(options, ranks, tiled(options, start, tiles, frames), monitor)
 
     return {"ranks": ranks, "particles": options.strong,
              "step": difference(options, simulated(1), simulated(3), 2 * steps),
              "frame": difference(options, evaluation(FRAMES[0]), evaluation(FRAMES[1]), FRAMES[1] - FRAMES[0])}
+
+
+def remove_runs(output):
+    """Also those of an attempt that was interrupted."""
+    for path in (*output.glob("tiles-*"), *(output / name for name in ("evaluated", "messages", "messages-data"))):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def main():
@@ -140,14 +150,14 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    remove_runs(options.output)
     build_counter(options.output)
     start = Start(options.start)
     rows = [measure(options, start, kind, ranks) for kind in ("strong", "weak") for ranks in options.ranks]
     add_efficiencies(rows)
     found = {"rows": rows, "messages": [messages(options, start, ranks) for ranks in options.ranks if ranks > 1]}
     (options.output / "evaluation.json").write_text(json.dumps(found, indent=1))
-    for name in ("evaluation-data", "evaluated", "messages", "messages-data", *(f"messages-{n}" for n in FRAMES)):
-        shutil.rmtree(options.output / name, ignore_errors=True)
+    remove_runs(options.output)
 
 
 if __name__ == "__main__":

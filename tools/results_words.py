@@ -155,8 +155,7 @@ def paper_text(numbers, pair):
         f"({'more' if more_window else 'not more'} than the share of area).",
         "- *Maps of the local entropy production by a windowed network with noise of 0.01 on x and g are those of the system.* "
         f"{verdict(window['fraction'][0] > 0.5)} Such a network, small as it is here, resolves {pair(window['fraction'])} of the exact total; for a network of any size "
-        "this noise hides most of it (a crystal at these values, in closed form, keeps 2.5e-5: [response-model.md](../docs/response-model.md), "
-        "[theory.md](../docs/theory.md)). What the paper shows is the entropy production of the smoothed density; it says where "
+        "this noise hides most of it (a crystal at these values, in closed form, keeps 2.5e-5: [theory.md](theory.md)). What the paper shows is the entropy production of the smoothed density; it says where "
         "that is, not how much entropy is produced.",
         "- *The total.* The paper does not compare with the exact identity -div_x b. Here it is the measure of everything.",
     ])

@@ -14,7 +14,7 @@ from plots.interface import cell_distances
 from plots.particles import draw_particles, with_images
 from plots.profile import EXACT, RATES, label_of, scale_of_rates, with_errors
 from plots.style import (BLUE, GREEN, GREY, INK, ONE_COLUMN, ORANGE, TWO_COLUMNS, colour_bar, colours, frame_of_box,
-                         robust_log, save, size_of_maps, whole)
+                         robust_log, save, size_of_maps, whole, with_error)
 
 DPI = 170
 NAMES = {"response": "response network", "window-xg": "windowed, noise on x and g", "window-g": "windowed, noise on g"}
@@ -55,7 +55,7 @@ def phases(_, numbers):
     left.plot(phi, phi, color=GREY, linewidth=0.8, linestyle=":", label="all particles")
     left.set(xlabel="packing fraction of the phase", ylabel="packing fraction of all", title="Coexisting densities")
     left.legend()
-    points(right, phi, [one["interface"]["dense_area"] for one in sets], BLUE, "s")
+    points(right, phi, [one["interface"]["dense_area"] for one in sets], BLUE, "s", "measured")
     lever = [(p - one["interface"]["gas"][0]) / (one["interface"]["dense"][0] - one["interface"]["gas"][0])
              for p, one in zip(phi, sets)]
     right.plot(phi, lever, color=GREY, linewidth=0.9, linestyle="--", label="by the lever rule")
@@ -103,7 +103,7 @@ def concentration(_, numbers):
         for name, colour, marker, label, line in rows:
             points(panel, phi, [one["interface"][f"{name}_{near}"] for one in sets], colour, marker, label, line)
         panel.set(xlabel="packing fraction", title=f"Within {('one diameter', 'two diameters')[near - 1]} of the interface")
-        panel.set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.05 * max(one["interface"][f"{row[0]}_2"][0] for one in sets for row in rows))
     axes[0].set_ylabel("share")
     axes[0].legend(fontsize=6)
     return figure
@@ -125,7 +125,7 @@ def radials(_, numbers):
         for panel in axes[:, column]:
             panel.axvline(found["radius"][0], color=GREY, linewidth=0.8, linestyle=":")
         axes[0, column].set_title(f"{title} at a packing fraction of {numbers['sets'][name]['phi']:.2g}, mean radius "
-                                  f"{found['radius'][0]:.0f} $r_0$")
+                                  f"{found['radius'][0]:.0f} $r_0$", fontsize=7.5)
     axes[0, 0].set_ylabel("packing fraction")
     axes[1, 0].set_ylabel(r"EPR per area (1/(time $r_0^2$))")
     axes[1, 0].legend(fontsize=6)
@@ -178,8 +178,8 @@ def maps_of_models(output, numbers):
         position, (sigma,) = with_images(position, [sigma], sides)
         artist = draw_particles(panel, position, sigma, robust_log(sigma), colours("magma"))
         colour_bar(figure, artist, panel, sigma, "EPR per particle (1/time)")
-        value, error = numbers["sets"]["phi-0.5"]["models"][model]["fraction"]
-        panel.set_title(f"{NAMES[model]}\nresolves {value:.2g} ± {error:.1g}")
+        fraction = numbers["sets"]["phi-0.5"]["models"][model]["fraction"]
+        panel.set_title(f"{NAMES[model]}\nresolves {with_error(*fraction)}")
         frame_of_box(panel, np.zeros(2), sides)
     return figure
 
@@ -222,7 +222,8 @@ def scaling(output, numbers):
             chosen = [row for row in rows if row["kind"] == kind]
             panel.plot([int(row["ranks"]) for row in chosen], [float(row["efficiency"]) for row in chosen],
                        color=colour, marker=marker, label=kind)
-        panel.set(title=title, xlabel="ranks", ylabel="efficiency", ylim=(0, 1.1))
+        panel.set(title=title, xlabel="ranks", ylabel="efficiency")
+        panel.set_ylim(0, max(1.1, panel.get_ylim()[1]))
         panel.legend()
     ranks = [row["ranks"] for row in found["messages"]]
     axes[2].plot(ranks, [row["step"]["bytes"] / row["ranks"] for row in found["messages"]], color=BLUE, marker="o",
