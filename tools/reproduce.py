@@ -26,22 +26,22 @@ import time
 
 from running import CROWDED, EPFLOW, ROOT
 
-# The sizes. Times are multiples of 1/gamma = 1e4. What each part costs in the full form, in seconds of one core, at
-# PARTICLE_STEPS and so on below (--list prints what the tasks add up to):
-#   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                           1.03e11 steps   2300
-#   data, to train on        3 x 4096 x 2.8e6                                                           3.4e10           760
-#   data, tiles              (8192 + 16384 + 32768) x 9e5                                               5.2e10          1150
-#   train                    response: 3000 x 2 x 4096 particles; windows: 2 x 20000 x 512              2.5e7, 2e7      1800
-#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles, and files of 3 GB                       460
-#   scaling                  30 simulations of 1.2e8 particle-steps, 10 evaluations, on all cores                        600
-#   figures, page                                                                                                         200
-# In all about 7300 core seconds, an hour on two cores; 2.5 hours are the most it may take.
+# The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form may cost, in seconds of one core by the
+# rates below; --list prints what the tasks add up to:
+#   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                            2160
+#   data, to train on        3 x 4096 x 3.6e6 steps                                                       900
+#   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                          1040
+#   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               2350
+#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 3 GB            400
+#   scaling                  30 simulations of 1.2e8 particle-steps, 10 evaluations, messages             600
+#   figures, page            on one core, the other waits                                                 200
+# In all some 7500, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
 FULL = {
     "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000,
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-    "train_densities": (0.3, 0.5, 0.7), "train_frames": 200, "train_interval": 400,
+    "train_densities": (0.3, 0.5, 0.7), "train_frames": 400, "train_interval": 400,
     "tiles": {8192: (2, 1), 16384: (2, 2), 32768: (4, 2)}, "tile_burn_in": 5e4, "tile_frames": 20,
-    "response": {"steps": 3000, "frames_per_step": 2}, "window": {"steps": 20000},
+    "response": {"steps": 6000, "frames_per_step": 2}, "window": {"steps": 40000},
     "million": (4, 8), "million_burn_in": 20,  # tiles of the largest set: 1048576 particles
     "ranks": (1, 2, 4, 8, 16), "rounds": 3, "particle_steps": 1.2e8, "scaling_burn_in": 1e5, "weak": 4096,
 }
@@ -70,8 +70,8 @@ SIZES = {"full": FULL, "quick": QUICK, "toy": TOY}
 # Seconds are estimated from these, of one core: simulated particle-steps, particles that networks are trained on and
 # evaluated on; and from the tasks' own beginning and end.
 PARTICLE_STEPS, DENSE = 55e6, 0.6  # a second; what is lost of it from packing fraction 0.1 to 0.9
-TRAINED = {"response": 28e3, "window-xg": 34e3, "window-g": 34e3}
-EVALUATED = {"response": 30e3, "window-xg": 14e3, "window-g": 14e3}
+TRAINED = {"response": 50e3, "window-xg": 30e3, "window-g": 30e3}
+EVALUATED = {"response": 25e3, "window-xg": 25e3, "window-g": 25e3}
 START = 0.3
 DT, HALF = 0.1, 0.5  # the step of the simulation; the packing fraction of the tiles
 
@@ -146,12 +146,12 @@ class Plan:
 
     def train(self):
         s = self.size
-        self.train_one("response", s["train_densities"], s["response"],
-                       s["particles"] * s["response"]["frames_per_step"])
+        self.train_one("response", s["response"], s["particles"] * s["response"]["frames_per_step"])
         for name in ("window-xg", "window-g"):
-            self.train_one(name, (HALF,), s["window"], s["window"].get("batch", 512))
+            self.train_one(name, s["window"], s["window"].get("batch", 512))
 
-    def train_one(self, name, densities, settings, a_step):
+    def train_one(self, name, settings, a_step):
+        densities = self.train_densities(name)
         files = [self.file("data", f"train-{phi:g}", "trajectory.h5") for phi in densities]
         listed = ", ".join(f"{{file: {file}, weight: 1}}" for file in files)
         self.epflow("train", f"models/{name}", "train", name, {
@@ -167,6 +167,7 @@ class Plan:
                 frames = s["frames"] if name.startswith("phi") else s["tile_frames"]
                 # the response network's evaluations have the fields that pictures are drawn from
                 self.evaluate_one(model, name, n * frames, {} if model == "response" else {"evaluation.grid": 4})
+            self.calibrate(model)
         largest, tiles = max(s["tiles"].items())
         box = [tiles[axis] * s["million"][axis] for axis in range(2)]
         n = largest * s["million"][0] * s["million"][1]
@@ -175,6 +176,16 @@ class Plan:
             "simulation.seed": 600, "simulation.burn_in": s["million_burn_in"], "simulation.frames": 1,
             "simulation.frame_interval": 20}, [f"data/n-{largest}"], n, HALF, self.cores)
         self.evaluate_one("response", "million", 2 * n, {"evaluation.grid": 4, "evaluation.probes": 1}, self.cores)
+
+    def calibrate(self, model):
+        """The frames that its training held out: the network's overall scale is measured there."""
+        s = self.size
+        for phi in self.train_densities(model):
+            self.evaluate_one(model, f"train-{phi:g}", 0.1 * s["particles"] * s["train_frames"],
+                              {"evaluation.grid": 4, "evaluation.frames": "held_out"})
+
+    def train_densities(self, model):
+        return self.size["train_densities"] if model == "response" else (HALF,)
 
     def evaluate_one(self, model, name, particles, settings, ranks=1):
         self.epflow("evaluate", f"evaluations/{model}/{name}", "evaluate", "mips", {
@@ -199,10 +210,10 @@ class Plan:
 
     def results(self):
         python = sys.executable
-        needs = [f"evaluations/{model}/{name}" for model in TRAINED for name in self.sets]
-        needs += ["evaluations/response/million", "scaling/simulation", "scaling/evaluation"]
+        needs = [task.name for task in self.tasks if task.name.startswith("evaluations/")]
+        needs += ["scaling/simulation", "scaling/evaluation"]
         self.add("figures", "figures", [python, str(ROOT / "tools/results_numbers.py"), str(self.output)], needs,
-                 90, self.cores)
+                 10 + 90 * self.size["particles"] / 4096, self.cores)
         self.add("page", "page", [python, str(ROOT / "tools/results_page.py"), str(self.output)], ["figures"], 1)
 
 

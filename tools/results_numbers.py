@@ -61,13 +61,37 @@ class Evaluated:
 
 # ---- the certificate ----
 
-def certificate(found):
+def scale(output, model, densities):
+    """The factor of w = g + s with which, on the frames that training held out, a network resolves most: there its own total
+    is the resolved one. With a factor c the total of sigma is c^2 as large, and resolved c (resolved + sigma) - c^2 sigma."""
+    linear, square = [], []
+    for phi in densities:
+        found = Evaluated(output / "evaluations" / model / f"train-{phi:g}")
+        linear.append(0.5 * (found.sums("resolved") + found.sums("sigma")))
+        square.append(found.sums("sigma"))
+        found.close()
+    return ratio(np.concatenate(linear), np.concatenate(square))
+
+
+def calibrated(exact, resolved, captured, factor):
+    """Of a set, with that factor: resolved fraction, and what the network's own total is more, its errors those of
+    the frames and of the factor together."""
+    c, error = factor
+    linear = 0.5 * (resolved + captured)
+    excess, frames = ratio(2 * c**2 * captured - 2 * c * linear, exact)
+    whole = float(np.hypot(frames, error * abs((4 * c * captured - 2 * linear).sum() / exact.sum())))
+    return {"fraction": ratio(2 * c * linear - c**2 * captured, exact), "excess": [excess, whole],
+            "z": excess / whole if whole > 0 else float("nan")}
+
+
+def certificate(found, factor=None):
     """What a model resolves of a set, and whether the total of its own flow is the exact one times that fraction."""
     exact, resolved, captured = (found.sums(name) for name in ("exact", "resolved", "sigma"))
     count = np.full(found.frames, found.particles)
     excess, error = ratio(captured - resolved, exact)
     own = found.file["certificate"].attrs
-    return {"exact": ratio(exact, count), "captured": ratio(captured, count), "resolved": ratio(resolved, count),
+    more = {"calibrated": calibrated(exact, resolved, captured, factor)} if factor else {}
+    return {**more, "exact": ratio(exact, count), "captured": ratio(captured, count), "resolved": ratio(resolved, count),
             "fraction": [float(own["resolved_fraction"]), float(own["resolved_fraction_error"])],
             "captured_fraction": ratio(captured, exact), "excess": [excess, error],
             "z": excess / error if error > 0 else float("nan"),
@@ -147,14 +171,14 @@ def radial_profile(found, dense):
 
 # ---- all ----
 
-def set_numbers(output, name):
+def set_numbers(output, name, factors):
     """Of one set of frames: by model, and what the response network's evaluation says of the phases."""
     found = Evaluated(output / "evaluations/response" / name)
     distance, where = found.column("interface_distance"), interface(found)
     one = {"phi": float(np.pi * found.particles / np.prod(box_sides(found.file, 2))), "particles": found.particles,
            "interface": where, "models": {}}
     where.update(shares(found, distance, ("particles", "exact", "resolved", "sigma"), where))
-    one["models"]["response"] = certificate(found)
+    one["models"]["response"] = certificate(found, factors["response"])
     if name == "phi-0.3":
         one["radial"] = radial_profile(found, True)
     if name == "phi-0.7":
@@ -162,7 +186,7 @@ def set_numbers(output, name):
     found.close()
     for model in MODELS[1:]:
         found = Evaluated(output / "evaluations" / model / name)
-        one["models"][model] = certificate(found)
+        one["models"][model] = certificate(found, factors[model])
         one["models"][model]["shares"] = shares(found, distance, ("sigma",), where)
         found.close()
     return one
@@ -204,8 +228,9 @@ def million(output):
 def main():
     output = pathlib.Path(sys.argv[1])
     size = json.loads((output / "size.json").read_text())
-    numbers = {"size": size, "sets": {name: set_numbers(output, name) for name in size["sets"]},
-               "training": {name: training(output, name) for name in MODELS}, "rates": rates(output),
+    factors = {model: scale(output, model, size["train_densities"] if model == "response" else (0.5,)) for model in MODELS}
+    numbers = {"size": size, "sets": {name: set_numbers(output, name, factors) for name in size["sets"]},
+               "scales": factors, "training": {name: training(output, name) for name in MODELS}, "rates": rates(output),
                "million": million(output),
                "scaling": json.loads((output / "scaling/evaluation.json").read_text())}
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1))

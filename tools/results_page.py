@@ -75,10 +75,15 @@ def certificate_table(numbers):
 
 
 def total_table(numbers):
-    rows = [[*of_set(one), *(cell for m in MODELS for cell in (
-        pair(one["models"][m]["captured_fraction"]), pair(one["models"][m]["excess"]), plain(one["models"][m]["z"], "{:.1f}")))]
-        for one in numbers["sets"].values()]
-    return table(["phi", "N", *(f"{what}{NAMES[m]}" for m in MODELS for what in ("sigma / exact: ", "excess: ", "z: "))], rows)
+    rows = []
+    for one in numbers["sets"].values():
+        own = one["models"]["response"]
+        windows = [one["models"][model] for model in MODELS[1:]]
+        rows.append([*of_set(one), pair(own["captured_fraction"]), pair(own["fraction"]), pair(own["excess"]), plain(own["z"], "{:.1f}"),
+                     pair(own["calibrated"]["fraction"]), pair(own["calibrated"]["excess"]), plain(own["calibrated"]["z"], "{:.1f}"),
+                     *(cell for found in windows for cell in (pair(found["captured_fraction"]), pair(found["excess"])))])
+    return table(["phi", "N", "response: sigma / exact", "resolved / exact", "excess", "z", "calibrated: resolved / exact", "excess", "z",
+                  *(f"{NAMES[model]}: {what}" for model in MODELS[1:] for what in ("sigma / exact", "excess"))], rows)
 
 
 def decomposition_table(numbers):
