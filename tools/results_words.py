@@ -27,6 +27,11 @@ def within(z, most=3):
     return known(z) and z <= most
 
 
+def larger(a, b):
+    """Whether a is larger than b by two errors; None where neither is."""
+    return None if not apart(a, b) > 2 else a[0] > b[0]
+
+
 def sizes(numbers):
     """Sets at one half, from small to large."""
     names = ["phi-0.5", *(name for name in numbers["sets"] if name.startswith("n-"))]
@@ -147,10 +152,9 @@ def paper_text(numbers, pair):
     wide = window["shares"]["sigma_2"]
 
     def verdict(yes):
-        return "**Agrees.**" if yes else "**Does not agree.**"
+        return "**Undecided.**" if yes is None else "**Agrees.**" if yes else "**Does not agree.**"
 
-    more = where["sigma_2"][0] > where["area_2"][0]
-    more_window = known(wide[0]) and wide[0] > where["area_2"][0]
+    more, more_window = (larger(share, where["area_2"]) for share in (where["sigma_2"], wide))
     return "\n".join([
         f"- *A network trained at one size applies to others without training again.* {verdict(middle[2][2])} The response network resolves "
         f"{pair(response(found[0]))} at N = {found[0]['particles']} and {pair(response(found[-1]))} at {found[-1]['particles']}.",
@@ -158,7 +162,7 @@ def paper_text(numbers, pair):
         f"{middle[1][1]:.3g} from 0.3 to 0.8. The paper trains at one, and has no measure of what is resolved.",
         f"- *Entropy production is concentrated at the interface of the phases.* By area: {verdict(more)} Within two diameters of it at one half: "
         f"{pair(where['sigma_2'])} of the response network's, on {pair(where['area_2'])} of the area; of the windowed network's {pair(wide)} "
-        f"({'more' if more_window else 'not more'} than the share of area).",
+        f"({ {None: 'as much as', True: 'more than', False: 'less than'}[more_window] } the share of area).",
         "- *Maps of the local entropy production by a windowed network with noise of 0.01 on x and g are those of the system.* "
         f"{verdict(window['fraction'][0] > 0.5)} Such a network, small as it is here, resolves {pair(window['fraction'])} of the exact total; for a network of any size "
         "this noise hides what is sharper than it in positions and propulsions, which is most of it ([theory.md](theory.md)). What the paper shows is the entropy production of the smoothed density; it says where "

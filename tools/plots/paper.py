@@ -14,9 +14,9 @@ from plots.interface import cell_distances
 from plots.particles import draw_particles, with_images
 from plots.profile import EXACT, RATES, label_of, scale_of_rates, with_errors
 from plots.style import (BLUE, GREEN, GREY, INK, ONE_COLUMN, ORANGE, TWO_COLUMNS, colour_bar, colours, frame_of_box,
-                         robust_log, save, size_of_maps, whole, with_error)
+                         robust_log, save, whole, with_error)
 
-DPI = 170
+DPI, DPI_OF_MAPS = 170, 130  # all pictures together stay below 3 MB
 NAMES = {"response": "response network", "window-xg": "windowed, noise on x and g", "window-g": "windowed, noise on g"}
 LOOKS = {"response": (BLUE, "o"), "window-xg": (ORANGE, "s"), "window-g": (GREEN, "^")}
 
@@ -155,8 +155,8 @@ def map_of_largest(output, numbers):
         position, sigma, sides = last_particles(file)
         packing = np.pi * file["fields/density"][-1]
     position, (sigma,) = with_images(position, [sigma], sides)
-    width, height = size_of_maps(1, np.zeros(2), sides, 1)
-    figure, axes = plt.subplots(2, 1, figsize=(width, min(2 * height, 8.5)))
+    height = 2 * (0.84 * TWO_COLUMNS * sides[1] / sides[0] + 0.5)
+    figure, axes = plt.subplots(2, 1, figsize=(TWO_COLUMNS, min(height, 8.5)))
     artist = draw_particles(axes[0], position, sigma, robust_log(sigma), colours("magma"))
     colour_bar(figure, artist, axes[0], sigma, "EPR per particle (1/time)", "right")
     axes[0].set_title(f"Entropy production of {whole(numbers['sets'][name]['particles'])} particles, by the response network")
@@ -248,6 +248,6 @@ def draw_all(output, numbers):
     folder.mkdir(exist_ok=True)
     for name, picture in PICTURES.items():
         figure = picture(output, numbers)
-        save(figure, folder / f"{name}.png", DPI)
+        save(figure, folder / f"{name}.png", DPI_OF_MAPS if name in ("map", "models") else DPI)
         plt.close(figure)
     shutil.copy(pathlib.Path(output) / "scaling/scaling.png", folder / "scaling.png")
