@@ -15,6 +15,7 @@ same command again. DIR/times.json has the command, the seconds and the state of
 """
 import argparse
 import collections
+import ctypes
 import json
 import math
 import os
@@ -253,6 +254,11 @@ def stop(*_):
     raise Stopped
 
 
+def end_with_parent():
+    """Asks Linux to interrupt the task should this program be killed: it would hold its folder's lock."""
+    ctypes.CDLL(None).prctl(1, signal.SIGUSR1)  # PR_SET_PDEATHSIG
+
+
 class Runner:
     def __init__(self, plan, tasks, record, cores):
         self.plan, self.record, self.cores = plan, record, cores
@@ -286,7 +292,7 @@ class Runner:
         name = task.name.replace("/", "-")
         with open(logs / f"{name}.json", "w") as out, open(logs / f"{name}.txt", "w") as err:
             process = subprocess.Popen(task.command, stdout=out, stderr=err, start_new_session=True,
-                                       env={**os.environ, **CROWDED})
+                                       preexec_fn=end_with_parent, env={**os.environ, **CROWDED})
         self.running[process] = (task, time.monotonic())
         print(f"{self.clock()}  {task.name}: {shown(task.command)}", flush=True)
 

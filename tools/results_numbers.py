@@ -192,34 +192,33 @@ def set_numbers(output, name, factors):
     return one
 
 
-def training(output, name):
-    """Of a model: weights, steps, noise, loss at its end, resolved fraction of held-out frames."""
-    stage = json.loads((output / f"logs/models-{name}.json").read_text())["stages"][0]
+def training(output, name, times):
+    """Of a model: weights, steps, noise, mean loss of its last steps, resolved fraction of held-out frames."""
     with h5py.File(output / "models" / name / "model.h5", "r") as file:
         weights = []
         file["weights"].visititems(lambda _, item: weights.append(item.size) if isinstance(item, h5py.Dataset) else None)
+        test, loss = file["training/test"], file["training/log/loss"]
         return {"weights": int(sum(weights)), "steps": int(file.attrs["step"]), "sigma": float(file.attrs["sigma"]),
-                "seconds": stage.get("seconds"), "loss": stage["results"]["loss"],
-                "held_out": [stage["results"]["held_out_resolved_fraction"],
-                             stage["results"]["held_out_resolved_fraction_error"]]}
+                "seconds": times[f"models/{name}"]["seconds"], "loss": float(np.mean(loss[-max(1, len(loss) // 20):])),
+                "held_out": [float(test[name][-1]) for name in ("resolved_fraction", "error")]}
 
 
-def rates(output):
-    """Of every simulation: particle-steps, and so many a second."""
+def rates(output, times):
+    """Of every simulation: seconds, also of attempts that were interrupted, and particle-steps a second of the last one."""
     found = {}
     for path in sorted(output.glob("logs/data-*.json")):
         stage = json.loads(path.read_text())["stages"][0]
         if "particle_steps" in stage:
-            found[path.stem[5:]] = {"particle_steps": stage["particle_steps"], "seconds": stage["sections_seconds"],
+            found[path.stem[5:]] = {"seconds": times[f"data/{path.stem[5:]}"]["seconds"],
                                     "rate": stage["particle_steps_per_second"]}
     return found
 
 
-def million(output):
+def million(output, times):
     folder = output / "evaluations/response/million"
     stage = json.loads((output / "logs/evaluations-response-million.json").read_text())["stages"][0]
     found = Evaluated(folder)
-    result = {"particles": found.particles, "seconds": stage.get("seconds"),
+    result = {"particles": found.particles, "seconds": times["evaluations/response/million"]["seconds"],
               "memory": stage.get("memory_peak_bytes", {}).get("sum"), **certificate(found)}
     found.close()
     return result
@@ -227,11 +226,11 @@ def million(output):
 
 def main():
     output = pathlib.Path(sys.argv[1])
-    size = json.loads((output / "size.json").read_text())
+    size, times = (json.loads((output / name).read_text()) for name in ("size.json", "times.json"))
     factors = {model: scale(output, model, size["train_densities"] if model == "response" else (0.5,)) for model in MODELS}
     numbers = {"size": size, "sets": {name: set_numbers(output, name, factors) for name in size["sets"]},
-               "scales": factors, "training": {name: training(output, name) for name in MODELS}, "rates": rates(output),
-               "million": million(output),
+               "scales": factors, "training": {name: training(output, name, times) for name in MODELS},
+               "rates": rates(output, times), "million": million(output, times),
                "scaling": json.loads((output / "scaling/evaluation.json").read_text())}
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1))
     style.use_style("light")

@@ -31,6 +31,7 @@ def epflow(ranks, verb, source, output, settings, monitor=None):
     start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
     if monitor:
         start += ["env", f"LD_PRELOAD={monitor.parent / COUNTER}", f"EPFLOW_MESSAGES={monitor / 'rank'}"]
+    settings = {**settings, "run.device": "cpu"}
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = [*start, EPFLOW, verb, str(INPUTS / f"{source}.yaml"), "--output", str(output), *options, "--overwrite",
                "--json"]

@@ -141,7 +141,7 @@ def peak(one):
 def million_text(numbers, pair):
     one = numbers["million"]
     return (f"{one['particles']} particles, tiled from the largest set, were evaluated once, in {one['seconds']:.0f} s "
-            f"({one['memory'] / 2**30:.2g} GiB on all ranks): the response network resolves {one['fraction'][0]:.3g} of an exact "
+            f"({(one['memory'] or math.nan) / 2**30:.2g} GiB on all ranks): the response network resolves {one['fraction'][0]:.3g} of an exact "
             f"total of {one['total'][0]:.4g} (one frame has no error).")
 
 
