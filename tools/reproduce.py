@@ -27,8 +27,8 @@ import time
 
 from running import CROWDED, EPFLOW, ROOT
 
-# The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form may cost, in seconds of one core by the
-# rates below; --list prints what the tasks add up to:
+# The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form may cost, in seconds of one core by
+# the rates below; --list prints what the tasks add up to:
 #   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                            2160
 #   data, to train on        3 x 4096 x 3.6e6 steps                                                       900
 #   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                          1040
@@ -196,17 +196,18 @@ class Plan:
 
     def scaling(self):
         s, python = self.size, sys.executable
-        runs = len(s["ranks"]) * s["rounds"] * 2
+        kinds = s.get("kinds", ("strong", "weak"))
+        runs = len(s["ranks"]) * s["rounds"] * len(kinds)
         ranks = [str(count) for count in s["ranks"]]
         self.add("scaling", "scaling/simulation", [
             python, str(ROOT / "tools/scaling.py"), "--ranks", *ranks, "--rounds", str(s["rounds"]), "--weak",
             str(s["weak"]), "--particle-steps", str(s["particle_steps"]), "--burn-in", str(s["scaling_burn_in"]),
-            "--kinds", *s.get("kinds", ("strong", "weak")), "--output", self.file("scaling")], [], runs * 12 + 4.5e10 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS / 10,
-            self.cores)
+            "--kinds", *kinds, "--output", self.file("scaling")], [],
+            runs * 12 + 4.5e9 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS, self.cores)
         self.add("scaling", "scaling/evaluation", [
             python, str(ROOT / "tools/results_scaling.py"), "--ranks", *ranks, "--start",
             self.file("data", "phi-0.5", "trajectory.h5"), "--model", self.file("models", "response", "model.h5"),
-            "--strong", str(8 * s["particles"]), "--output", self.file("scaling")],
+            "--strong", str(8 * s["particles"]), "--kinds", *kinds, "--output", self.file("scaling")],
             ["data/phi-0.5", "models/response"], 12 * len(ranks) * self.cores, self.cores)
 
     def results(self):
@@ -230,8 +231,8 @@ class Record:
     def done(self, task):
         entry = self.tasks.get(task.name)
         if entry and entry["command"] != task.command:
-            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} of another size or program: choose another "
-                     "--output, or remove it")
+            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} by another command: choose another --output, or "
+                     "remove that folder and its entry in times.json")
         return bool(entry) and entry["state"] == "done" and task.stage not in ("figures", "page")
 
     def write(self, task, seconds, state):
@@ -312,7 +313,8 @@ class Runner:
             return
         self.failed.append(task.name)
         said = (self.plan.output / "logs" / f"{task.name.replace('/', '-')}.txt").read_text()
-        print(f"reproduce: error: {task.name} {state} (exit code {process.returncode}):\n{said[-1500:]}", file=sys.stderr)
+        print(f"reproduce: error: {task.name} {state} (exit code {process.returncode}):\n{said[-1500:]}",
+              file=sys.stderr)
 
     def forecast(self):
         """By the tasks so far, which took so much longer or shorter than estimated."""
@@ -346,7 +348,8 @@ class Runner:
                 time.sleep(0.05)
         if self.left and not self.failed:
             missing = sorted({need for task in self.left for need in task.needs if need not in self.done})
-            sys.exit(f"reproduce: error: {self.left[0].name} needs {missing[0]}, which is not there: run the stages before")
+            sys.exit(f"reproduce: error: {self.left[0].name} needs {missing[0]}, which is not there: run the stages "
+                     "before")
 
 
 def shown(command):
@@ -395,9 +398,11 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     tasks = [task for task in plan.tasks if options.only in (None, task.stage)]
     runner = Runner(plan, tasks, Record(options.output), options.cores)
-    (options.output / "size.json").write_text(json.dumps({"name": options.size, "sets": plan.sets, **plan.size}, indent=1))
-    print(f"{len(plan.tasks)} tasks, {len(runner.left)} to do, about "
-          f"{duration(sum(task.seconds for task in runner.left) / plan.cores)} on {plan.cores} cores; in {options.output}")
+    size = {"name": options.size, "sets": plan.sets, **plan.size}
+    (options.output / "size.json").write_text(json.dumps(size, indent=1))
+    wanted = sum(task.seconds for task in runner.left) / plan.cores
+    print(f"{len(plan.tasks)} tasks, {len(runner.left)} to do, about {duration(wanted)} on {plan.cores} cores; in "
+          f"{options.output}")
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:

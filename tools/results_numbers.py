@@ -1,4 +1,4 @@
-"""From the files of tools/reproduce: numbers.json, all that docs/results.md says, and the pictures. results_numbers.py DIR
+"""results_numbers.py DIR: from the files of tools/reproduce numbers.json, all that docs/results.md says, and pictures.
 
 Means are over particles and frames. Errors are standard errors by the jackknife over blocks of 1, 2, 4, ... frames, at
 least 4 blocks, the largest; a pair [value, error] in numbers.json.
@@ -62,8 +62,9 @@ class Evaluated:
 # ---- the certificate ----
 
 def scale(output, model, densities):
-    """The factor of w = g + s with which, on the frames that training held out, a network resolves most: there its own total
-    is the resolved one. With a factor c the total of sigma is c^2 as large, and resolved c (resolved + sigma) - c^2 sigma."""
+    """The factor of w = g + s with which, on the frames that training held out, a network resolves most: there its own
+    total is the resolved one. With a factor c the total of sigma is c^2 as large, and resolved is
+    c (resolved + sigma) - c^2 sigma."""
     linear, square = [], []
     for phi in densities:
         found = Evaluated(output / "evaluations" / model / f"train-{phi:g}")
@@ -91,12 +92,14 @@ def certificate(found, factor=None):
     excess, error = ratio(captured - resolved, exact)
     own = found.file["certificate"].attrs
     more = {"calibrated": calibrated(exact, resolved, captured, factor)} if factor else {}
-    return {**more, "exact": ratio(exact, count), "captured": ratio(captured, count), "resolved": ratio(resolved, count),
+    return {**more, "exact": ratio(exact, count), "captured": ratio(captured, count),
+            "resolved": ratio(resolved, count),
             "fraction": [float(own["resolved_fraction"]), float(own["resolved_fraction_error"])],
             "captured_fraction": ratio(captured, exact), "excess": [excess, error],
             "z": excess / error if error > 0 else float("nan"),
             "total": [float(own["exact_total"]), float(own["exact_total_error"])],
             "certified": [float(own["certified_total"]), float(own["certified_total_error"])],
+            "smoothed": ratio(found.sums("smoothed_sigma"), count),
             "g_part": ratio(found.sums("sigma_g"), count), "div_x": ratio(found.sums("div_x"), count),
             "div_g": ratio(found.sums("div_g"), count), "frames": found.frames}
 
@@ -104,7 +107,7 @@ def certificate(found, factor=None):
 # ---- the interface ----
 
 def frames_of_fields(found):
-    """Of every frame: packing fraction, EPR and exact EPR per area (the divergence of b, its sign changed), the spacing."""
+    """Of every frame: packing fraction, EPR and exact EPR per area (-div_x b), the spacing."""
     fields = found.file["fields"]
     spacing = np.broadcast_to(np.atleast_1d(attribute(fields, "spacing", attribute(fields["density"], "spacing"))), 2)
     for frame in range(found.frames):
@@ -196,7 +199,7 @@ def training(output, name, times):
     """Of a model: weights, steps, noise, mean loss of its last steps, resolved fraction of held-out frames."""
     with h5py.File(output / "models" / name / "model.h5", "r") as file:
         weights = []
-        file["weights"].visititems(lambda _, item: weights.append(item.size) if isinstance(item, h5py.Dataset) else None)
+        file["weights"].visititems(lambda _, item: weights.append(getattr(item, "size", 0)))
         test, loss = file["training/test"], file["training/log/loss"]
         return {"weights": int(sum(weights)), "steps": int(file.attrs["step"]), "sigma": float(file.attrs["sigma"]),
                 "seconds": times[f"models/{name}"]["seconds"], "loss": float(np.mean(loss[-max(1, len(loss) // 20):])),
@@ -204,7 +207,7 @@ def training(output, name, times):
 
 
 def rates(output, times):
-    """Of every simulation: seconds, also of attempts that were interrupted, and particle-steps a second of the last one."""
+    """Of every simulation: seconds, also of attempts that were interrupted; particle-steps a second of the last."""
     found = {}
     for path in sorted(output.glob("logs/data-*.json")):
         stage = json.loads(path.read_text())["stages"][0]
@@ -227,7 +230,8 @@ def million(output, times):
 def main():
     output = pathlib.Path(sys.argv[1])
     size, times = (json.loads((output / name).read_text()) for name in ("size.json", "times.json"))
-    factors = {model: scale(output, model, size["train_densities"] if model == "response" else (0.5,)) for model in MODELS}
+    factors = {model: scale(output, model, size["train_densities"] if model == "response" else (0.5,))
+               for model in MODELS}
     numbers = {"size": size, "sets": {name: set_numbers(output, name, factors) for name in size["sets"]},
                "scales": factors, "training": {name: training(output, name, times) for name in MODELS},
                "rates": rates(output, times), "million": million(output, times),

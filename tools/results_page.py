@@ -1,6 +1,6 @@
 """Writes results.md of a folder of tools/reproduce from results.md.in and the numbers: results_page.py DIR [--docs]
 
-The page's figures are in DIR/figures. With --docs the page is docs/results.md, and its figures are copied to docs/results.
+The page's figures are in DIR/figures. With --docs the page is docs/results.md, and its figures are in docs/results.
 """
 import csv
 import json
@@ -44,7 +44,7 @@ def of_set(one):
 
 
 def minutes(seconds):
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 # ---- tables ----
@@ -56,22 +56,25 @@ def data_table(numbers):
         rows.append([*of_set(one), one["models"]["response"]["frames"], pair(one["models"]["response"]["exact"]),
                      pair(where["gas"]), pair(where["dense"]), pair(where["dense_area"]),
                      plain(rate.get("seconds"), "{:.0f}"), plain(rate.get("rate", math.nan) / 1e6, "{:.0f}")])
-    return table(["phi", "N", "frames", "exact EPR a particle", "phi of the gas", "of the dense phase", "its share of area",
-                  "seconds", "million particle-steps/s"], rows)
+    return table(["phi", "N", "frames", "exact EPR a particle", "phi of the gas", "of the dense phase",
+                  "its share of area", "seconds", "million particle-steps/s"], rows)
 
 
 def models_table(numbers):
-    rows = [[NAMES[name], f"`inputs/results/{name}.yaml`", whole(found["weights"]), found["steps"], plain(found["sigma"]),
-             plain(found["loss"], "{:.4g}"), pair(found["held_out"]), plain(found["seconds"], "{:.0f}")]
+    rows = [[NAMES[name], f"`inputs/results/{name}.yaml`", whole(found["weights"]), found["steps"],
+             plain(found["sigma"]), plain(found["loss"], "{:.4g}"), pair(found["held_out"]),
+             plain(found["seconds"], "{:.0f}")]
             for name, found in numbers["training"].items()]
-    return table(["network", "input", "weights", "steps", "noise", "loss at the end", "resolved, held-out frames of training",
-                  "seconds, one core"], rows)
+    return table(["network", "input", "weights", "steps", "noise", "loss at the end",
+                  "resolved, held-out frames of training", "seconds, one core"], rows)
 
 
 def certificate_table(numbers):
-    rows = [[*of_set(one), pair(one["models"]["response"]["total"]), *(pair(one["models"][m]["fraction"]) for m in MODELS),
-             pair(one["models"]["response"]["certified"])] for one in numbers["sets"].values()]
-    return table(["phi", "N", "exact total", *(f"resolved: {NAMES[m]}" for m in MODELS), "certified total, at least"], rows)
+    rows = [[*of_set(one), pair(one["models"]["response"]["total"]),
+             *(pair(one["models"][m]["fraction"]) for m in MODELS), pair(one["models"]["response"]["certified"])]
+            for one in numbers["sets"].values()]
+    return table(["phi", "N", "exact total", *(f"resolved: {NAMES[m]}" for m in MODELS), "certified total, at least"],
+                 rows)
 
 
 def total_table(numbers):
@@ -79,16 +82,18 @@ def total_table(numbers):
     for one in numbers["sets"].values():
         own = one["models"]["response"]
         windows = [one["models"][model] for model in MODELS[1:]]
-        rows.append([*of_set(one), pair(own["captured_fraction"]), pair(own["fraction"]), pair(own["excess"]), plain(own["z"], "{:.1f}"),
-                     pair(own["calibrated"]["fraction"]), pair(own["calibrated"]["excess"]), plain(own["calibrated"]["z"], "{:.1f}"),
-                     *(cell for found in windows for cell in (pair(found["captured_fraction"]), pair(found["excess"])))])
-    return table(["phi", "N", "response: sigma / exact", "resolved / exact", "excess", "z", "calibrated: resolved / exact", "excess", "z",
+        rows.append([*of_set(one), pair(own["captured_fraction"]),
+                     *(cell for of in (own, own["calibrated"])
+                       for cell in (pair(of["fraction"]), pair(of["excess"]), plain(of["z"], "{:.1f}"))),
+                     *(pair(found[key]) for found in windows for key in ("captured_fraction", "excess"))])
+    return table(["phi", "N", "response: sigma / exact", "resolved / exact", "excess", "z",
+                  "calibrated: resolved / exact", "excess", "z",
                   *(f"{NAMES[model]}: {what}" for model in MODELS[1:] for what in ("sigma / exact", "excess"))], rows)
 
 
 def decomposition_table(numbers):
-    rows = [[*of_set(one), *(pair(one["models"]["response"][key]) for key in ("exact", "captured", "g_part", "div_x", "div_g"))]
-            for one in numbers["sets"].values()]
+    keys = ("exact", "captured", "g_part", "div_x", "div_g")
+    rows = [[*of_set(one), *(pair(one["models"]["response"][key]) for key in keys)] for one in numbers["sets"].values()]
     return table(["phi", "N", "exact", "sigma", "its g part", "div_x v_x", "div_g v_g"], rows)
 
 
@@ -96,15 +101,19 @@ def concentration_table(numbers):
     rows = []
     for one in numbers["sets"].values():
         where = one["interface"]
-        rows.append([*of_set(one), *(pair(where[f"{name}_{near}"]) for near in (1, 2) for name in ("area", "particles", "sigma")),
-                     pair(where["sigma_2_over_area"]), pair(where["resolved_2"]), pair(one["models"]["window-xg"]["shares"]["sigma_2"])])
+        rows.append([*of_set(one),
+                     *(pair(where[f"{name}_{near}"]) for near in (1, 2) for name in ("area", "particles", "sigma")),
+                     pair(where["sigma_2_over_area"]), pair(where["resolved_2"]),
+                     pair(one["models"]["window-xg"]["shares"]["sigma_2"])])
     return table(["phi", "N", "area, 1", "particles, 1", "EPR, 1", "area, 2", "particles, 2", "EPR, 2", "EPR / area, 2",
                   "resolved EPR, 2", "EPR of the windowed network (x and g), 2"], rows)
 
 
 def scaling_table(output, numbers):
-    rows = [["simulation", row["kind"], row["ranks"], row["particles"], f"{float(row['microseconds_a_step']):.4g} us a step",
-             f"{float(row['efficiency']):.2f}"] for row in csv.DictReader(open(output / "scaling/scaling.csv", encoding="utf-8"))]
+    with open(output / "scaling/scaling.csv", newline="", encoding="utf-8") as file:
+        rows = [["simulation", row["kind"], row["ranks"], row["particles"],
+                 f"{float(row['microseconds_a_step']):.4g} us a step", f"{float(row['efficiency']):.2f}"]
+                for row in csv.DictReader(file)]
     rows += [["evaluation", row["kind"], row["ranks"], row["particles"], f"{row['seconds_a_frame']:.3g} s a frame",
               f"{row['efficiency']:.2f}"] for row in numbers["scaling"]["rows"]]
     return table(["", "", "ranks", "particles", "time", "efficiency"], rows)
@@ -138,11 +147,13 @@ def values(output, numbers, times):
     sets = list(numbers["sets"].values())
     quick = size["name"] != "full"
     filled = {
-        "particles_least": min(one["particles"] for one in sets), "particles_most": max(one["particles"] for one in sets),
+        "particles_least": min(one["particles"] for one in sets),
+        "particles_most": max(one["particles"] for one in sets),
         "phi_least": f"{min(one['phi'] for one in sets):.2g}", "phi_most": f"{max(one['phi'] for one in sets):.2g}",
         "option": " --quick" if quick else "", "hours": minutes(seconds / cores), "cores": cores,
         "times_note": "the sum over tasks of seconds times cores, shared by the cores", "frames": size["frames"],
-        "size": size["particles"], "interval": f"{size['interval'] * 1e-4:.2g}", "burn_in": f"{size['burn_in'] * 1e-4:.2g}",
+        "size": size["particles"], "interval": f"{size['interval'] * 1e-4:.2g}",
+        "burn_in": f"{size['burn_in'] * 1e-4:.2g}",
         "tile_frames": size["tile_frames"], "tile_burn_in": f"{size['tile_burn_in'] * 1e-4:.2g}", "far": f"{FAR:g}",
         "strong": 8 * size["particles"], "data_table": data_table(numbers), "models_table": models_table(numbers),
         "certificate_table": certificate_table(numbers), "total_table": total_table(numbers),
@@ -150,7 +161,7 @@ def values(output, numbers, times):
         "scaling_table": scaling_table(output, numbers), "messages_table": messages_table(numbers),
         "times_table": times_table(times, output),
     }
-    return {**filled, **words.texts(numbers, pair, plain)}
+    return {**filled, **words.texts(numbers, pair)}
 
 
 def fill(template, filled):

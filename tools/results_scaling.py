@@ -145,6 +145,7 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/results_scaling.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, nargs="+", required=True)
+    parser.add_argument("--kinds", nargs="+", choices=("strong", "weak"), default=("strong", "weak"))
     parser.add_argument("--start", type=pathlib.Path, required=True, help="trajectory whose last frame is tiled")
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--strong", type=int, required=True, metavar="N", help="a whole number of tiles")
@@ -154,7 +155,7 @@ def main():
     remove_runs(options.output)
     build_counter(options.output)
     start = Start(options.start)
-    rows = [measure(options, start, kind, ranks) for kind in ("strong", "weak") for ranks in options.ranks]
+    rows = [measure(options, start, kind, ranks) for kind in options.kinds for ranks in options.ranks]
     add_efficiencies(rows)
     found = {"rows": rows, "messages": [messages(options, start, ranks) for ranks in options.ranks if ranks > 1]}
     (options.output / "evaluation.json").write_text(json.dumps(found, indent=1))

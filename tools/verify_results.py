@@ -56,9 +56,11 @@ def numbers_are_the_files(output):
     """Beside the program's own certificate, distances and phases, and beside NumPy."""
     found = numbers_of(output)["sets"]["phi-0.5"]
     with h5py.File(output / "evaluations/response/phi-0.5/evaluation.h5") as file:
-        columns = {name: file[f"particles/evaluation/{name}"][()] for name in ("sigma", "exact", "interface_distance", "position")}
+        columns = {name: file[f"particles/evaluation/{name}"][()]
+                   for name in ("sigma", "interface_distance", "position")}
         own = dict(file["certificate"].attrs)
-        packing, spacing = np.pi * file["fields/density"][()], np.broadcast_to(file["fields/density"].attrs["spacing"], 2)
+        packing = np.pi * file["fields/density"][()]
+        spacing = np.broadcast_to(file["fields/density"].attrs["spacing"], 2)
     model = found["models"]["response"]
     yield at_most("fraction_off", abs(model["resolved"][0] / model["exact"][0] / own["resolved_fraction"] - 1), 1e-9)
     near = np.abs(columns["interface_distance"]) <= 4
@@ -108,7 +110,7 @@ def results(folder):
     yield from page_and_figures(folder)
     yield from numbers_are_the_files(folder)
     yield regions_are_right()
-    for row in numbers_of(folder)["scaling"]["messages"]:  # two ranks tell each other where particles are, in every step
+    for row in numbers_of(folder)["scaling"]["messages"]:  # two ranks, which say where particles are in every step
         yield at_least("messages_a_step", row["step"]["messages"], 2)
         yield at_least("bytes_of_a_message", row["step"]["bytes"] / row["step"]["messages"], 100)
         yield at_least("bytes_a_frame", row["frame"]["bytes"], 1)
@@ -134,7 +136,8 @@ def results_quick(folder):
         if name.startswith("phi-") and 0.29 < one["phi"] < 0.81:
             yield at_least(f"resolved_{name}", model["fraction"][0], 0.58)
         if name.startswith("n-"):  # tiles have not gone on for long: they are in the smaller one's state
-            apart = np.subtract(model["fraction"], half["fraction"])[0] / np.hypot(model["fraction"][1], half["fraction"][1])
+            error = np.hypot(model["fraction"][1], half["fraction"][1])
+            apart = (model["fraction"][0] - half["fraction"][0]) / error
             yield at_most(f"size_{name}_off_in_errors", abs(apart), 4)
         yield at_most(f"total_{name}_off", abs(model["excess"][0]), 0.15)
         yield at_most(f"windowed_{name}", one["models"]["window-xg"]["fraction"][0], 0.1)

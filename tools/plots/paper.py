@@ -102,7 +102,8 @@ def concentration(_, numbers):
     for near, panel in zip((1, 2), axes):
         for name, colour, marker, label, line in rows:
             points(panel, phi, [one["interface"][f"{name}_{near}"] for one in sets], colour, marker, label, line)
-        panel.set(xlabel="packing fraction", title=f"Within {('one diameter', 'two diameters')[near - 1]} of the interface")
+        width = ("one diameter", "two diameters")[near - 1]
+        panel.set(xlabel="packing fraction", title=f"Within {width} of the interface")
     axes[0].set_ylim(0, 1.05 * max(one["interface"][f"{row[0]}_2"][0] for one in sets for row in rows))
     axes[0].set_ylabel("share")
     axes[0].legend(fontsize=6)
@@ -159,7 +160,8 @@ def map_of_largest(output, numbers):
     figure, axes = plt.subplots(2, 1, figsize=(TWO_COLUMNS, min(height, 8.5)))
     artist = draw_particles(axes[0], position, sigma, robust_log(sigma), colours("magma"))
     colour_bar(figure, artist, axes[0], sigma, "EPR per particle (1/time)", "right")
-    axes[0].set_title(f"Entropy production of {whole(numbers['sets'][name]['particles'])} particles, by the response network")
+    count = whole(numbers["sets"][name]["particles"])
+    axes[0].set_title(f"Entropy production of {count} particles, by the response network")
     image = axes[1].imshow(packing, origin="lower", extent=(0, sides[0], 0, sides[1]), interpolation="nearest",
                            norm=Normalize(0, np.percentile(packing, 99.9)), cmap=colours("cividis"))
     colour_bar(figure, image, axes[1], packing, "packing fraction", "right")
@@ -203,8 +205,10 @@ def profiles(output, numbers):
     other.set_ylabel(r"share of area per $r_0$", color=GREY)
     if any(len(values) for values in drawn):
         scale_of_rates(bottom, np.concatenate(drawn))
-    top.set(ylabel="packing fraction", title=f"Across the interface, {whole(numbers['sets'][name]['particles'])} particles")
-    bottom.set(xlabel=r"distance to the interface ($r_0$), dense phase to the right", ylabel="EPR per particle (1/time)")
+    count = whole(numbers["sets"][name]["particles"])
+    top.set(ylabel="packing fraction", title=f"Across the interface, {count} particles")
+    bottom.set(xlabel=r"distance to the interface ($r_0$), dense phase to the right",
+               ylabel="EPR per particle (1/time)")
     bottom.legend(fontsize=6)
     for panel in (top, bottom):
         panel.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
