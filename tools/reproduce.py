@@ -33,17 +33,17 @@ from running import CROWDED, EPFLOW, ROOT
 #   data, to train on        3 x 4096 x 3.6e6 steps                                                       900
 #   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                          1040
 #   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               2350
-#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 3 GB            400
-#   scaling                  30 simulations of 1.2e8 particle-steps, 10 evaluations, messages             600
+#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 5 GB            560
+#   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores         900
 #   figures, page            on one core, the other waits                                                 200
-# In all some 7500, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
+# In all some 8000, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
 FULL = {
     "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000,
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "train_densities": (0.3, 0.5, 0.7), "train_frames": 400, "train_interval": 400,
     "tiles": {8192: (2, 1), 16384: (2, 2), 32768: (4, 2)}, "tile_burn_in": 5e4, "tile_frames": 20,
     "response": {"steps": 6000, "frames_per_step": 2}, "window": {"steps": 40000},
-    "million": (4, 8), "million_burn_in": 20,  # tiles of the largest set: 1048576 particles
+    "probes": 4, "million": (4, 8), "million_burn_in": 20,  # tiles of the largest set: 1048576 particles
     "ranks": (1, 2, 4, 8, 16), "rounds": 3, "particle_steps": 1.2e8, "scaling_burn_in": 1e5, "weak": 4096,
 }
 QUICK = {
@@ -51,8 +51,8 @@ QUICK = {
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "train_densities": (0.3, 0.5, 0.7), "train_frames": 100, "train_interval": 400,
     "tiles": {2048: (2, 1), 4096: (2, 2), 8192: (4, 2)}, "tile_burn_in": 1e4, "tile_frames": 8,
-    "response": {"steps": 600, "frames_per_step": 4}, "window": {"steps": 2000},
-    "million": (4, 4), "million_burn_in": 10,
+    "response": {"steps": 1000, "frames_per_step": 4}, "window": {"steps": 2000},
+    "probes": 4, "million": (4, 4), "million_burn_in": 10,
     "ranks": (1, 2, 4), "rounds": 1, "particle_steps": 3e7, "scaling_burn_in": 2e4, "weak": 2048,
 }
 TOY = {  # only shows that everything runs
@@ -62,7 +62,7 @@ TOY = {  # only shows that everything runs
     "tiles": {512: (2, 1)}, "tile_burn_in": 20, "tile_frames": 4,
     "response": {"steps": 30, "frames_per_step": 1, "warm_up": 5, "test_interval": 0},
     "window": {"steps": 30, "batch": 64, "warm_up": 5, "test_interval": 0},
-    "million": (2, 2), "million_burn_in": 10,
+    "probes": 2, "million": (2, 2), "million_burn_in": 10,
     "ranks": (1, 2), "rounds": 1, "particle_steps": 1e6, "scaling_burn_in": 10, "weak": 1024,
     "kinds": ("weak",),
 }
@@ -72,7 +72,7 @@ SIZES = {"full": FULL, "quick": QUICK, "toy": TOY}
 # evaluated on; and from the tasks' own beginning and end.
 PARTICLE_STEPS, DENSE = 55e6, 0.6  # a second; what is lost of it from packing fraction 0.1 to 0.9
 TRAINED = {"response": 50e3, "window-xg": 30e3, "window-g": 30e3}
-EVALUATED = {"response": 25e3, "window-xg": 25e3, "window-g": 25e3}
+EVALUATED = {"response": 25e3, "window-xg": 25e3, "window-g": 25e3}  # with two directions for divergences
 START = 0.3
 DT, HALF = 0.1, 0.5  # the step of the simulation; the packing fraction of the tiles
 
@@ -166,8 +166,7 @@ class Plan:
             for name in reversed(self.sets):
                 n = s["particles"] if name.startswith("phi") else int(name[2:])
                 frames = s["frames"] if name.startswith("phi") else s["tile_frames"]
-                # the response network's evaluations have the fields that pictures are drawn from
-                self.evaluate_one(model, name, n * frames, {} if model == "response" else {"evaluation.grid": 4})
+                self.evaluate_one(model, name, n * frames, self.settings(model))
             self.calibrate(model)
         largest, tiles = max(s["tiles"].items())
         box = [tiles[axis] * s["million"][axis] for axis in range(2)]
@@ -176,14 +175,18 @@ class Plan:
             "system.box": self.box(box), "simulation.start": self.file("data", f"n-{largest}", "trajectory.h5@last"),
             "simulation.seed": 600, "simulation.burn_in": s["million_burn_in"], "simulation.frames": 1,
             "simulation.frame_interval": 20}, [f"data/n-{largest}"], n, HALF, self.cores)
-        self.evaluate_one("response", "million", 2 * n, {"evaluation.grid": 4, "evaluation.probes": 1}, self.cores)
+        self.evaluate_one("response", "million", 4 * n, {"evaluation.grid": 4, "evaluation.probes": 1}, self.cores)
 
     def calibrate(self, model):
         """The frames that its training held out: the network's overall scale is measured there."""
         s = self.size
         for phi in self.train_densities(model):
             self.evaluate_one(model, f"train-{phi:g}", 0.1 * s["particles"] * s["train_frames"],
-                              {"evaluation.grid": 4, "evaluation.frames": "held_out"})
+                              {**self.settings(model), "evaluation.grid": 4, "evaluation.frames": "held_out"})
+
+    def settings(self, model):
+        """The response network's evaluations have the fields that pictures are drawn from."""
+        return {"evaluation.probes": self.size["probes"]} if model == "response" else {"evaluation.grid": 4}
 
     def train_densities(self, model):
         return self.size["train_densities"] if model == "response" else (HALF,)
@@ -192,7 +195,8 @@ class Plan:
         self.epflow("evaluate", f"evaluations/{model}/{name}", "evaluate", "mips", {
             "evaluation.models": f"[{self.file('models', model, 'model.h5')}]",
             "evaluation.trajectories": f"[{self.file('data', name, 'trajectory.h5')}]", **settings},
-            [f"data/{name}", f"models/{model}"], particles / EVALUATED[model], ranks)
+            [f"data/{name}", f"models/{model}"],
+            particles / EVALUATED[model] * 0.5 * settings.get("evaluation.probes", 2), ranks)
 
     def scaling(self):
         s, python = self.size, sys.executable
@@ -208,7 +212,7 @@ class Plan:
             python, str(ROOT / "tools/results_scaling.py"), "--ranks", *ranks, "--start",
             self.file("data", "phi-0.5", "trajectory.h5"), "--model", self.file("models", "response", "model.h5"),
             "--strong", str(8 * s["particles"]), "--kinds", *kinds, "--output", self.file("scaling")],
-            ["data/phi-0.5", "models/response"], 12 * len(ranks) * self.cores, self.cores)
+            ["data/phi-0.5", "models/response"], 40 * len(ranks) * min(1, s["particles"] / 4096) * self.cores, self.cores)
 
     def results(self):
         python = sys.executable
@@ -231,8 +235,8 @@ class Record:
     def done(self, task):
         entry = self.tasks.get(task.name)
         if entry and entry["command"] != task.command:
-            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} by another command: choose another --output, or "
-                     "remove that folder and its entry in times.json")
+            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} by another command: choose another --output, "
+                     "or remove that folder and its entry in times.json")
         return bool(entry) and entry["state"] == "done" and task.stage not in ("figures", "page")
 
     def write(self, task, seconds, state):
