@@ -34,9 +34,9 @@ from running import CROWDED, EPFLOW, ROOT
 #   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                          1040
 #   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               2350
 #   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 5 GB            560
-#   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores         900
+#   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores        1100
 #   figures, page            on one core, the other waits                                                 200
-# In all some 8000, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
+# In all some 8200, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
 FULL = {
     "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000,
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
@@ -212,7 +212,8 @@ class Plan:
             python, str(ROOT / "tools/results_scaling.py"), "--ranks", *ranks, "--start",
             self.file("data", "phi-0.5", "trajectory.h5"), "--model", self.file("models", "response", "model.h5"),
             "--strong", str(8 * s["particles"]), "--kinds", *kinds, "--output", self.file("scaling")],
-            ["data/phi-0.5", "models/response"], 40 * len(ranks) * min(1, s["particles"] / 4096) * self.cores, self.cores)
+            ["data/phi-0.5", "models/response"],
+            60 * len(ranks) * min(1, s["particles"] / 4096) * self.cores, self.cores)
 
     def results(self):
         python = sys.executable
@@ -235,8 +236,8 @@ class Record:
     def done(self, task):
         entry = self.tasks.get(task.name)
         if entry and entry["command"] != task.command:
-            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} by another command: choose another --output, "
-                     "or remove that folder and its entry in times.json")
+            sys.exit(f"reproduce: error: {self.path.parent} has {task.name} by another command: choose another "
+                     "--output, or remove that folder and its entry in times.json")
         return bool(entry) and entry["state"] == "done" and task.stage not in ("figures", "page")
 
     def write(self, task, seconds, state):
