@@ -264,6 +264,7 @@ import verify_readers  # noqa: E402
 import verify_refine  # noqa: E402
 import verify_report  # noqa: E402
 import verify_response  # noqa: E402
+import verify_results  # noqa: E402
 import verify_signals  # noqa: E402
 import verify_simulation  # noqa: E402
 import verify_slurm  # noqa: E402
@@ -282,6 +283,7 @@ CASES = {"pipeline": pipeline, "signals": verify_signals.signals, "ranks": ranks
          "readers": verify_readers.readers, "report": verify_report.report, "examples": verify_examples.examples,
          "progress": verify_terminal.progress, "closing": verify_terminal.closing,
          "info": verify_terminal.info,
+         "results": verify_results.results, "results-quick": verify_results.results_quick,
          "memory": verify_load.memory, "load": verify_load.load}
 
 

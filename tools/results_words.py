@@ -1,0 +1,217 @@
+"""What docs/results.md says in words: which statement is made depends on the numbers."""
+import math
+
+HALF = 0.80  # resolved fraction of the response network at a packing fraction of one half
+LEAST, RANGE = 0.65, (0.3, 0.8)  # and at all these
+
+
+def known(value):
+    return value is not None and math.isfinite(value)
+
+
+def largest(values):
+    """Of those that are known."""
+    return max(filter(known, values), default=math.nan)
+
+
+def response(one, key="fraction"):
+    return one["models"]["response"][key]
+
+
+def apart(a, b):
+    """Two values with errors: their difference in units of its error."""
+    error = math.hypot(a[1] or 0, b[1] or 0)
+    return abs(a[0] - b[0]) / error if known(error) and error > 0 else math.nan
+
+
+def within(z, most=3):
+    return known(z) and z <= most
+
+
+def larger(a, b):
+    """Whether a is larger than b by two errors; None where neither is."""
+    return None if not apart(a, b) > 2 else a[0] > b[0]
+
+
+def sizes(numbers):
+    """Sets at one half, from small to large."""
+    names = ["phi-0.5", *(name for name in numbers["sets"] if name.startswith("n-"))]
+    return sorted((numbers["sets"][name] for name in names), key=lambda one: one["particles"])
+
+
+def judged(numbers):
+    """The targets: (what, value in words, reached)."""
+    half = response(numbers["sets"]["phi-0.5"])
+    middle = [one for name, one in numbers["sets"].items() if name.startswith("phi-")
+              and RANGE[0] - 1e-6 <= one["phi"] <= RANGE[1] + 1e-6]
+    least = min((response(one)[0] for one in middle))
+    found = sizes(numbers)
+    by_size = largest(apart(response(found[0]), response(one)) for one in found[1:])
+    total, calibrated = (largest(abs(which(one)) for one in numbers["sets"].values())
+                         for which in (lambda one: response(one, "z"), lambda one: response(one, "calibrated")["z"]))
+    return [
+        (f"resolved fraction of the response network at phi = 0.5 at least {HALF:.2f}", half[0], half[0] >= HALF),
+        (f"at least {LEAST} at every phi from {RANGE[0]} to {RANGE[1]}", least, least >= LEAST),
+        ("the same from the smallest to the largest N: differences in errors at most 3", by_size,
+         within(by_size)),
+        ("total of all particles equal to the exact one times the resolved fraction: differences in errors at most 3",
+         total, within(total)),
+        ("the same with the network's overall scale calibrated on frames that training held out", calibrated,
+         within(calibrated)),
+    ]
+
+
+def summary(numbers, pair):
+    half, found = numbers["sets"]["phi-0.5"], sizes(numbers)
+    where, models = half["interface"], half["models"]
+    lines = [
+        f"- At a packing fraction of one half the exact entropy production rate is {pair(response(half, 'exact'))} a "
+        "particle; one "
+        f"response network resolves {pair(response(half))} of it at N = {half['particles']}, and "
+        f"{pair(response(found[-1]))} at N = {found[-1]['particles']}, where it was not trained.",
+        f"- The windowed networks resolve {pair(models['window-xg']['fraction'])} (noise on x and g, as the paper's) "
+        "and "
+        f"{pair(models['window-g']['fraction'])} (noise on g alone).",
+        f"- {pair(where['sigma_2'])} of the entropy production that the response network sees is within two diameters "
+        "of the interface, "
+        f"which is {pair(where['area_2'])} of the area and has {pair(where['particles_2'])} of the particles.",
+    ]
+    lines += [f"- Target: {what}: {value:.3g}, {'reached' if reached else '**short**'}."
+              for what, value, reached in judged(numbers)]
+    return "\n".join(lines)
+
+
+def fractions_text(numbers, pair):
+    found, one_half = sizes(numbers), numbers["sets"]["phi-0.5"]
+    z = [apart(response(found[0]), response(one)) for one in found[1:]]
+    same = all(within(value) for value in z if known(value))
+    by_phi = [one for name, one in numbers["sets"].items() if name.startswith("phi-")]
+    first, last = by_phi[0], by_phi[-1]
+    text = (f"From {found[0]['particles']} to {found[-1]['particles']} particles the response network's fraction is "
+            f"{'the same within three errors' if same else 'not the same within three errors'} "
+            f"({', '.join(pair(response(one)) for one in found)}). From phi = {first['phi']:.2g} to {last['phi']:.2g} "
+            "it goes from "
+            f"{pair(response(first))} to {pair(response(last))}: the score is least resolved in soft, weakly "
+            "coordinated particles, which "
+            "are most of a dilute system and few in a dense one.")
+    xg, g = one_half["models"]["window-xg"], one_half["models"]["window-g"]
+    return text + (
+        f" At one half the windowed networks resolve {pair(xg['resolved'])} (noise on x and g) and "
+        f"{pair(g['resolved'])} "
+        f"(on g alone) of {pair(response(one_half, 'exact'))} a particle and unit time. What they were trained to see "
+        "is "
+        "the entropy production of the density that their noise smooths; on samples with that noise they find "
+        f"{pair(xg['smoothed'])} and {pair(g['smoothed'])}. A longer training of a larger one "
+        "(`inputs/mips-train.yaml` "
+        "is the paper's) is bounded by its noise, too: it hides what is sharper in x and g.")
+
+
+def agreeing(found, key):
+    """How many differences are within three errors, of how many, and the largest difference."""
+    z = [abs(key(one)["z"]) for one in found if known(key(one)["z"])]
+    return f"{sum(map(within, z))} of {len(z)}", largest(abs(key(one)["excess"][0]) for one in found)
+
+
+def total_text(numbers, pair):
+    found, scales = list(numbers["sets"].values()), numbers["scales"]
+    plain = agreeing(found, lambda one: one["models"]["response"])
+    calibrated = agreeing(found, lambda one: response(one, "calibrated"))
+    return (f"The response network's two totals agree within three errors on {plain[0]} sets; the largest difference "
+            f"is {plain[1]:.2g} of the exact total. "
+            "Training weighs particles by their stiffness and ends after so many steps, so the overall scale of what "
+            "is learnt need not be the best one. It is one "
+            "number, which any frames tell: on those that training held out a network resolves most with "
+            f"w = g + s times {pair(scales['response'])} (response), {pair(scales['window-xg'])} and "
+            f"{pair(scales['window-g'])} (windowed, noise on x and g, on g "
+            f"alone). Calibrated so, the response network's totals agree within three errors on {calibrated[0]} sets, "
+            f"and differ by {calibrated[1]:.2g} of the "
+            "exact total at most. All other numbers of this page are of the networks as they were trained. A windowed "
+            "network whose factor is far from 1, or "
+            "below 0, has learnt nothing that holds on clean data.")
+
+
+def concentration_text(numbers, pair):
+    sets = [one for name, one in numbers["sets"].items() if name.startswith("phi-")]
+    keys = ("sigma_2_over_area", "sigma_2", "particles_2")
+    ratios = [(one["phi"], *(one["interface"][key] for key in keys)) for one in sets
+              if known(one["interface"]["sigma_2_over_area"][0])]
+    if not ratios:
+        return "No interface was found."
+    most = max(ratios, key=lambda row: row[1][0])
+    above = [row for row in ratios if row[1][0] - 2 * (row[1][1] or 0) > 1]
+    more = [row for row in ratios if row[2][0] > row[3][0]]
+    text = ("The share of the entropy production within two diameters of the interface exceeds the share of area by "
+            "more than two errors at "
+            f"{len(above)} of {len(ratios)} packing fractions, most at phi = {most[0]:.2g}, by a factor of "
+            f"{pair(most[1])}. ")
+    return text + (f"It exceeds the share of particles at {len(more)} of {len(ratios)}: "
+                   + ("there the interface produces more than its particles' share." if more else
+                      "a particle at the interface produces less than the mean one: what is concentrated by area is "
+                      "so because the area "
+                      "beside it is empty.")
+                   + " The divergence of b, whose sum is the exact total, is no local rate: currents carry the "
+                   "difference.")
+
+
+def radial_text(numbers, pair):
+    found = [(title, numbers["sets"][name].get("radial"))
+             for name, title in (("phi-0.3", "droplet"), ("phi-0.7", "bubble"))]
+    lines = [f"The largest {title} has a mean radius of {pair(one['radius'])} r0 (that of the disc of its area), and "
+             "its entropy production per area "
+             f"is largest at {peak(one):.3g} r0 from its centre." for title, one in found if one]
+    return " ".join(lines + ["Means are over rings round the centre of the largest region of every frame: its shape "
+                             "and what else is in the box blur them."])
+
+
+def peak(one):
+    return max(zip(one["r"], one["epr"]), key=lambda row: row[1][0] if known(row[1][0]) else -math.inf)[0]
+
+
+def million_text(numbers, pair):
+    one = numbers["million"]
+    return (f"{one['particles']} particles, tiled from the largest set, were evaluated once, in {one['seconds']:.0f} s "
+            f"({(one['memory'] or math.nan) / 2**30:.2g} GiB on all ranks): the response network resolves "
+            f"{one['fraction'][0]:.3g} of an exact "
+            f"total of {one['total'][0]:.4g} (one frame has no error).")
+
+
+def paper_text(numbers, pair):
+    half = numbers["sets"]["phi-0.5"]
+    where, window = half["interface"], half["models"]["window-xg"]
+    found, middle = sizes(numbers), judged(numbers)
+    wide = window["shares"]["sigma_2"]
+
+    def verdict(yes):
+        return "**Undecided.**" if yes is None else "**Agrees.**" if yes else "**Does not agree.**"
+
+    more, more_window = (larger(share, where["area_2"]) for share in (where["sigma_2"], wide))
+    return "\n".join([
+        f"- *A network trained at one size applies to others without training again.* {verdict(middle[2][2])} The "
+        "response network resolves "
+        f"{pair(response(found[0]))} at N = {found[0]['particles']} and {pair(response(found[-1]))} at "
+        f"{found[-1]['particles']}.",
+        f"- *And to other packing fractions.* {verdict(middle[1][2])} With three packing fractions in training it "
+        "resolves at least "
+        f"{middle[1][1]:.3g} from 0.3 to 0.8. The paper trains at one, and has no measure of what is resolved.",
+        f"- *Entropy production is concentrated at the interface of the phases.* By area: {verdict(more)} Within two "
+        "diameters of it at one half: "
+        f"{pair(where['sigma_2'])} of the response network's, on {pair(where['area_2'])} of the area; of the windowed "
+        f"network's {pair(wide)} "
+        f"({ {None: 'as much as', True: 'more than', False: 'less than'}[more_window] } the share of area).",
+        "- *Maps of the local entropy production by a windowed network with noise of 0.01 on x and g are those of the "
+        "system.* "
+        f"{verdict(window['fraction'][0] > 0.5)} Such a network, small as it is here, resolves "
+        f"{pair(window['fraction'])} of the exact total; for a network of any size "
+        "this noise hides what is sharper than it in positions and propulsions, which is most of it "
+        "([theory.md](theory.md)). What the paper shows is the entropy production of the smoothed density; it says "
+        "where "
+        "that is, not how much entropy is produced.",
+        "- *The total.* The paper does not compare with the exact identity -div_x b. Here it is the measure of "
+        "everything.",
+    ])
+
+
+def texts(numbers, pair):
+    """By the name that the template has for them."""
+    parts = (summary, fractions_text, total_text, concentration_text, radial_text, million_text, paper_text)
+    return {part.__name__: part(numbers, pair) for part in parts}
