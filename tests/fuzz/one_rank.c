@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "learn/graph.h"
 #include "space/comm.h"
 
 struct comm {
@@ -80,8 +81,20 @@ void comm_max(struct comm *comm, double *values, int count) {
     (void)count;
 }
 
+void comm_sum(struct comm *comm, double *values, size_t count) {
+    (void)comm;
+    (void)values;
+    (void)count;
+}
+
 void comm_sum_integer(struct comm *comm, int64_t *values, int count) {
     (void)comm;
     (void)values;
     (void)count;
+}
+
+/* What `info` says of a model beside what is in its file: geometry, which would bring the networks along. */
+double graph_reach(const struct response_parameters *p, const struct system_parameters *s) {
+    (void)s;
+    return p->edge_radius;
 }
