@@ -140,7 +140,7 @@ def end_time(slurm, source, output):
     slurm.call("scancel", job)
 
 
-def write(folder, output, steps=500):
+def write(folder, output, steps=12000):
     """Long enough to be interrupted in every stage; messages between the two nodes are slow."""
     path = verify.write_small(folder, output, particles=1024, frames=200)
     path.write_text(path.read_text().replace("steps: 2000", f"steps: {steps}").replace("frames: all", "frames: held_out")
