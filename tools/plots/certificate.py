@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from plots import style
-from plots.files import Skip, attribute, finished, group_of, open_file
+from plots.files import Skip, attribute, finished, group_of, open_file, parameter
 from plots.style import GREY, INK, RULE, TWO_COLUMNS, number, with_error
 
 
@@ -79,8 +79,10 @@ def certificate(folder):
         axes.plot([0, 1], [y - 0.3] * 2, color=RULE, linewidth=0.6, clip_on=False)
     sigma = attribute(group, "sigma")
     noise = f" Width of the noise in training: {sigma:.3g}." if np.isfinite(sigma) and sigma > 0 else ""
+    aligned = (r" I3, I4: and $\langle |a|^2\rangle/\gamma + \langle \mathrm{div}_g a\rangle$ of alignment."
+               if parameter(file, "system", "alignment", 0) > 0 else "")
     axes.text(0.01, -len(names) - 1.75,
               "z-score: difference over its standard error. I0 tests the trajectory alone; I1 the score of the "
-              "smoothed density.\nI2, I3, I4, resolved differ by what the network misses." + noise,
+              "smoothed density.\nI2, I3, I4, resolved differ by what the network misses." + aligned + noise,
               fontsize=7, color=GREY, linespacing=1.4)
     return figure
