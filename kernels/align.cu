@@ -92,7 +92,7 @@ static __global__ void turn_particles(double amount, size_t owned, const int64_t
         return;
 #pragma unroll
     for (int a = 0; a < D; a++)
-        g.at[a][i] = fma(amount, align_real(sum[i * align_numbers(D) + a]), g.at[a][i]);
+        g.at[a][i] = align_turned(g.at[a][i], amount, sum[i * align_numbers(D) + a]);
 }
 
 /* 24 d bytes a particle. */

@@ -5,6 +5,9 @@
 
 #include "commands/usage.h"
 
+/* What help prints besides help on commands. */
+#define HELP_FORMS "man reference completion completion-zsh completion-fish"
+
 /* ---- bash ---- */
 
 static void print_setting(const struct parameter_help *p, void *context) {
@@ -64,8 +67,7 @@ void completion_bash(void) {
            "    elif [[ -z $named ]]; then\n"
            "        mapfile -t COMPREPLY < <(compgen -W \"$commands\" -- \"$word\")\n"
            "    elif [[ $named == help ]]; then\n"
-           "        mapfile -t COMPREPLY < <(compgen -W \"$commands man reference completion completion-zsh "
-           "completion-fish\" -- \"$word\")\n"
+           "        mapfile -t COMPREPLY < <(compgen -W \"$commands " HELP_FORMS "\" -- \"$word\")\n"
            "    else\n"
            "        local ending endings='yaml yml'\n"
            "        [[ $named != info && $named != export ]] || endings=h5\n"
@@ -130,7 +132,7 @@ void completion_zsh(void) {
            "    elif [[ -z $named ]]; then\n"
            "        _describe command commands\n"
            "    elif [[ $named == help ]]; then\n"
-           "        compadd man reference completion completion-zsh completion-fish\n"
+           "        compadd " HELP_FORMS "\n"
            "        _describe command commands\n"
            "    elif [[ $named == info || $named == export ]]; then\n"
            "        _files -g '*.h5'\n"
@@ -164,9 +166,7 @@ void completion_fish(void) {
     config_visit_help(NULL, print_fish_setting, NULL);
     printf("end\n\ncomplete -c epflow -f\n"
            "complete -c epflow -n __fish_use_subcommand -a help -d 'help on a command'\n"
-           "complete -c epflow -n '__fish_seen_subcommand_from help' -a 'man reference completion "
-           "completion-zsh "
-           "completion-fish'\n");
+           "complete -c epflow -n '__fish_seen_subcommand_from help' -a '" HELP_FORMS "'\n");
     for (int m = 0; m < commands; m++) {
         const bool results = !command[m].reads_input;
         printf(

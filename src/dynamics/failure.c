@@ -69,7 +69,7 @@ static enum status turn_state(const struct simulation *s, struct state *h) {
     for (int a = 0; a < s->box.d; a++)
         for (size_t i = 0; i < n; i++)
             h->g[a][i] =
-                fma(s->step_law.dt * s->law.alignment, align_real(turn[i * numbers + (size_t)a]), h->g[a][i]);
+                align_turned(h->g[a][i], s->step_law.dt * s->law.alignment, turn[i * numbers + (size_t)a]);
     free(turn);
     return STATUS_OK;
 }

@@ -42,4 +42,9 @@ FORMULA double align_real(int64_t sum) {
     return (double)sum / (double)((int64_t)1 << ALIGN_BITS);
 }
 
+/* What g becomes; amount: J times the time. */
+FORMULA double align_turned(double g, double amount, int64_t sum) {
+    return fma(amount, align_real(sum), g);
+}
+
 #endif

@@ -5,6 +5,15 @@
 
 #include <string.h>
 
+/* w of the pair i, j; unit: that of coordinates on every axis. d is a constant where it is called. */
+static inline __attribute__((always_inline)) double weight_of(int d, const double unit[], double per_square,
+                                                              uint64_t *const q[], size_t i, size_t j) {
+    double delta[MAX_DIMENSION];
+    for (int a = 0; a < d; a++)
+        delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
+    return align_weight(d, delta, per_square);
+}
+
 /* d is a constant where it is called. */
 static inline __attribute__((always_inline)) void sum_turns(int d, bool bonds, const struct box *box,
                                                             double per_square, size_t owned,
@@ -18,11 +27,7 @@ static inline __attribute__((always_inline)) void sum_turns(int d, bool bonds, c
         int64_t own[MAX_DIMENSION + 1] = {0};
         for (size_t m = list->start[i]; m < list->start[i + 1]; m++) {
             const size_t j = list->neighbour[m];
-            double delta[MAX_DIMENSION], w = 1;
-            for (int a = 0; a < d && !bonds; a++)
-                delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
-            if (!bonds)
-                w = align_weight(d, delta, per_square);
+            const double w = bonds ? 1 : weight_of(d, unit, per_square, q, i, j);
             if (w == 0)
                 continue;
             for (int a = 0; a < d; a++) {
@@ -62,10 +67,7 @@ sum_close_turns(int d, size_t wide, const struct box *box, double per_square, ui
         unit[a] = box->side[a] * 0x1p-64;
     for (size_t p = 0; p < close->count; p++) {
         const size_t i = close->first[p] / wide, j = close->second[p] / wide;
-        double delta[MAX_DIMENSION];
-        for (int a = 0; a < d; a++)
-            delta[a] = (double)(int64_t)(q[a][i] - q[a][j]) * unit[a];
-        const double w = align_weight(d, delta, per_square);
+        const double w = weight_of(d, unit, per_square, q, i, j);
         for (int a = 0; a < d; a++) {
             const int64_t turn = align_fixed_point(w * (g[a][j] - g[a][i]));
             sum[i * numbers + (size_t)a] += turn;
@@ -96,5 +98,5 @@ void cpu_turn(const struct ops *ops, int d, double amount, size_t owned, const i
     const size_t numbers = align_numbers(d);
     for (int a = 0; a < d; a++)
         for (size_t i = 0; i < owned; i++)
-            g[a][i] = fma(amount, align_real(sum[i * numbers + (size_t)a]), g[a][i]);
+            g[a][i] = align_turned(g[a][i], amount, sum[i * numbers + (size_t)a]);
 }
