@@ -19,6 +19,7 @@ DIAMETER = 2.0  # r0
 NEAR = (1, 2)  # diameters
 FAR = 5.0  # r0 from the interface: inside a phase
 RADIAL_BIN = 2.0  # r0
+STIFFNESS = (0.1, 0.3, 1.0, 3.0)  # between classes of particles, by their exact rate, in 1/time
 
 
 def ratio(above, below):
@@ -61,37 +62,47 @@ class Evaluated:
 
 # ---- the certificate ----
 
-def scale(output, model, densities):
-    """The factor of w = g + s with which, on the frames that training held out, a network resolves most: there its own
-    total is the resolved one. With a factor c the total of sigma is c^2 as large, and resolved is
-    c (resolved + sigma) - c^2 sigma."""
-    linear, square = [], []
+def by_class(found, limits):
+    """Sums over the particles of every frame and class of stiffness: (resolved + sigma) / 2, and sigma. A particle's
+    exact rate is its stiffness, which depends on positions alone: in every class of it the two tell as much of the
+    network's scale as they do in all particles."""
+    classes = np.digitize(found.column("exact"), limits)
+    linear, square = 0.5 * (found.column("resolved") + found.column("sigma")), found.column("sigma")
+    return [np.stack([np.where(classes == k, column, 0).sum(axis=1) for k in range(len(limits) + 1)], axis=1)
+            for column in (linear, square)]
+
+
+def scales(output, model, densities, limits=()):
+    """Factors of w = g + s, one of every class of stiffness (all particles are one without limits), with which on the
+    frames that training held out a network resolves most: there its own total is the resolved one. With a factor c
+    the total of sigma is c^2 as large, and resolved is c (resolved + sigma) - c^2 sigma."""
+    sums = []
     for phi in densities:
         found = Evaluated(output / "evaluations" / model / f"train-{phi:g}")
-        linear.append(0.5 * (found.sums("resolved") + found.sums("sigma")))
-        square.append(found.sums("sigma"))
+        sums.append(by_class(found, limits))
         found.close()
-    return ratio(np.concatenate(linear), np.concatenate(square))
+    linear, square = (np.concatenate(series) for series in zip(*sums))
+    return [ratio(linear[:, k], square[:, k]) for k in range(len(limits) + 1)]
 
 
-def calibrated(exact, resolved, captured, factor):
-    """Of a set, with that factor: resolved fraction, and what the network's own total is more, its errors those of
-    the frames and of the factor together."""
-    c, error = factor
-    linear = 0.5 * (resolved + captured)
-    excess, frames = ratio(2 * c**2 * captured - 2 * c * linear, exact)
-    whole = float(np.hypot(frames, error * abs((4 * c * captured - 2 * linear).sum() / exact.sum())))
-    return {"fraction": ratio(2 * c * linear - c**2 * captured, exact), "excess": [excess, whole],
+def calibrated(exact, linear, square, factors):
+    """Of a set, with those factors: resolved fraction, and what the network's own total is more, its error that of
+    the frames and of the factors together."""
+    c, error = (np.nan_to_num(values, nan=fallback) for values, fallback in zip(np.transpose(factors), (1, 0)))
+    excess, frames = ratio((2 * c**2 * square - 2 * c * linear).sum(axis=1), exact)
+    slopes = (4 * c * square - 2 * linear).sum(axis=0) / exact.sum()
+    whole = float(np.hypot(frames, np.sqrt(np.sum((error * slopes)**2))))
+    return {"fraction": ratio((2 * c * linear - c**2 * square).sum(axis=1), exact), "excess": [excess, whole],
             "z": excess / whole if whole > 0 else float("nan")}
 
 
-def certificate(found, factor=None):
+def certificate(found, factors=None, limits=()):
     """What a model resolves of a set, and whether the total of its own flow is the exact one times that fraction."""
     exact, resolved, captured = (found.sums(name) for name in ("exact", "resolved", "sigma"))
     count = np.full(found.frames, found.particles)
     excess, error = ratio(captured - resolved, exact)
     own = found.file["certificate"].attrs
-    more = {"calibrated": calibrated(exact, resolved, captured, factor)} if factor else {}
+    more = {"calibrated": calibrated(exact, *by_class(found, limits), factors)} if factors else {}
     return {**more, "exact": ratio(exact, count), "captured": ratio(captured, count),
             "resolved": ratio(resolved, count),
             "fraction": [float(own["resolved_fraction"]), float(own["resolved_fraction_error"])],
@@ -181,7 +192,7 @@ def set_numbers(output, name, factors):
     one = {"phi": float(np.pi * found.particles / np.prod(box_sides(found.file, 2))), "particles": found.particles,
            "interface": where, "models": {}}
     where.update(shares(found, distance, ("particles", "exact", "resolved", "sigma"), where))
-    one["models"]["response"] = certificate(found, factors["response"])
+    one["models"]["response"] = certificate(found, factors["response"], STIFFNESS)
     if name == "phi-0.3":
         one["radial"] = radial_profile(found, True)
     if name == "phi-0.7":
@@ -230,10 +241,11 @@ def million(output, times):
 def main():
     output = pathlib.Path(sys.argv[1])
     size, times = (json.loads((output / name).read_text()) for name in ("size.json", "times.json"))
-    factors = {model: scale(output, model, size["train_densities"] if model == "response" else (0.5,))
-               for model in MODELS}
+    factors = {"response": scales(output, "response", size["train_densities"], STIFFNESS),
+               **{model: scales(output, model, (0.5,)) for model in MODELS[1:]}}
     numbers = {"size": size, "sets": {name: set_numbers(output, name, factors) for name in size["sets"]},
-               "scales": factors, "training": {name: training(output, name, times) for name in MODELS},
+               "scales": factors, "stiffness": STIFFNESS,
+               "training": {name: training(output, name, times) for name in MODELS},
                "rates": rates(output, times), "million": million(output, times),
                "scaling": json.loads((output / "scaling/evaluation.json").read_text())}
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1))

@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import sys
+import textwrap
 
 import results_words as words
 from plots.style import whole, with_error
@@ -81,14 +82,19 @@ def total_table(numbers):
     rows = []
     for one in numbers["sets"].values():
         own = one["models"]["response"]
-        windows = [one["models"][model] for model in MODELS[1:]]
         rows.append([*of_set(one), pair(own["captured_fraction"]),
                      *(cell for of in (own, own["calibrated"])
-                       for cell in (pair(of["fraction"]), pair(of["excess"]), plain(of["z"], "{:.1f}"))),
-                     *(pair(found[key]) for found in windows for key in ("captured_fraction", "excess"))])
-    return table(["phi", "N", "response: sigma / exact", "resolved / exact", "excess", "z",
-                  "calibrated: resolved / exact", "excess", "z",
-                  *(f"{NAMES[model]}: {what}" for model in MODELS[1:] for what in ("sigma / exact", "excess"))], rows)
+                       for cell in (pair(of["fraction"]), pair(of["excess"]), plain(of["z"], "{:.1f}")))])
+    return table(["phi", "N", "sigma / exact", "resolved / exact", "excess", "z",
+                  "calibrated: resolved / exact", "excess", "z"], rows)
+
+
+def windows_table(numbers):
+    rows = [[*of_set(one), *(pair(one["models"][model][key]) for model in MODELS[1:]
+                             for key in ("captured_fraction", "fraction", "excess"))]
+            for one in numbers["sets"].values()]
+    return table(["phi", "N", *(f"{NAMES[model].removeprefix('windowed, ')}: {what}" for model in MODELS[1:]
+                                for what in ("sigma / exact", "resolved / exact", "excess"))], rows)
 
 
 def decomposition_table(numbers):
@@ -138,7 +144,38 @@ def times_table(times, output):
     return table(["task", "seconds", "command"], rows)
 
 
+def stages_table(times):
+    """How long the tasks of every stage took."""
+    rows = []
+    for stage in dict.fromkeys(task["stage"] for task in times.values()):
+        tasks = [task for task in times.values() if task["stage"] == stage]
+        rows.append([stage, len(tasks), f"{sum(task['seconds'] * task['cores'] for task in tasks):.0f}"])
+    return table(["stage", "tasks", "seconds, times cores"], rows)
+
+
 # ---- the page ----
+
+WIDTH = 120
+
+
+def wrapped(page):
+    """Paragraphs and items of lists filled to WIDTH; tables, headings, pictures and what is indented as they are."""
+    parts = []
+    for part in re.split(r"\n{2,}", page):
+        if re.match(r"[|#!<]|    ", part):
+            parts.append(part)
+        elif part.startswith("- "):
+            items = re.split(r"\n(?=- )", part)
+            parts.append("\n".join(filled_to_width(item, "  ") for item in items))
+        else:
+            parts.append(filled_to_width(part, ""))
+    return "\n\n".join(parts)
+
+
+def filled_to_width(text, indent):
+    return textwrap.fill(" ".join(text.split()), WIDTH, subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False)
+
 
 def values(output, numbers, times):
     size = numbers["size"]
@@ -157,6 +194,7 @@ def values(output, numbers, times):
         "tile_frames": size["tile_frames"], "tile_burn_in": f"{size['tile_burn_in'] * 1e-4:.2g}", "far": f"{FAR:g}",
         "strong": 8 * size["particles"], "data_table": data_table(numbers), "models_table": models_table(numbers),
         "certificate_table": certificate_table(numbers), "total_table": total_table(numbers),
+        "windows_table": windows_table(numbers), "stages_table": stages_table(times),
         "decomposition_table": decomposition_table(numbers), "concentration_table": concentration_table(numbers),
         "scaling_table": scaling_table(output, numbers), "messages_table": messages_table(numbers),
         "times_table": times_table(times, output),
@@ -176,7 +214,7 @@ def main():
     output = pathlib.Path(sys.argv[1]).resolve()
     numbers, times = (json.loads((output / name).read_text()) for name in ("numbers.json", "times.json"))
     template = (ROOT / "tools/results.md.in").read_text()
-    page = fill(template, values(output, numbers, times))
+    page = wrapped(fill(template, values(output, numbers, times)).rstrip("\n")) + "\n"
     if "--docs" not in sys.argv[2:]:
         (output / "results.md").write_text(page)
         return

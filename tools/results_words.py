@@ -56,7 +56,7 @@ def judged(numbers):
          within(by_size)),
         ("total of all particles equal to the exact one times the resolved fraction: differences in errors at most 3",
          total, within(total)),
-        ("the same with the network's overall scale calibrated on frames that training held out", calibrated,
+        ("the same with the network's scale, by stiffness, calibrated on frames that training held out", calibrated,
          within(calibrated)),
     ]
 
@@ -116,18 +116,22 @@ def total_text(numbers, pair):
     found, scales = list(numbers["sets"].values()), numbers["scales"]
     plain = agreeing(found, lambda one: one["models"]["response"])
     calibrated = agreeing(found, lambda one: response(one, "calibrated"))
+    limits = numbers["stiffness"]
+    ranges = [f"below {limits[0]:g}", *(f"from {a:g} to {b:g}" for a, b in zip(limits, limits[1:])),
+              f"above {limits[-1]:g}"]
+    classes = ", ".join(f"{pair(factor)} {which}" for factor, which in zip(scales["response"], ranges)
+                        if known(factor[0])) + " (by the particle's own exact rate, in 1/time)"
     return (f"The response network's two totals agree within three errors on {plain[0]} sets; the largest difference "
             f"is {plain[1]:.2g} of the exact total. "
-            "Training weighs particles by their stiffness and ends after so many steps, so the overall scale of what "
-            "is learnt need not be the best one. It is one "
-            "number, which any frames tell: on those that training held out a network resolves most with "
-            f"w = g + s times {pair(scales['response'])} (response), {pair(scales['window-xg'])} and "
-            f"{pair(scales['window-g'])} (windowed, noise on x and g, on g "
-            f"alone). Calibrated so, the response network's totals agree within three errors on {calibrated[0]} sets, "
-            f"and differ by {calibrated[1]:.2g} of the "
-            "exact total at most. All other numbers of this page are of the networks as they were trained. A windowed "
-            "network whose factor is far from 1, or "
-            "below 0, has learnt nothing that holds on clean data.")
+            "Training weighs particles by the inverse of their stiffness and ends after so many steps, so the scale of "
+            "what is learnt need not be the best one. Any frames tell which is: on those that training held out a "
+            f"network resolves most with w = g + s times {classes}. The factor of a particle is one by its stiffness, "
+            "which depends on positions alone: a network with it is a score model like any other. Calibrated so, the "
+            f"response network's totals agree within three errors on {calibrated[0]} sets, and differ by "
+            f"{calibrated[1]:.2g} of the exact total at most. All other numbers of this page are of the networks as "
+            f"they were trained. The windowed networks' overall factors are {pair(scales['window-xg'][0])} (noise on x "
+            f"and g) and {pair(scales['window-g'][0])} (on g alone); one that is far from 1, or below 0, has learnt "
+            "nothing that holds on clean data.")
 
 
 def concentration_text(numbers, pair):
@@ -156,15 +160,40 @@ def concentration_text(numbers, pair):
 def radial_text(numbers, pair):
     found = [(title, numbers["sets"][name].get("radial"))
              for name, title in (("phi-0.3", "droplet"), ("phi-0.7", "bubble"))]
-    lines = [f"The largest {title} has a mean radius of {pair(one['radius'])} r0 (that of the disc of its area), and "
-             "its entropy production per area "
-             f"is largest at {peak(one):.3g} r0 from its centre." for title, one in found if one]
+    lines = [f"The largest {title} has a mean radius of {pair(one['radius'])} r0 (that of the disc of its area). Its "
+             f"entropy production per area is {times_as(one)}, half-way between both at {half_way(one):.3g} r0 from "
+             f"the centre, and {'has' if at_interface(one) else 'has no'} maximum at the interface."
+             for title, one in found if one]
     return " ".join(lines + ["Means are over rings round the centre of the largest region of every frame: its shape "
                              "and what else is in the box blur them."])
 
 
-def peak(one):
-    return max(zip(one["r"], one["epr"]), key=lambda row: row[1][0] if known(row[1][0]) else -math.inf)[0]
+def ring_rates(one):
+    """Of a radial profile: (distance, EPR per area) where it is known."""
+    return [(r, rate[0]) for r, rate in zip(one["r"], one["epr"]) if known(rate[0])]
+
+
+def times_as(one):
+    inside, outside = (ring_rates(one)[k][1] for k in (0, -1))
+    return (f"{inside / outside:.2g} times as large in its middle as far outside" if inside > outside else
+            f"{outside / inside:.2g} times as large far outside as in its middle")
+
+
+def half_way(one):
+    """The first distance at which the EPR per area crosses the mean of its innermost and outermost value."""
+    rates = ring_rates(one)
+    middle = 0.5 * (rates[0][1] + rates[-1][1])
+    for (r, rate), (next_r, next_rate) in zip(rates, rates[1:]):
+        if (rate - middle) * (next_rate - middle) <= 0 and rate != next_rate:
+            return r + (next_r - r) * (middle - rate) / (next_rate - rate)
+    return math.nan
+
+
+def at_interface(one, near=4.0):
+    """Whether the EPR per area is largest within two diameters of the mean radius, and not at the profile's ends."""
+    rates = ring_rates(one)
+    r = max(rates, key=lambda row: row[1])[0]
+    return abs(r - one["radius"][0]) <= near and r not in (rates[0][0], rates[-1][0])
 
 
 def million_text(numbers, pair):
@@ -184,6 +213,9 @@ def paper_text(numbers, pair):
     def verdict(yes):
         return "**Undecided.**" if yes is None else "**Agrees.**" if yes else "**Does not agree.**"
 
+    picture = {None: "is undecided here.", True: "holds, by area.",
+               False: "does not hold here, by area: the inside of the dense phase, where particles touch most, has "
+                      "more."}
     more, more_window = (larger(share, where["area_2"]) for share in (where["sigma_2"], wide))
     return "\n".join([
         f"- *A network trained at one size applies to others without training again.* {verdict(middle[2][2])} The "
@@ -192,22 +224,19 @@ def paper_text(numbers, pair):
         f"{found[-1]['particles']}.",
         f"- *And to other packing fractions.* {verdict(middle[1][2])} With three packing fractions in training it "
         "resolves at least "
-        f"{middle[1][1]:.3g} from 0.3 to 0.8. The paper trains at one, and has no measure of what is resolved.",
-        f"- *Entropy production is concentrated at the interface of the phases.* By area: {verdict(more)} Within two "
-        "diameters of it at one half: "
-        f"{pair(where['sigma_2'])} of the response network's, on {pair(where['area_2'])} of the area; of the windowed "
-        f"network's {pair(wide)} "
+        f"{middle[1][1]:.3g} from 0.3 to 0.8. The paper trains at one.",
+        f"- *Where it is.* That it is concentrated at the interface {picture[more]} Within two diameters of it at one "
+        f"half is {pair(where['sigma_2'])} of the response network's, on {pair(where['area_2'])} of the area; of the "
+        f"windowed network's it is {pair(wide)} "
         f"({ {None: 'as much as', True: 'more than', False: 'less than'}[more_window] } the share of area).",
         "- *Maps of the local entropy production by a windowed network with noise of 0.01 on x and g are those of the "
-        "system.* "
+        "system.* (the paper's noise) "
         f"{verdict(window['fraction'][0] > 0.5)} Such a network, small as it is here, resolves "
         f"{pair(window['fraction'])} of the exact total; for a network of any size "
         "this noise hides what is sharper than it in positions and propulsions, which is most of it "
-        "([theory.md](theory.md)). What the paper shows is the entropy production of the smoothed density; it says "
-        "where "
-        "that is, not how much entropy is produced.",
-        "- *The total.* The paper does not compare with the exact identity -div_x b. Here it is the measure of "
-        "everything.",
+        "([theory.md](theory.md)). With it one sees the entropy production of the smoothed density: where that is, "
+        "not how much entropy is produced.",
+        "- *The total.* The exact identity -div_x b is what everything is measured with here, and needs no network.",
     ])
 
 

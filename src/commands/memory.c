@@ -103,7 +103,7 @@ enum status memory_plan_simulate(struct session *s) {
     const double ghosts = halo_ghosts(share.domain, share.particles, reach);
     steps.bytes[MEMORY_FILES] += slice_bytes(d, share.owned) + share.owned * d * sizeof(double);
     simulation_memory(c, share.domain, share.owned, &steps);
-    most = with(&steps, MEMORY_STATE, simulation_sums_bytes(d, share.owned, ghosts));
+    most = with(&steps, MEMORY_STATE, simulation_sums_bytes(d, c->system.alignment > 0, share.owned, ghosts));
     const struct memory_plan frame = with(&steps, MEMORY_FILES, particles_to_slice_bytes(share.owned));
     memory_or(&most, &frame);
     print(s, "the simulation", most, share.particles, "use more nodes, or fewer particles");

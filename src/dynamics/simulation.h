@@ -120,6 +120,6 @@ struct simulation_sums {
 };
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out);
 /* What that takes meanwhile. */
-double simulation_sums_bytes(int d, double owned, double ghosts);
+double simulation_sums_bytes(int d, bool aligns, double owned, double ghosts);
 
 #endif

@@ -51,9 +51,9 @@ static enum status alignment_sum(struct simulation *s, double *sum) {
     return comm_agree(s->comm, status);
 }
 
-/* The drift, the stiffness of every particle, and columns on the host. */
-double simulation_sums_bytes(int d, double owned, double ghosts) {
-    return sizeof(double) * ((owned + ghosts) * (1 + 2 * d + d * d) + 3 * owned);
+/* The drift, the stiffness of every particle, columns on the host, and what aligns. */
+double simulation_sums_bytes(int d, bool aligns, double owned, double ghosts) {
+    return sizeof(double) * ((owned + ghosts) * (1 + 2 * d + d * d) + (aligns ? 4 + d : 3) * owned);
 }
 
 enum status simulation_sums(struct simulation *s, struct simulation_sums *out) {

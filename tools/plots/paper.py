@@ -73,8 +73,9 @@ def fractions(_, numbers):
         points(axes[0, column], x, [one["models"]["response"]["exact"] for one in sets], INK, "D", "exact")
         drawn += [one["models"]["response"]["exact"][0] for one in sets]
         for model, (colour, marker) in LOOKS.items():
-            drawn += points(axes[0, column], x, [one["models"][model]["resolved"] for one in sets], colour, marker,
-                            NAMES[model]).tolist()
+            rates = [one["models"][model]["resolved"] for one in sets]  # on a scale without zero: where positive
+            rates = [rate if (rate[0] or 0) > 0 else [np.nan, np.nan] for rate in rates]
+            drawn += points(axes[0, column], x, rates, colour, marker, NAMES[model]).tolist()
         points(axes[1, column], x, [one["models"]["response"]["fraction"] for one in sets], *LOOKS["response"])
         scale_of_rates(axes[0, column], np.array(drawn, float))
         axes[1, column].set_xlabel(label)
@@ -235,6 +236,8 @@ def scaling(output, numbers):
     axes[2].plot(ranks, [row["frame"]["bytes"] / row["ranks"] for row in found["messages"]], color=ORANGE, marker="s",
                  label="a frame evaluated")
     axes[2].set(title="Bytes that a rank sends to others", xlabel="ranks", yscale="log")
+    low, high = axes[2].get_ylim()
+    axes[2].set_ylim(10.0**np.floor(np.log10(low)), 10.0**np.ceil(np.log10(high)))
     axes[2].legend()
     for panel in axes:
         panel.set_xscale("log", base=2)
