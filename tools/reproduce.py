@@ -27,16 +27,16 @@ import time
 
 from running import CROWDED, EPFLOW, ROOT
 
-# The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form may cost, in seconds of one core by
-# the rates below; --list prints what the tasks add up to:
-#   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                            2160
-#   data, to train on        3 x 4096 x 3.6e6 steps                                                       900
-#   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                          1040
-#   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               2350
-#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 5 GB            560
-#   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores        1100
-#   figures, page            on one core, the other waits                                                 200
-# In all some 8200, an hour and ten minutes on two cores; 2.5 hours are the most it may take, and --quick 15 minutes.
+# The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form took, in seconds of one core of a
+# quiet EPYC (Zen 5); --list prints what the tasks add up to by the rates below:
+#   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                            1080
+#   data, to train on        3 x 4096 x 3.6e6 steps                                                       540
+#   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                           640
+#   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               1550
+#   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 4 GB            320
+#   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores         260
+# In all 4400, 38 minutes on two cores (twice that where others share them); 2.5 hours are the most it may take, and
+# --quick, which took 4, 15 minutes.
 FULL = {
     "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000,
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
@@ -70,9 +70,9 @@ SIZES = {"full": FULL, "quick": QUICK, "toy": TOY}
 
 # Seconds are estimated from these, of one core: simulated particle-steps, particles that networks are trained on and
 # evaluated on; and from the tasks' own beginning and end.
-PARTICLE_STEPS, DENSE = 55e6, 0.6  # a second; what is lost of it from packing fraction 0.1 to 0.9
-TRAINED = {"response": 50e3, "window-xg": 30e3, "window-g": 30e3}
-EVALUATED = {"response": 25e3, "window-xg": 25e3, "window-g": 25e3}  # with two directions for divergences
+PARTICLE_STEPS, DENSE = 90e6, 0.6  # a second; what is lost of it from packing fraction 0.1 to 0.9
+TRAINED = {"response": 90e3, "window-xg": 36e3, "window-g": 42e3}
+EVALUATED = {"response": 50e3, "window-xg": 40e3, "window-g": 40e3}  # with two directions for divergences
 START = 0.3
 DT, HALF = 0.1, 0.5  # the step of the simulation; the packing fraction of the tiles
 
@@ -207,20 +207,20 @@ class Plan:
             python, str(ROOT / "tools/scaling.py"), "--ranks", *ranks, "--rounds", str(s["rounds"]), "--weak",
             str(s["weak"]), "--particle-steps", str(s["particle_steps"]), "--burn-in", str(s["scaling_burn_in"]),
             "--kinds", *kinds, "--output", self.file("scaling")], [],
-            runs * 12 + 4.5e9 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS, self.cores)
+            runs * 4 + 4.5e9 * s["scaling_burn_in"] / 1e5 / PARTICLE_STEPS, self.cores)
         self.add("scaling", "scaling/evaluation", [
             python, str(ROOT / "tools/results_scaling.py"), "--ranks", *ranks, "--start",
             self.file("data", "phi-0.5", "trajectory.h5"), "--model", self.file("models", "response", "model.h5"),
             "--strong", str(8 * s["particles"]), "--kinds", *kinds, "--output", self.file("scaling")],
             ["data/phi-0.5", "models/response"],
-            60 * len(ranks) * min(1, s["particles"] / 4096) * self.cores, self.cores)
+            15 * len(ranks) * min(1, s["particles"] / 4096) * self.cores, self.cores)
 
     def results(self):
         python = sys.executable
         needs = [task.name for task in self.tasks if task.name.startswith("evaluations/")]
         needs += ["scaling/simulation", "scaling/evaluation"]
         self.add("figures", "figures", [python, str(ROOT / "tools/results_numbers.py"), str(self.output)], needs,
-                 10 + 90 * self.size["particles"] / 4096, self.cores)
+                 5 + 15 * self.size["particles"] / 4096, self.cores)
         self.add("page", "page", [python, str(ROOT / "tools/results_page.py"), str(self.output)], ["figures"], 1)
 
 
@@ -398,6 +398,7 @@ def main():
     options = read_options()
     plan = Plan(SIZES[options.size], options.output, options.cores)
     if options.list:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # into head
         table(plan)
         return 0
     options.output.mkdir(parents=True, exist_ok=True)

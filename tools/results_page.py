@@ -137,8 +137,8 @@ def times_table(times, output):
     """Every task: its command, as it was typed, and how long it took."""
     rows = []
     for name, task in times.items():
-        command = " ".join(f"'{w}'" if set(w) & set(" {}[]|") else w for w in task["command"]).replace(f"{ROOT}/", "")
-        command = command.replace(str(output), "DIR").replace("|", "\\|")
+        command = " ".join(f"'{w}'" if set(w) & set(" {}[]|") else w for w in task["command"])
+        command = re.sub(r"(?<!\S)/\S*/(?=(inputs|tools)/)", "", command.replace(str(output), "DIR")).replace("|", "\\|")
         command = re.sub(r"^\S*python\S* ", "python3 ", re.sub(r"\S*/epflow ", "epflow ", command))
         rows.append([name, f"{task['seconds']:.0f}", f"`{command}`"])
     return table(["task", "seconds", "command"], rows)

@@ -142,7 +142,8 @@ def draw(path, options, rows, step, found):
         axis.axvline(cores, color=GREY, lw=1, ls=":")
         axis.set_xlabel("ranks")
     axes[0].set_ylabel("microseconds a step")
-    axes[0].legend()
+    axes[0].set_ylim(None, 3 * axes[0].get_ylim()[1])
+    axes[0].legend(loc="upper right", fontsize=6)
     axes[0].set_title("time: measured (dots), model (lines)")
     axes[1].set_ylabel("efficiency")
     axes[1].set_ylim(0, 1.1)
@@ -154,7 +155,7 @@ def draw(path, options, rows, step, found):
     measured = sorted({row["ranks"] for row in rows})
     axes[2].set_xticks(measured, [str(count) for count in measured])
     axes[2].minorticks_off()
-    axes[2].legend()
+    axes[2].legend(loc="lower right", bbox_to_anchor=(1, 0.12), fontsize=6)
     axes[2].set_title("what ranks wait for")
     save(figure, path)
 
