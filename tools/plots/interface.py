@@ -12,7 +12,7 @@ def cell_distances(dense, spacing, reach):
             away = np.hypot(x * spacing[0], y * spacing[1])
             other = np.roll(dense, (y, x), axis=(0, 1)) != dense
             nearest = np.where(other & (away < nearest), away, nearest)
-    nearest -= min(spacing) / 2
+    nearest = np.where(nearest <= reach + max(spacing), nearest, np.inf) - min(spacing) / 2
     return np.where(dense, nearest, -nearest)
 
 
