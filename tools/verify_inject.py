@@ -312,7 +312,7 @@ def fail_in(scenario, folder, generator, counts):
     found = listed(scenario, folder)
     tasks = chosen(found, generator)
     wrong = collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() + 1) as pool:  # some wait
+    with concurrent.futures.ThreadPoolExecutor(max_workers=6 * os.cpu_count()) as pool:  # most wait
         jobs = [(p, t, pool.submit(inject, scenario, p, t, folder / f"case{n}", n % 4 == 0))
                 for n, (p, t) in enumerate(tasks)]
         for p, t, job in jobs:
