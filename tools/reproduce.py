@@ -2,8 +2,8 @@
 
 Stages, each of tasks that run side by side, one a core, as soon as what they need is there:
 
-    data      phase-separated particles: a set of frames at every packing fraction, larger boxes begun from tiles of a
-              smaller state, and trajectories of other seeds to train on
+    data      phase-separated particles: a set of frames at every packing fraction, one begun with a droplet, larger
+              boxes begun from tiles of a smaller state, and trajectories of other seeds to train on
     train     one response network, two windowed ones
     evaluate  every network on every set; one frame of about a million particles
     scaling   simulation and evaluation on many ranks
@@ -29,16 +29,16 @@ from running import CROWDED, EPFLOW, ROOT
 
 # The sizes. Times are multiples of 1/gamma = 1e4. What each part of the full form took, in seconds of one core of a
 # quiet EPYC (Zen 5); --list prints what the tasks add up to by the rates below:
-#   data, packing fractions  9 x 4096 particles x 2.8e6 steps                                            1080
+#   data, packing fractions  9 x 4096 particles x 2.8e6 steps, and once more with a droplet             1190
 #   data, to train on        3 x 4096 x 3.6e6 steps                                                       540
 #   data, tiles              (8192 + 16384 + 32768) x 9e5 steps                                           640
 #   train                    response: 6000 x 2 x 4096 particles; windows: 2 x 40000 x 512               1550
 #   evaluate                 3 networks on 9 x 40 x 4096 + 20 x 57344 particles; files of 4 GB            320
 #   scaling                  30 simulations of 1.2e8 particle-steps, 26 evaluations, on all cores         260
-# In all 4400, 38 minutes on two cores (twice that where others share them); 2.5 hours are the most it may take, and
+# In all 4500, 39 minutes on two cores (twice that where others share them); 2.5 hours are the most it may take, and
 # --quick, which took 4, 15 minutes.
 FULL = {
-    "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000,
+    "particles": 4096, "burn_in": 2e5, "frames": 40, "interval": 2000, "droplet": (0.4, 0.3),
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "train_densities": (0.3, 0.5, 0.7), "train_frames": 400, "train_interval": 400,
     "tiles": {8192: (2, 1), 16384: (2, 2), 32768: (4, 2)}, "tile_burn_in": 5e4, "tile_frames": 20,
@@ -47,7 +47,7 @@ FULL = {
     "ranks": (1, 2, 4, 8, 16), "rounds": 3, "particle_steps": 1.2e8, "scaling_burn_in": 1e5, "weak": 4096,
 }
 QUICK = {
-    "particles": 1024, "burn_in": 1e5, "frames": 20, "interval": 2000,
+    "particles": 1024, "burn_in": 1e5, "frames": 20, "interval": 2000, "droplet": (0.4, 0.3),
     "densities": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "train_densities": (0.3, 0.5, 0.7), "train_frames": 100, "train_interval": 400,
     "tiles": {2048: (2, 1), 4096: (2, 2), 8192: (4, 2)}, "tile_burn_in": 1e4, "tile_frames": 8,
@@ -56,7 +56,7 @@ QUICK = {
     "ranks": (1, 2, 4), "rounds": 1, "particle_steps": 3e7, "scaling_burn_in": 2e4, "weak": 2048,
 }
 TOY = {  # only shows that everything runs
-    "particles": 256, "burn_in": 100, "frames": 4, "interval": 20,
+    "particles": 256, "burn_in": 100, "frames": 4, "interval": 20, "droplet": (0.5, 0.3),
     "densities": (0.3, 0.5, 0.7),
     "train_densities": (0.3, 0.5), "train_frames": 8, "train_interval": 20,
     "tiles": {512: (2, 1)}, "tile_burn_in": 20, "tile_frames": 4,
@@ -88,7 +88,7 @@ class Plan:
     def __init__(self, size, output, cores):
         self.size, self.output, self.cores, self.tasks = size, output, cores, []
         self.side = math.sqrt(size["particles"] * math.pi / HALF)
-        self.sets = [f"phi-{phi:g}" for phi in size["densities"]] + [f"n-{n}" for n in size["tiles"]]
+        self.sets = [f"phi-{phi:g}" for phi in size["densities"]] + ["droplet"] + [f"n-{n}" for n in size["tiles"]]
         for stage in (self.data, self.train, self.evaluate, self.scaling, self.results):
             stage()
 
@@ -124,6 +124,19 @@ class Plan:
             if phi == HALF:
                 self.train_data()
                 self.tiles()
+        self.droplet(plain)
+
+    def droplet(self, settings):
+        """Where nothing separates by itself in this time, a state with a droplet, of a denser set's last frame."""
+        s = self.size
+        denser, phi = s["droplet"]
+        source, start = f"data/phi-{denser:g}", self.file("data", "droplet-start.h5")
+        side = math.sqrt(s["particles"] * math.pi / phi)
+        self.add("data", "droplet-start", [sys.executable, str(ROOT / "tools/results_droplet.py"),
+                                           self.file(source, "trajectory.h5"), repr(side), start], [source], START)
+        self.simulate("data/droplet", "mips", {
+            "system.packing_fraction": phi, "simulation.start": f"{start}@last", "simulation.seed": 700, **settings},
+            ["droplet-start"], s["particles"], phi)
 
     def train_data(self):
         s = self.size
@@ -164,8 +177,8 @@ class Plan:
         s = self.size
         for model in TRAINED:
             for name in reversed(self.sets):
-                n = s["particles"] if name.startswith("phi") else int(name[2:])
-                frames = s["frames"] if name.startswith("phi") else s["tile_frames"]
+                n = int(name[2:]) if name.startswith("n-") else s["particles"]
+                frames = s["tile_frames"] if name.startswith("n-") else s["frames"]
                 self.evaluate_one(model, name, n * frames, self.settings(model))
             self.calibrate(model)
         largest, tiles = max(s["tiles"].items())

@@ -193,7 +193,8 @@ def set_numbers(output, name, factors):
            "interface": where, "models": {}}
     where.update(shares(found, distance, ("particles", "exact", "resolved", "sigma"), where))
     one["models"]["response"] = certificate(found, factors["response"], STIFFNESS)
-    if name == "phi-0.3":
+    if name == "droplet":
+        one["label"] = "from a droplet"
         one["radial"] = radial_profile(found, True)
     if name == "phi-0.7":
         one["radial"] = radial_profile(found, False)

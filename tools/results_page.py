@@ -41,7 +41,7 @@ def table(head, rows):
 
 
 def of_set(one):
-    return [f"{one['phi']:.2g}", one["particles"]]
+    return [", ".join([f"{one['phi']:.2g}", *filter(None, [one.get("label")])]), one["particles"]]
 
 
 def minutes(seconds):

@@ -161,7 +161,7 @@ def concentration_text(numbers, pair):
 
 def radial_text(numbers, pair):
     found = [(title, numbers["sets"][name].get("radial"))
-             for name, title in (("phi-0.3", "droplet"), ("phi-0.7", "bubble"))]
+             for name, title in (("droplet", "droplet"), ("phi-0.7", "bubble"))]
     lines = [f"The largest {title} has a mean radius of {pair(one['radius'])} r0 (that of the disc of its area). Its "
              f"entropy production per area is {times_as(one)}, half-way between both at {half_way(one):.3g} r0 from "
              f"the centre, and {'has' if at_interface(one) else 'has no'} maximum at the interface."
@@ -182,12 +182,19 @@ def data_text(numbers, pair):
     where = numbers["sets"]["phi-0.5"]["interface"]
     found = [one for name, one in numbers["sets"].items() if name.startswith("phi-") and not separated(one, numbers)
              and known(where["gas"][0]) and where["gas"][0] < one["phi"] < (where["dense"][0] or 0)]
+    begun, denser = numbers["sets"]["droplet"], numbers["size"]["droplet"][0]
+    droplet = (f" Begun with the dense region of a frame at {denser:g} in a larger box, a system at {begun['phi']:.2g} "
+               + (f"keeps it: {pair(begun['interface']['gas'])} and {pair(begun['interface']['dense'])} ("
+                  "\"from a droplet\"). Both states last for as long as they were watched."
+                  if separated(begun, numbers) else "(\"from a droplet\") does not keep it."))
     if not found:
-        return "At every packing fraction between those of gas and dense phase at one half the phases have separated."
+        return "At every packing fraction between those of gas and dense phase at one half the phases have separated." \
+            + droplet
     which = " and ".join(f"{one['phi']:.2g}" for one in found)
     return (f"At {which}, between the packing fractions of gas and dense phase at one half, nothing has separated in "
             f"this time: the insides of dense regions, of packing fractions of "
-            f"{' and '.join(pair(one['interface']['dense']) for one in found)}, are those of clusters, which have not grown into a phase.")
+            f"{' and '.join(pair(one['interface']['dense']) for one in found)}, are those of clusters, which have not "
+            "grown into a phase." + droplet)
 
 
 def ring_rates(one):

@@ -64,11 +64,14 @@ __attribute__((noinline)) static void look_back(const char *name, struct place *
     }
 }
 
+/* One line in one write: ranks speak through one mpirun. */
 static void say(FILE *out, const char *start, const char *name, const struct place *p) {
-    fprintf(out, "%s%s %016llx", start, name, (unsigned long long)p->site);
+    char line[256 + 17 * DEPTH];
+    int n = snprintf(line, 256, "%s%s %016llx", start, name, (unsigned long long)p->site);
     for (int f = 0; f < p->depth; f++)
-        fprintf(out, " %llx", (unsigned long long)p->address[f]);
-    fprintf(out, "\n");
+        n += snprintf(line + n, sizeof line - (size_t)n, " %llx", (unsigned long long)p->address[f]);
+    snprintf(line + n, sizeof line - (size_t)n, "\n");
+    fputs(line, out);
 }
 
 __attribute__((noinline)) bool fault_here(const char *name) {
