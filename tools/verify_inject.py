@@ -8,6 +8,7 @@ passed (hours). Set from outside:
   EPFLOW_INJECT_SEED     the seed
   EPFLOW_INJECT_SAMPLE   sites of every command and rank; 0: one for every call with its two innermost callers
   EPFLOW_INJECT_ONLY     commands whose name has this in it
+  EPFLOW_INJECT_JOBS     runs at a time; most of them wait
 """
 import collections
 import concurrent.futures
@@ -31,6 +32,7 @@ from verify import at_most, equal, full
 
 PROGRAM = os.environ.get("EPFLOW_FAULTS", str(pathlib.Path(EPFLOW).parent / "tests/epflow_faults"))
 SAMPLE = int(os.environ.get("EPFLOW_INJECT_SAMPLE", "8"))
+JOBS = int(os.environ.get("EPFLOW_INJECT_JOBS", 6 * os.cpu_count()))
 SECONDS, PATIENCE = 20, 120  # from the failure to the end; to the failure, or where it is none
 CODES = {1, 2, 3, 4}
 
@@ -313,7 +315,7 @@ def fail_in(scenario, folder, generator, counts):
     found = listed(scenario, folder)
     tasks = chosen(found, generator)
     wrong = collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor(max_workers=6 * os.cpu_count()) as pool:  # most wait
+    with concurrent.futures.ThreadPoolExecutor(max_workers=JOBS) as pool:
         jobs = [(p, t, pool.submit(inject, scenario, p, t, folder / f"case{n}", n % 4 == 0))
                 for n, (p, t) in enumerate(tasks)]
         for p, t, job in jobs:
