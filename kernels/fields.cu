@@ -218,13 +218,14 @@ static void spread_piece(struct device *d, const spread_axes &axes, size_t n, co
                   part, sum);
 }
 
-static void cuda_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
-                        const double *position, const double *amount, double *sum) {
+static enum status cuda_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                               const double *position, const double *amount, double *sum) {
     const spread_axes axes = axes_of_grid(grid, columns);
     const size_t once = PIECE_BYTES / ((axes.stride + axes.columns) * sizeof(double));
     for (size_t begin = 0; begin < n && columns > 0; begin += once)
         spread_piece(device_of(ops), axes, n - begin < once ? n - begin : once, position + begin * grid->d,
                      amount + begin * axes.columns, sum);
+    return device_of(ops)->status;
 }
 
 void cuda_fill_fields(struct ops *table) {

@@ -19,6 +19,7 @@ DIAMETER = 2.0  # r0
 NEAR = (1, 2)  # diameters
 FAR = 5.0  # r0 from the interface: inside a phase
 RADIAL_BIN = 2.0  # r0
+DROPLETS = ("phi-0.3", "droplet", "phi-0.4")  # sets that may have one: the first where phases have separated is drawn
 STIFFNESS = (0.1, 0.3, 1.0, 3.0)  # between classes of particles, by their exact rate, in 1/time
 
 
@@ -195,6 +196,7 @@ def set_numbers(output, name, factors):
     one["models"]["response"] = certificate(found, factors["response"], STIFFNESS)
     if name == "droplet":
         one["label"] = "from a droplet"
+    if name in DROPLETS:
         one["radial"] = radial_profile(found, True)
     if name == "phi-0.7":
         one["radial"] = radial_profile(found, False)
@@ -205,6 +207,22 @@ def set_numbers(output, name, factors):
         one["models"][model]["shares"] = shares(found, distance, ("sigma",), where)
         found.close()
     return one
+
+
+def separated(one, sets, least=0.9):
+    """Whether both phases have insides, and the dense one is as dense as it is at one half."""
+    gas, dense, half = (which["interface"][name][0] for which, name in ((one, "gas"), (one, "dense"),
+                                                                        (sets["phi-0.5"], "dense")))
+    return bool(np.isfinite(gas) and np.isfinite(dense) and dense >= least * (half if np.isfinite(half) else 0))
+
+
+def all_sets(output, names, factors):
+    """(sets by name, which of them has the droplet that is drawn)"""
+    sets = {name: set_numbers(output, name, factors) for name in names}
+    for one in sets.values():
+        one["separated"] = separated(one, sets)
+    droplets = [name for name in DROPLETS if name in sets]
+    return sets, next((name for name in droplets if sets[name]["separated"]), droplets[0])
 
 
 def training(output, name, times):
@@ -244,8 +262,8 @@ def main():
     size, times = (json.loads((output / name).read_text()) for name in ("size.json", "times.json"))
     factors = {"response": scales(output, "response", size["train_densities"], STIFFNESS),
                **{model: scales(output, model, (0.5,)) for model in MODELS[1:]}}
-    numbers = {"size": size, "sets": {name: set_numbers(output, name, factors) for name in size["sets"]},
-               "scales": factors, "stiffness": STIFFNESS,
+    sets, droplet = all_sets(output, size["sets"], factors)
+    numbers = {"size": size, "sets": sets, "droplet": droplet, "scales": factors, "stiffness": STIFFNESS,
                "training": {name: training(output, name, times) for name in MODELS},
                "rates": rates(output, times), "million": million(output, times),
                "scaling": json.loads((output / "scaling/evaluation.json").read_text())}

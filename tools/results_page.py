@@ -138,7 +138,8 @@ def times_table(times, output):
     rows = []
     for name, task in times.items():
         command = " ".join(f"'{w}'" if set(w) & set(" {}[]|") else w for w in task["command"])
-        command = re.sub(r"(?<!\S)/\S*/(?=(inputs|tools)/)", "", command.replace(str(output), "DIR")).replace("|", "\\|")
+        command = command.replace(str(output), "DIR").replace("|", "\\|")
+        command = re.sub(r"(?<!\S)/\S*/(?=(inputs|tools)/)", "", command)
         command = re.sub(r"^\S*python\S* ", "python3 ", re.sub(r"\S*/epflow ", "epflow ", command))
         rows.append([name, f"{task['seconds']:.0f}", f"`{command}`"])
     return table(["task", "seconds", "command"], rows)

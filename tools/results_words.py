@@ -137,14 +137,14 @@ def total_text(numbers, pair):
 def concentration_text(numbers, pair):
     sets = [one for name, one in numbers["sets"].items() if name.startswith("phi-")]
     keys = ("sigma_2_over_area", "sigma_2", "particles_2")
-    ratios = [(one["phi"], *(one["interface"][key] for key in keys)) for one in sets if separated(one, numbers)]
+    ratios = [(one["phi"], *(one["interface"][key] for key in keys)) for one in sets if one["separated"]]
     if not ratios:
         return "Nothing has separated."
     most, least = (pick(ratios, key=lambda row: row[1][0]) for pick in (max, min))
     above = [row for row in ratios if row[1][0] - 2 * (row[1][1] or 0) > 1]
     more = [row for row in ratios if row[2][0] > row[3][0]]
     seen = [(one["phi"], one["models"]["window-xg"]["shares"]["sigma_2_over_area"]) for one in sets
-            if separated(one, numbers)]
+            if one["separated"]]
     largest_seen = max(seen, key=lambda row: row[1][0])
     return (
         "Where phases have separated (elsewhere what looks like an interface is that of clusters), the share of the "
@@ -160,8 +160,8 @@ def concentration_text(numbers, pair):
 
 
 def radial_text(numbers, pair):
-    found = [(title, numbers["sets"][name].get("radial"))
-             for name, title in (("droplet", "droplet"), ("phi-0.7", "bubble"))]
+    found = [(f"{title} at {numbers['sets'][name]['phi']:.2g}", numbers["sets"][name].get("radial"))
+             for name, title in ((numbers["droplet"], "droplet"), ("phi-0.7", "bubble"))]
     lines = [f"The largest {title} has a mean radius of {pair(one['radius'])} r0 (that of the disc of its area). Its "
              f"entropy production per area is {times_as(one)}, half-way between both at {half_way(one):.3g} r0 from "
              f"the centre, and {'has' if at_interface(one) else 'has no'} maximum at the interface."
@@ -170,23 +170,17 @@ def radial_text(numbers, pair):
                              "and what else is in the box blur them."])
 
 
-def separated(one, numbers, least=0.9):
-    """Whether both phases have insides, and the dense one is as dense as it is at one half."""
-    gas, dense = (one["interface"][name][0] for name in ("gas", "dense"))
-    half = numbers["sets"]["phi-0.5"]["interface"]["dense"][0]
-    return known(gas) and known(dense) and dense >= least * (half if known(half) else 0)
-
-
 def data_text(numbers, pair):
     """Packing fractions between those of gas and dense phase at one half where nothing has separated."""
     where = numbers["sets"]["phi-0.5"]["interface"]
-    found = [one for name, one in numbers["sets"].items() if name.startswith("phi-") and not separated(one, numbers)
+    found = [one for name, one in numbers["sets"].items() if name.startswith("phi-") and not one["separated"]
              and known(where["gas"][0]) and where["gas"][0] < one["phi"] < (where["dense"][0] or 0)]
     begun, denser = numbers["sets"]["droplet"], numbers["size"]["droplet"][0]
     droplet = (f" Begun with the dense region of a frame at {denser:g} in a larger box, a system at {begun['phi']:.2g} "
                + (f"keeps it: {pair(begun['interface']['gas'])} and {pair(begun['interface']['dense'])} ("
                   "\"from a droplet\"). Both states last for as long as they were watched."
-                  if separated(begun, numbers) else "(\"from a droplet\") does not keep it."))
+                  if begun["separated"] else
+                  "(\"from a droplet\") does not keep it: in a box of this size the gas is the stable state there."))
     if not found:
         return "At every packing fraction between those of gas and dense phase at one half the phases have separated." \
             + droplet

@@ -64,10 +64,11 @@ static void compare(const struct spread_grid *g, size_t n, int columns, bool cro
     struct both position = positions(g, n, crowded), amount = doubles(n * (size_t)columns, -1, 2),
                 sum = doubles(size, -0.1, 0.1), again = both_zero(size * sizeof(double));
     both_cuda->copy(both_cuda, again.cuda, sum.cuda, again.bytes);
-    ON_BOTH(ops->spread(ops, g, n, columns, at(&position), at(&amount), at(&sum)));
+    ON_BOTH(both_require(ops->spread(ops, g, n, columns, at(&position), at(&amount), at(&sum)) == STATUS_OK));
     /* float64, some thousand numbers in another order */
     both_close_double("spread", &sum, 1e-12);
-    both_cuda->spread(both_cuda, g, n, columns, position.cuda, amount.cuda, again.cuda);
+    both_require(both_cuda->spread(both_cuda, g, n, columns, position.cuda, amount.cuda, again.cuda) ==
+                 STATUS_OK);
     void *first = both_fetch(&sum), *second = both_fetch(&again);
     both_require(memcmp(first, second, sum.bytes) == 0);
     free(first);

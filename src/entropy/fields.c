@@ -229,7 +229,7 @@ static enum status spread(const struct field_grid *g, const struct ops *ops, str
     TRY(reserve(g, ops, p, count));
     ops->to_device(ops, p->position, position, count * (size_t)g->box.d * sizeof *position);
     ops->to_device(ops, p->amount, amount, count * p->columns * sizeof *amount);
-    ops->spread(ops, &p->grid, count, (int)p->columns, p->position, p->amount, p->sum);
+    TRY(ops->spread(ops, &p->grid, count, (int)p->columns, p->position, p->amount, p->sum));
 out:
     return status;
 }

@@ -650,9 +650,9 @@ struct ops {
 
     /* sum (cells, columns) += amount (n, columns) of n particles, each times its Gaussian at the centres of cells around
      * position (n, d). Their sum times a cell's volume is 1: the product of weights on each axis, which add up to
-     * 1/spacing. At most SPREAD_COLUMNS columns. */
-    void (*spread)(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
-                   const double *position, const double *amount, double *sum);
+     * 1/spacing. At most SPREAD_COLUMNS columns. Without memory for it: STATUS_FAILURE, and nothing is added. */
+    enum status (*spread)(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                          const double *position, const double *amount, double *sum);
 
     /* ---- loss and optimizer ---- */
 

@@ -109,6 +109,6 @@ void cpu_shift_propulsion(const struct ops *ops, int d, size_t n, double amount,
                           double *const g[], double *const g_out[]);
 
 /* ops_cpu_fields.c */
-void cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
-                const double *position, const double *amount, double *sum);
+enum status cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                       const double *position, const double *amount, double *sum);
 #endif

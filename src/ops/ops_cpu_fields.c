@@ -67,7 +67,7 @@ static size_t tile_of(const struct spread_axis axis[], int d, const double *posi
     return tile;
 }
 
-/* To be freed; NULL: as they come, which gives the same to rounding and takes longer. */
+/* To be freed; NULL without memory. */
 static uint32_t *order_by_tile(const struct spread_axis axis[], int d, size_t n, const double *position) {
     const size_t tiles = tiles_on(&axis[0]) * tiles_on(&axis[1]) * tiles_on(&axis[2]);
     uint32_t *order = malloc((n + 1) * sizeof *order), *tile = malloc((n + 1) * sizeof *tile),
@@ -90,8 +90,8 @@ static uint32_t *order_by_tile(const struct spread_axis axis[], int d, size_t n,
     return order;
 }
 
-void cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
-                const double *position, const double *amount, double *sum) {
+enum status cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n, int columns,
+                       const double *position, const double *amount, double *sum) {
     (void)ops;
     const int d = grid->d;
     struct spread_axis axis[MAX_DIMENSION];
@@ -103,11 +103,14 @@ void cpu_spread(const struct ops *ops, const struct spread_grid *grid, size_t n,
         w[a].at[0] = 1;
     }
     uint32_t *order = order_by_tile(axis, d, n, position);
+    if (!order)
+        return FAIL(STATUS_FAILURE, "out of memory for the order of %zu particles on a grid", n);
     for (size_t m = 0; m < n; m++) {
-        const size_t i = order ? order[m] : m;
+        const size_t i = order[m];
         for (int a = 0; a < d; a++)
             find_weights(&axis[a], position[i * (size_t)d + (size_t)a], &w[a]);
         spread_particle(axis, (size_t)columns, w, amount + i * (size_t)columns, line, sum);
     }
     free(order);
+    return STATUS_OK;
 }

@@ -114,7 +114,7 @@ def concentration(_, numbers):
 def radials(_, numbers):
     """Round the droplet and round the bubble."""
     figure, axes = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 3.8), sharex="col", height_ratios=(1, 1.3))
-    for column, (name, title) in enumerate((("droplet", "Droplet"), ("phi-0.7", "Bubble"))):
+    for column, (name, title) in enumerate(((numbers["droplet"], "Droplet"), ("phi-0.7", "Bubble"))):
         found = numbers["sets"][name].get("radial")
         axes[1, column].set_xlabel(r"distance to its centre ($r_0$)")
         if found is None:
