@@ -134,7 +134,8 @@ Outcome = collections.namedtuple("Outcome", "code seconds memory said results")
 
 
 def numbers(path, prefixes):
-    """The results in a file, as bytes by name; not who made it when, and not speeds."""
+    """The results in a file, as bytes by name; not who made it when, and not speeds. Sums over all particles are equal to
+    rounding only, on two ranks: which particles come first there depends on when lists are made."""
     found = {}
     if not path.exists():
         return found
@@ -144,20 +145,25 @@ def numbers(path, prefixes):
             if isinstance(item, h5py.Group) and key != "checksum" and not key.startswith("descr"):
                 found[f"{name}@{key}"] = np.asarray(value).tobytes()
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()].tobytes()
+            found[name] = np.array([f"{x:.9e}" for x in item[()]]).tobytes() if name.startswith("parameters/scalars/") \
+                else item[()].tobytes()
     with h5py.File(path, "r") as file:
         file.visititems(take)
     return {name: value for name, value in found.items() if name.startswith(prefixes) and "per_second" not in name}
 
 
-# Linux counts what a process holds when it starts another as that one's, with vfork even the most that it ever held; so
-# no vfork, and results are given up once they are judged.
-subprocess._USE_VFORK = False
+def status_of(process, name):
+    """A number of bytes in /proc/PROCESS/status; 0 where it is not known any more."""
+    try:
+        return 1024 * int(re.search(rf"{name}:\s+(\d+)", pathlib.Path(f"/proc/{process}/status").read_text())[1])
+    except (OSError, TypeError):
+        return 0
 
 
 def execute(use, at, ranks):
-    """Runs it; memory: the largest of a process, in bytes."""
-    begun = time.monotonic()
+    """Runs it; memory: the largest of a process, in bytes. Linux counts in what this process has held, since it starts the
+    other: up to there what was last seen of the other counts."""
+    begun, seen = time.monotonic(), 0
     said_to = at.parent / "said"
     with open(said_to, "wb") as said:
         process = subprocess.Popen(command(ranks, *use.arguments), env={**os.environ, **CROWDED}, stdout=said,
@@ -168,12 +174,15 @@ def execute(use, at, ranks):
             if pid:
                 code = os.waitstatus_to_exitcode(how)
             else:
+                seen = max(seen, status_of(process.pid, "VmHWM"))
                 time.sleep(0.01)
         if code is None:
             process.kill()
             _, how, usage = os.wait4(process.pid, 0)
             code = "hangs"
         process.returncode = 0
+    memory = usage.ru_maxrss * 1024
+    memory = seen if memory <= status_of("self", "VmHWM") else memory
     text = said_to.read_text(errors="replace")
     results = {}
     if code == 0 and use.makes and use.compared:
@@ -181,7 +190,7 @@ def execute(use, at, ranks):
             results = numbers(at / use.makes, use.compared)
         except (OSError, RuntimeError, KeyError) as error:
             results = {"unreadable": str(error).encode()}
-    return Outcome(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text, results)
+    return Outcome(code, usage.ru_utime + usage.ru_stime, memory, text, results)
 
 
 def can_share(use):
@@ -227,7 +236,8 @@ def damages(use, whole):
     text = use.file.endswith("yaml")
     some = 1 if whole else 0
     plan = [(f"cut_{m}", truncate, True) for m in range(1 + 11 * some)]
-    plan += [(f"flip_{m}", flip(False), not text) for m in range(1 + 15 * some)]
+    summed = not text and use.file != "foreign.h5"  # others' files have no checksums
+    plan += [(f"flip_{m}", flip(False), summed) for m in range(1 + 15 * some)]
     if not text:
         plan += [(f"flip_structure_{m}", flip(True), True) for m in range(2 + 38 * some)]
     plan += [(name, function, True) for name, function in WHOLE.items()]
@@ -250,6 +260,8 @@ def one(folder, use, clean, case, ranks):
             return None, None
         size = path.stat().st_size if path.is_file() else 0
         got = execute(use, at, ranks)
+        if use.name == "resume_evaluation" and ranks and name.startswith("steps"):
+            strict = False  # steps that say that all is there: the frames are those of one rank then, equal to rounding
         problem = judge(use, ranks, clean, got, size, strict)
     finally:
         shutil.rmtree(at.parent, ignore_errors=True)

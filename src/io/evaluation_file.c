@@ -118,17 +118,29 @@ out:
     return status;
 }
 
+enum { OF_IDENTITY = 5, OF_RESULT = 11 };
+static const char *const of_identity[OF_IDENTITY] = {"left", "right", "difference", "error", "z"};
+static const char *const of_result[OF_RESULT] = {"resolved_fraction",
+                                                 "resolved_fraction_error",
+                                                 "resolved_fraction_probe_error",
+                                                 "exact",
+                                                 "exact_error",
+                                                 "resolved",
+                                                 "resolved_error",
+                                                 "exact_total",
+                                                 "exact_total_error",
+                                                 "certified_total",
+                                                 "certified_total_error"};
+
 static enum status write_identity(struct evaluation *e, const struct evaluation_identity *i) {
     enum status status = STATUS_OK;
+    const double values[OF_IDENTITY] = {i->left, i->right, i->difference, i->error, i->z};
     char group[96];
     snprintf(group, sizeof group, "/certificate/%s", i->name);
     TRY(h5_group(e->file, group));
     TRY(h5_write_text(e->file, group, "description", i->description));
-    TRY(h5_write_real(e->file, group, "left", i->left));
-    TRY(h5_write_real(e->file, group, "right", i->right));
-    TRY(h5_write_real(e->file, group, "difference", i->difference));
-    TRY(h5_write_real(e->file, group, "error", i->error));
-    TRY(h5_write_real(e->file, group, "z", i->z));
+    for (int m = 0; m < OF_IDENTITY; m++)
+        TRY(h5_write_real(e->file, group, of_identity[m], values[m]));
     TRY(h5_write_integer(e->file, group, "samples", i->samples));
 out:
     return status;
@@ -136,19 +148,19 @@ out:
 
 static enum status write_result(struct evaluation *e, const struct evaluation_result *r) {
     enum status status = STATUS_OK;
-    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction", r->resolved_fraction));
-    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_error", r->resolved_fraction_error));
-    TRY(h5_write_real(e->file, "/certificate", "resolved_fraction_probe_error", r->probe_error));
-    const double of_all[] = {r->exact * r->particles, r->exact_error * r->particles,
-                             r->resolved * r->particles, r->resolved_error * r->particles};
-    TRY(h5_write_real(e->file, "/certificate", "exact", r->exact));
-    TRY(h5_write_real(e->file, "/certificate", "exact_error", r->exact_error));
-    TRY(h5_write_real(e->file, "/certificate", "resolved", r->resolved));
-    TRY(h5_write_real(e->file, "/certificate", "resolved_error", r->resolved_error));
-    TRY(h5_write_real(e->file, "/certificate", "exact_total", of_all[0]));
-    TRY(h5_write_real(e->file, "/certificate", "exact_total_error", of_all[1]));
-    TRY(h5_write_real(e->file, "/certificate", "certified_total", of_all[2]));
-    TRY(h5_write_real(e->file, "/certificate", "certified_total_error", of_all[3]));
+    const double values[OF_RESULT] = {r->resolved_fraction,
+                                      r->resolved_fraction_error,
+                                      r->probe_error,
+                                      r->exact,
+                                      r->exact_error,
+                                      r->resolved,
+                                      r->resolved_error,
+                                      r->exact * r->particles,
+                                      r->exact_error * r->particles,
+                                      r->resolved * r->particles,
+                                      r->resolved_error * r->particles};
+    for (int m = 0; m < OF_RESULT; m++)
+        TRY(h5_write_real(e->file, "/certificate", of_result[m], values[m]));
     for (int m = 0; m < e->shape->identities; m++)
         TRY(write_identity(e, &e->shape->identity[m]));
 out:
@@ -288,6 +300,53 @@ static enum status expect_dataset(struct evaluation *e, const char *name) {
                 h5_path(e->file), name);
 }
 
+static enum status expect_numbers(struct evaluation *e, const char *group, int count,
+                                  const char *const name[]) {
+    for (int m = 0; m < count; m++)
+        if (!h5_has_attribute(e->file, group, name[m]))
+            return FAIL(STATUS_STORAGE, "%s has no %s of %s: the file is damaged", h5_path(e->file), name[m],
+                        group);
+    return STATUS_OK;
+}
+
+/* What is written at the end only, and must find the place that was made for it. */
+static enum status expect_end(struct evaluation *e) {
+    enum status status = STATUS_OK;
+    const struct evaluation_shape *s = e->shape;
+    const size_t bins = (size_t)s->bins;
+    char name[160];
+    TRY(h5_expect(e->file, "/profiles/distance", H5_FLOAT64, 1, &bins));
+    for (int m = 0; m < s->profiles; m++) {
+        snprintf(name, sizeof name, "/profiles/%s", s->profile[m].name);
+        TRY(h5_expect(e->file, name, H5_FLOAT64, 1, &bins));
+    }
+    for (int m = 0; m < s->tables; m++) {
+        const struct evaluation_table *t = &s->table[m];
+        const size_t classes = (size_t)t->classes, edges = classes + 1;
+        table_path(t, "edges", name);
+        if (!t->names)
+            TRY(h5_expect(e->file, name, H5_FLOAT64, 1, &edges));
+        for (int q = 0; q < t->quantities; q++) {
+            table_path(t, t->quantity[q].name, name);
+            TRY(h5_expect(e->file, name, H5_FLOAT64, 1, &classes));
+        }
+    }
+    TRY(expect_numbers(e, "/certificate", OF_RESULT, of_result));
+    for (int m = 0; m < s->identities; m++) {
+        snprintf(name, sizeof name, "/certificate/%s", s->identity[m].name);
+        TRY(expect_dataset(e, name));
+        TRY(expect_numbers(e, name, OF_IDENTITY, of_identity));
+    }
+    for (int f = 0; f < s->fields; f++) {
+        size_t dims[H5_RANK];
+        const int rank = field_dims(s, f, dims);
+        field_path(e, f, name);
+        TRY(h5_expect(e->file, name, H5_FLOAT64, rank, dims));
+    }
+out:
+    return status;
+}
+
 /* Where the name of a file begins in "FOLDER/NAME (DETAILS), ...". */
 static const char *name_in(const char *entry) {
     const char *end = strstr(entry, " ("), *name = entry;
@@ -343,6 +402,7 @@ enum status evaluation_continue(struct comm *comm, const char *path, const struc
         TRY(expect_dataset(e, name));
         TRY(h5_expect(e->file, name, column_type(e, c), rank, dims));
     }
+    TRY(expect_end(e));
     TRY(h5_reserve(e->file)); /* a copy may have lost the room that was taken for it */
 out:
     if (status != STATUS_OK)

@@ -30,6 +30,29 @@ static bool holds_texts(hid_t type) {
 
 /* ---- attributes ---- */
 
+/* Whether a number's bits are within its bytes: conversions write where a type says. */
+static bool bits_are_within(hid_t type) {
+    const H5T_class_t class = H5Tget_class(type);
+    if (class != H5T_FLOAT && class != H5T_INTEGER)
+        return true;
+    const size_t bits = 8 * H5Tget_size(type), precision = H5Tget_precision(type);
+    const int offset = H5Tget_offset(type);
+    if (precision == 0 || offset < 0 || precision > bits || (size_t)offset > bits - precision)
+        return false;
+    size_t sign, exponent, exponent_bits, mantissa, mantissa_bits;
+    return class == H5T_INTEGER ||
+           (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits) >= 0 &&
+            sign < bits && exponent_bits > 0 && exponent_bits < bits && exponent <= bits - exponent_bits &&
+            mantissa_bits > 0 && mantissa_bits < bits && mantissa <= bits - mantissa_bits);
+}
+
+/* epflow writes no others; what is written into odd ones is read back as something else. */
+static bool is_usual(hid_t type) {
+    return H5Tget_class(type) != H5T_FLOAT || H5Tequal(type, H5T_IEEE_F64LE) > 0 ||
+           H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F64BE) > 0 ||
+           H5Tequal(type, H5T_IEEE_F32BE) > 0;
+}
+
 static enum status inspect_attribute(const struct inspection *i, const char *name, hid_t attribute) {
     enum status status = STATUS_OK;
     hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = h5_memory_type(type);
@@ -37,6 +60,8 @@ static enum status inspect_attribute(const struct inspection *i, const char *nam
     const size_t size = H5Tget_size(type), wide = H5Tget_size(memory);
     if (type < 0 || space < 0 || memory < 0 || count < 0 || size == 0)
         status = damaged(i, name, "has no type or shape");
+    else if (!bits_are_within(type) || (i->own && !is_usual(type)))
+        status = damaged(i, name, "has a type that is none of numbers");
     else if (count > 0 && ((hsize_t)count > i->size || size > i->size / (hsize_t)count))
         status = damaged(i, name, "is larger than the file");
     else if (count > 0) {
@@ -121,6 +146,8 @@ static enum status inspect_dataset(const struct inspection *i, hid_t set) {
         const size_t size = type >= 0 ? H5Tget_size(type) : 0;
         if (count < 0 || size == 0)
             status = damaged(i, NULL, "has no type or shape");
+        else if (!bits_are_within(type) || (i->own && !is_usual(type)))
+            status = damaged(i, NULL, "has a type that is none of numbers");
         else if (bytes > i->size || (at != HADDR_UNDEF && at > i->size - bytes))
             status = damaged(i, NULL, "reaches beyond the end of the file");
         else if (i->own && !h5_is_stored(set, (uint64_t)count))
