@@ -157,7 +157,7 @@ def poison(file, name, _, chance):
 def huge_shape(file, name, _, chance):
     old = file[name]
     shape = tuple([HUGE] + list(old.shape[1:]) if chance.random() < 0.5 else list(old.shape[:-1]) + [HUGE])
-    how = chance.choice([{}, {"compression": "gzip"}, {"fillvalue": 1}])
+    how = chance.choice([{}, {"compression": "gzip"}, {"fillvalue": 1 if old.dtype.kind in "iuf" else None}])
     put(file, name, shape=shape, dtype=old.dtype, chunks=(1,) * (len(shape) - 1) + (16,), **how)
     return f"shape {shape} of no data"
 

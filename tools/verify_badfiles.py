@@ -188,7 +188,7 @@ def execute(use, at, ranks):
     if code == 0 and use.makes and use.compared:
         try:
             results = numbers(at / use.makes, use.compared)
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             results = {"unreadable": str(error).encode()}
     return Outcome(code, usage.ru_utime + usage.ru_stime, memory, text, results)
 

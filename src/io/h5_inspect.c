@@ -48,6 +48,8 @@ static bool bits_are_within(hid_t type) {
 
 /* epflow writes no others; what is written into odd ones is read back as something else. */
 static bool is_usual(hid_t type) {
+    if (H5Tget_class(type) == H5T_STRING)
+        return H5Tget_cset(type) == H5T_CSET_ASCII || H5Tget_cset(type) == H5T_CSET_UTF8;
     return H5Tget_class(type) != H5T_FLOAT || H5Tequal(type, H5T_IEEE_F64LE) > 0 ||
            H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F64BE) > 0 ||
            H5Tequal(type, H5T_IEEE_F32BE) > 0;
@@ -61,7 +63,7 @@ static enum status inspect_attribute(const struct inspection *i, const char *nam
     if (type < 0 || space < 0 || memory < 0 || count < 0 || size == 0)
         status = damaged(i, name, "has no type or shape");
     else if (!bits_are_within(type) || (i->own && !is_usual(type)))
-        status = damaged(i, name, "has a type that is none of numbers");
+        status = damaged(i, name, "has a type that is none of numbers or texts");
     else if (count > 0 && ((hsize_t)count > i->size || size > i->size / (hsize_t)count))
         status = damaged(i, name, "is larger than the file");
     else if (count > 0) {
@@ -147,7 +149,7 @@ static enum status inspect_dataset(const struct inspection *i, hid_t set) {
         if (count < 0 || size == 0)
             status = damaged(i, NULL, "has no type or shape");
         else if (!bits_are_within(type) || (i->own && !is_usual(type)))
-            status = damaged(i, NULL, "has a type that is none of numbers");
+            status = damaged(i, NULL, "has a type that is none of numbers or texts");
         else if (bytes > i->size || (at != HADDR_UNDEF && at > i->size - bytes))
             status = damaged(i, NULL, "reaches beyond the end of the file");
         else if (i->own && !h5_is_stored(set, (uint64_t)count))
