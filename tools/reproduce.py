@@ -87,10 +87,14 @@ class Plan:
 
     def __init__(self, size, output, cores):
         self.size, self.output, self.cores, self.tasks = size, output, cores, []
-        self.side = math.sqrt(size["particles"] * math.pi / HALF)
+        self.side = self.side_at(HALF)
         self.sets = [f"phi-{phi:g}" for phi in size["densities"]] + ["droplet"] + [f"n-{n}" for n in size["tiles"]]
         for stage in (self.data, self.train, self.evaluate, self.scaling, self.results):
             stage()
+
+    def side_at(self, phi):
+        """Of a square box of the plain sets' particles."""
+        return math.sqrt(self.size["particles"] * math.pi / phi)
 
     def file(self, *names):
         return str(self.output.joinpath(*names))
@@ -131,9 +135,9 @@ class Plan:
         s = self.size
         denser, phi = s["droplet"]
         source, start = f"data/phi-{denser:g}", self.file("data", "droplet-start.h5")
-        side = math.sqrt(s["particles"] * math.pi / phi)
-        self.add("data", "droplet-start", [sys.executable, str(ROOT / "tools/results_droplet.py"),
-                                           self.file(source, "trajectory.h5"), repr(side), start], [source], START)
+        self.add("data", "droplet-start", [
+            sys.executable, str(ROOT / "tools/results_droplet.py"), self.file(source, "trajectory.h5"),
+            repr(self.side_at(phi)), start], [source], START)
         self.simulate("data/droplet", "mips", {
             "system.packing_fraction": phi, "simulation.start": f"{start}@last", "simulation.seed": 700, **settings},
             ["droplet-start"], s["particles"], phi)

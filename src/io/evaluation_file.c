@@ -48,6 +48,14 @@ static void field_path(const struct evaluation *e, int f, char out[160]) {
     snprintf(out, 160, "/fields/%s", e->shape->field[f].name);
 }
 
+static void profile_path(const struct evaluation_profile *p, char out[160]) {
+    snprintf(out, 160, "/profiles/%s", p->name);
+}
+
+static void identity_path(const struct evaluation_identity *i, char out[160]) {
+    snprintf(out, 160, "/certificate/%s", i->name);
+}
+
 /* (T, ny, nx) for d = 1 and 2, (T, nz, ny, nx) for d = 3, and the columns of a vector. */
 static int field_dims(const struct evaluation_shape *s, int f, size_t dims[H5_RANK]) {
     int rank = 0;
@@ -135,8 +143,8 @@ static const char *const of_result[OF_RESULT] = {"resolved_fraction",
 static enum status write_identity(struct evaluation *e, const struct evaluation_identity *i) {
     enum status status = STATUS_OK;
     const double values[OF_IDENTITY] = {i->left, i->right, i->difference, i->error, i->z};
-    char group[96];
-    snprintf(group, sizeof group, "/certificate/%s", i->name);
+    char group[160];
+    identity_path(i, group);
     TRY(h5_group(e->file, group));
     TRY(h5_write_text(e->file, group, "description", i->description));
     for (int m = 0; m < OF_IDENTITY; m++)
@@ -238,7 +246,7 @@ static enum status make_end(struct evaluation *e, const char *epr_convention, co
                    "distance to the interface, positive in the dense phase; centre of a bin"));
     for (int m = 0; m < s->profiles; m++) {
         char path[160];
-        snprintf(path, sizeof path, "/profiles/%s", s->profile[m].name);
+        profile_path(&s->profile[m], path);
         TRY(h5_dataset(e->file, path, H5_FLOAT64, 1, &bins, s->profile[m].unit, s->profile[m].description));
     }
     TRY(h5_group(e->file, "/certificate"));
@@ -317,7 +325,7 @@ static enum status expect_end(struct evaluation *e) {
     char name[160];
     TRY(h5_expect(e->file, "/profiles/distance", H5_FLOAT64, 1, &bins));
     for (int m = 0; m < s->profiles; m++) {
-        snprintf(name, sizeof name, "/profiles/%s", s->profile[m].name);
+        profile_path(&s->profile[m], name);
         TRY(h5_expect(e->file, name, H5_FLOAT64, 1, &bins));
     }
     for (int m = 0; m < s->tables; m++) {
@@ -333,7 +341,7 @@ static enum status expect_end(struct evaluation *e) {
     }
     TRY(expect_numbers(e, "/certificate", OF_RESULT, of_result));
     for (int m = 0; m < s->identities; m++) {
-        snprintf(name, sizeof name, "/certificate/%s", s->identity[m].name);
+        identity_path(&s->identity[m], name);
         TRY(expect_dataset(e, name));
         TRY(expect_numbers(e, name, OF_IDENTITY, of_identity));
     }
@@ -535,7 +543,7 @@ enum status evaluation_finish(struct evaluation *e, const double *distance,
     TRY(h5_write(e->file, "/profiles/distance", H5_FLOAT64, 1, &zero, &bins, distance));
     for (int m = 0; m < s->profiles; m++) {
         char path[160];
-        snprintf(path, sizeof path, "/profiles/%s", s->profile[m].name);
+        profile_path(&s->profile[m], path);
         TRY(h5_write(e->file, path, H5_FLOAT64, 1, &zero, &bins, s->profile[m].values));
     }
     for (int m = 0; m < s->tables; m++)

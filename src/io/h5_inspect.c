@@ -55,6 +55,10 @@ static bool is_usual(hid_t type) {
            H5Tequal(type, H5T_IEEE_F32BE) > 0;
 }
 
+static bool type_is_sound(const struct inspection *i, hid_t type) {
+    return bits_are_within(type) && (!i->own || is_usual(type));
+}
+
 static enum status inspect_attribute(const struct inspection *i, const char *name, hid_t attribute) {
     enum status status = STATUS_OK;
     hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute), memory = h5_memory_type(type);
@@ -62,7 +66,7 @@ static enum status inspect_attribute(const struct inspection *i, const char *nam
     const size_t size = H5Tget_size(type), wide = H5Tget_size(memory);
     if (type < 0 || space < 0 || memory < 0 || count < 0 || size == 0)
         status = damaged(i, name, "has no type or shape");
-    else if (!bits_are_within(type) || (i->own && !is_usual(type)))
+    else if (!type_is_sound(i, type))
         status = damaged(i, name, "has a type that is none of numbers or texts");
     else if (count > 0 && ((hsize_t)count > i->size || size > i->size / (hsize_t)count))
         status = damaged(i, name, "is larger than the file");
@@ -148,7 +152,7 @@ static enum status inspect_dataset(const struct inspection *i, hid_t set) {
         const size_t size = type >= 0 ? H5Tget_size(type) : 0;
         if (count < 0 || size == 0)
             status = damaged(i, NULL, "has no type or shape");
-        else if (!bits_are_within(type) || (i->own && !is_usual(type)))
+        else if (!type_is_sound(i, type))
             status = damaged(i, NULL, "has a type that is none of numbers or texts");
         else if (bytes > i->size || (at != HADDR_UNDEF && at > i->size - bytes))
             status = damaged(i, NULL, "reaches beyond the end of the file");
